@@ -1,0 +1,242 @@
+use std::path::PathBuf;
+
+use crate::Criterion;
+
+/// Everything that can be wrong with a table, a policy or a policy file.
+///
+/// Messages carry the offending value and what to do about it; exits, samples and classes are
+/// counted from 0.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// No exits at all.
+    #[error("there are no exits; give the logits of at least one exit")]
+    NoExits,
+    /// No samples at all.
+    #[error("there are no samples; statistics need at least one row")]
+    NoSamples,
+    /// Fewer than two classes: the confidence would be 1 whatever the network says.
+    #[error("{classes} class(es): a confidence needs at least two classes to choose from")]
+    TooFewClasses {
+        /// The number of classes given.
+        classes: usize,
+    },
+    /// A single exit leaves nothing to decide.
+    #[error(
+        "the network has one exit, so there is no threshold to choose; \
+         add an exit or use the fixed-exit policy"
+    )]
+    OneExit,
+    /// Logits whose length is not rows times classes.
+    #[error(
+        "exit {exit}: {found} logits, but {samples} labels and {classes} classes need {expected}"
+    )]
+    LogitCount {
+        /// The exit.
+        exit: usize,
+        /// Logits given.
+        found: usize,
+        /// Logits needed.
+        expected: usize,
+        /// Rows, one a label.
+        samples: usize,
+        /// Classes.
+        classes: usize,
+    },
+    /// A list that should have one entry an exit has another length.
+    #[error("{found} {what} for {expected} exit(s); give one for each exit, shallowest first")]
+    ExitCount {
+        /// What was counted.
+        what: &'static str,
+        /// Entries given.
+        found: usize,
+        /// Exits of the network or table.
+        expected: usize,
+    },
+    /// Two tables of the same network disagree on the number of classes.
+    #[error("the rows to fit on have {fit} classes, the rows to score have {score}")]
+    ClassCount {
+        /// Classes of the rows to fit on.
+        fit: usize,
+        /// Classes of the rows to score.
+        score: usize,
+    },
+    /// A label that names no class.
+    #[error(
+        "sample {sample}: label {label} is out of range, the classes are 0 to {}",
+        classes - 1
+    )]
+    LabelOutOfRange {
+        /// The row.
+        sample: usize,
+        /// Its label.
+        label: usize,
+        /// Classes.
+        classes: usize,
+    },
+    /// A logit that is NaN or infinite.
+    #[error(
+        "sample {sample}, exit {exit}: the logit of class {class} is {value}; \
+         the network diverged or its input was broken"
+    )]
+    NonFiniteLogit {
+        /// The row.
+        sample: usize,
+        /// The exit.
+        exit: usize,
+        /// The class.
+        class: usize,
+        /// The logit.
+        value: f32,
+    },
+    /// A threshold that compares with nothing.
+    #[error("the threshold of exit {exit} is NaN; use a number, `inf` or `-inf`")]
+    NanThreshold {
+        /// The exit.
+        exit: usize,
+    },
+    /// A fixed exit that the network does not have.
+    #[error("exit {exit} does not exist, the exits are 0 to {}", num_exits - 1)]
+    NoSuchExit {
+        /// The exit asked for.
+        exit: usize,
+        /// Exits of the network.
+        num_exits: usize,
+    },
+    /// A temperature that is not a positive finite number.
+    #[error("the temperature of exit {exit} is {value}; it must be positive and finite")]
+    InvalidTemperature {
+        /// The exit.
+        exit: usize,
+        /// The temperature.
+        value: f64,
+    },
+    /// Costs that fall with depth cannot be cumulative.
+    #[error(
+        "exit {exit} costs {macs} MACs, less than the exit before it ({previous}); \
+         costs are cumulative, earlier heads included"
+    )]
+    MacsNotCumulative {
+        /// The exit.
+        exit: usize,
+        /// Its cost.
+        macs: u64,
+        /// The cost of the exit before.
+        previous: u64,
+    },
+    /// The `q` of a geometric exit distribution is not a positive finite number.
+    #[error("the budget parameter q is {q}; it must be positive and finite (MSDNet: 0.05 to 1.95)")]
+    InvalidBudget {
+        /// The value given.
+        q: f64,
+    },
+    /// A target that is NaN or infinite.
+    #[error("the {what} is {value}; it must be a finite number")]
+    InvalidTarget {
+        /// Which target.
+        what: &'static str,
+        /// The value given.
+        value: f64,
+    },
+    /// No thresholds are cheap enough.
+    #[error(
+        "no thresholds spend at most {max_macs} MACs on average: leaving always at exit 0 already \
+         costs {cheapest_macs} (top-1 {cheapest_top1:.2} % on the rows fitted on); \
+         ask for at least that much or use a smaller network"
+    )]
+    UnreachableMacs {
+        /// The budget asked for, mean MACs a sample.
+        max_macs: f64,
+        /// The least mean cost there is.
+        cheapest_macs: f64,
+        /// Top-1 at that cost, percent.
+        cheapest_top1: f64,
+    },
+    /// No thresholds are accurate enough.
+    #[error(
+        "no thresholds found reach {wanted_top1:.2} % top-1 (the deepest exit's {deepest_top1:.2} \
+         % minus {max_drop} points) on the rows fitted on: the best is {best_top1:.2} % at \
+         {best_macs} MACs on average; allow a larger drop"
+    )]
+    UnreachableDrop {
+        /// The drop asked for, points.
+        max_drop: f64,
+        /// The accuracy this asks for, percent.
+        wanted_top1: f64,
+        /// The deepest exit's accuracy, percent.
+        deepest_top1: f64,
+        /// The best accuracy found, percent.
+        best_top1: f64,
+        /// Its mean cost, MACs.
+        best_macs: f64,
+    },
+    /// The rows to score are the rows the thresholds were fitted on.
+    #[error(
+        "the {samples} rows to score are the very rows the thresholds are fitted on; \
+         the score would be too good to be true: carve a validation split from the training set"
+    )]
+    SameRows {
+        /// Rows of both.
+        samples: usize,
+    },
+    /// A name that is no criterion.
+    #[error("`{name}` is no criterion; use one of {}", Criterion::names())]
+    UnknownCriterion {
+        /// The name given.
+        name: String,
+    },
+    /// A policy file that cannot be read or written.
+    #[error("cannot {action} the policy file {}: {source}", path.display())]
+    Io {
+        /// `read` or `write`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// A policy file that is not what it should be.
+    #[error("{} is not a valid policy file: {source}; run `offramp calibrate` again", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The reason, with line and column.
+        source: serde_json::Error,
+    },
+    /// A policy file of another format version.
+    #[error(
+        "{} has policy format version {found}, this program reads version {expected}; \
+         run `offramp calibrate` again",
+        path.display()
+    )]
+    FormatVersion {
+        /// The file.
+        path: PathBuf,
+        /// The version in the file.
+        found: u64,
+        /// The version this program reads.
+        expected: u32,
+    },
+    /// A policy fitted for another model.
+    #[error(
+        "{} was fitted for the model with checksum {found}, but this model's is {expected}; \
+         run `offramp calibrate` on this model",
+        path.display()
+    )]
+    OtherModel {
+        /// The file.
+        path: PathBuf,
+        /// The checksum in the file.
+        found: String,
+        /// The checksum of the model at hand.
+        expected: String,
+    },
+    /// A policy file whose parts contradict each other or the model.
+    #[error("{}: {reason}; run `offramp calibrate` again", path.display())]
+    Inconsistent {
+        /// The file.
+        path: PathBuf,
+        /// What contradicts what.
+        reason: String,
+    },
+}

@@ -1,0 +1,390 @@
+use crate::{Evidence, PolicyError, Temperatures, softmax::Partition};
+
+/// The logits of every exit over a split, with labels: the input of every statistic.
+///
+/// What the statistics need of a (sample, exit) pair is computed once, when the table is built;
+/// the logits are kept for [temperature scaling](crate::fit_temperatures). Memory: about
+/// `4 N K C + 48 N K` bytes for `N` samples, `K` exits and `C` classes.
+///
+/// A table cannot be copied, so that rows given to [`ScoreRows`](crate::ScoreRows) cannot end in
+/// [`FitRows`](crate::FitRows).
+///
+/// ```
+/// use offramp_policies::ExitTable;
+///
+/// let shallow = vec![0.1, 0.0, /* sample 1 */ 0.0, 0.2];
+/// let deep = vec![3.0, 0.0, /* sample 1 */ 1.0, 0.0];
+/// let table = ExitTable::new(vec![shallow, deep], 2, vec![0, 1])?;
+/// assert_eq!((table.exits(), table.samples()), (2, 2));
+/// assert!(table.correct(1, 0) && !table.correct(1, 1));
+/// # Ok::<(), offramp_policies::PolicyError>(())
+/// ```
+#[derive(Debug)]
+pub struct ExitTable {
+    classes: usize,
+    labels: Vec<usize>,
+    logits: Vec<Vec<f32>>,
+    temperatures: Temperatures,
+    cells: Vec<Cell>,
+}
+
+/// What statistics need of one sample at one exit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cell {
+    pub(crate) evidence: Evidence,
+    /// `-ln p_label`, nats.
+    pub(crate) nll: f64,
+    pub(crate) correct: bool,
+    /// Among the five most probable classes.
+    pub(crate) top5: bool,
+    /// Correctness of the mean softmax output of the exits up to this one.
+    pub(crate) ensemble_correct: bool,
+}
+
+impl ExitTable {
+    /// A table from the logits of each exit, row-major `[N x C]`, shallowest first, and `N` labels.
+    ///
+    /// # Errors
+    /// [`NoExits`](PolicyError::NoExits), [`NoSamples`](PolicyError::NoSamples),
+    /// [`TooFewClasses`](PolicyError::TooFewClasses), [`LogitCount`](PolicyError::LogitCount),
+    /// [`LabelOutOfRange`](PolicyError::LabelOutOfRange), and
+    /// [`NonFiniteLogit`](PolicyError::NonFiniteLogit), which names the first sample and its exit.
+    pub fn new(
+        logits: Vec<Vec<f32>>,
+        classes: usize,
+        labels: Vec<usize>,
+    ) -> Result<Self, PolicyError> {
+        check_batch(&logits, classes, &labels, 0)?;
+        if labels.is_empty() {
+            return Err(PolicyError::NoSamples);
+        }
+        let temperatures = Temperatures::ones(logits.len());
+        let mut table = Self {
+            classes,
+            labels,
+            logits,
+            temperatures,
+            cells: Vec::new(),
+        };
+        table.compute_cells();
+        Ok(table)
+    }
+
+    /// The same rows with the logits of exit `k` divided by temperature `T_k`.
+    ///
+    /// Replaces earlier temperatures; it does not multiply with them.
+    ///
+    /// # Errors
+    /// [`ExitCount`](PolicyError::ExitCount) when there is not one temperature an exit.
+    pub fn with_temperatures(mut self, temperatures: &Temperatures) -> Result<Self, PolicyError> {
+        temperatures.check_exits(self.exits())?;
+        self.temperatures = temperatures.clone();
+        self.compute_cells();
+        Ok(self)
+    }
+
+    /// The number of exits, `K`.
+    pub fn exits(&self) -> usize {
+        self.logits.len()
+    }
+
+    /// The number of samples, `N`.
+    pub fn samples(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// The number of classes, `C`.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// The labels, one a sample.
+    pub fn labels(&self) -> &[usize] {
+        &self.labels
+    }
+
+    /// The temperatures the evidence was computed with; 1 unless set.
+    pub fn temperatures(&self) -> &Temperatures {
+        &self.temperatures
+    }
+
+    /// The logits of one exit, row-major `[N x C]`, before any temperature.
+    ///
+    /// # Panics
+    /// When the table has no such exit.
+    pub fn logits(&self, exit: usize) -> &[f32] {
+        &self.logits[exit]
+    }
+
+    /// What a policy sees of a sample at an exit.
+    ///
+    /// # Panics
+    /// When the table has no such sample or exit.
+    pub fn evidence(&self, sample: usize, exit: usize) -> &Evidence {
+        &self.cell(sample, exit).evidence
+    }
+
+    /// Whether the exit's prediction is the label.
+    ///
+    /// # Panics
+    /// When the table has no such sample or exit.
+    pub fn correct(&self, sample: usize, exit: usize) -> bool {
+        self.cell(sample, exit).correct
+    }
+
+    pub(crate) fn cell(&self, sample: usize, exit: usize) -> &Cell {
+        assert!(
+            exit < self.exits(),
+            "exit {exit} of a table with {} exits",
+            self.exits()
+        );
+        &self.cells[sample * self.exits() + exit]
+    }
+
+    /// One row of cells a sample, shallowest exit first.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &[Cell]> {
+        self.cells.chunks_exact(self.exits())
+    }
+
+    fn compute_cells(&mut self) {
+        let mut probabilities = Vec::with_capacity(self.classes);
+        let mut ensemble = vec![0.0; self.classes];
+        self.cells.clear();
+        self.cells.reserve(self.samples() * self.exits());
+        for (sample, &label) in self.labels.iter().enumerate() {
+            ensemble.fill(0.0);
+            for (exit, logits) in self.logits.iter().enumerate() {
+                let row = &logits[sample * self.classes..][..self.classes];
+                let partition = Partition::new(row, self.temperatures.as_slice()[exit]);
+                partition.probabilities(row, &mut probabilities);
+                for (sum, p) in ensemble.iter_mut().zip(&probabilities) {
+                    *sum += p;
+                }
+                let evidence = Evidence::from_probabilities(&probabilities);
+                self.cells.push(Cell {
+                    evidence,
+                    nll: -partition.log_probability(row[label]),
+                    correct: evidence.prediction == label,
+                    top5: rank(row, label) < 5,
+                    ensemble_correct: rank(&ensemble, label) == 0,
+                });
+            }
+        }
+    }
+}
+
+/// The number of classes before `label` when sorted by falling value, ties by class.
+fn rank<T: PartialOrd + Copy>(values: &[T], label: usize) -> usize {
+    let own = values[label];
+    values
+        .iter()
+        .enumerate()
+        .filter(|&(c, &v)| v > own || (v == own && c < label))
+        .count()
+}
+
+/// Checks rows that start at sample `first`.
+fn check_batch(
+    logits: &[impl AsRef<[f32]>],
+    classes: usize,
+    labels: &[usize],
+    first: usize,
+) -> Result<(), PolicyError> {
+    if logits.is_empty() {
+        return Err(PolicyError::NoExits);
+    }
+    if classes < 2 {
+        return Err(PolicyError::TooFewClasses { classes });
+    }
+    let samples = labels.len();
+    let expected = samples.saturating_mul(classes);
+    for (exit, logits) in logits.iter().map(AsRef::as_ref).enumerate() {
+        let found = logits.len();
+        if found != expected {
+            return Err(PolicyError::LogitCount {
+                exit,
+                found,
+                expected,
+                samples,
+                classes,
+            });
+        }
+    }
+    for (row, &label) in labels.iter().enumerate() {
+        let sample = first + row;
+        if label >= classes {
+            return Err(PolicyError::LabelOutOfRange {
+                sample,
+                label,
+                classes,
+            });
+        }
+        for (exit, logits) in logits.iter().map(AsRef::as_ref).enumerate() {
+            let values = &logits[row * classes..][..classes];
+            if let Some(class) = values.iter().position(|z| !z.is_finite()) {
+                let value = values[class];
+                return Err(PolicyError::NonFiniteLogit {
+                    sample,
+                    exit,
+                    class,
+                    value,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Builds an [`ExitTable`] batch by batch.
+///
+/// ```
+/// use offramp_policies::ExitTableBuilder;
+///
+/// let mut builder = ExitTableBuilder::new(2, 3)?;
+/// builder.push_batch(&[vec![0.0, 1.0, 2.0], vec![0.0, 5.0, 2.0]], &[1])?;
+/// builder.push_batch(&[vec![0.0; 6], vec![1.0; 6]], &[0, 2])?;
+/// assert_eq!(builder.finish()?.samples(), 3);
+/// # Ok::<(), offramp_policies::PolicyError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ExitTableBuilder {
+    classes: usize,
+    labels: Vec<usize>,
+    logits: Vec<Vec<f32>>,
+}
+
+impl ExitTableBuilder {
+    /// An empty table of `exits` exits and `classes` classes.
+    ///
+    /// # Errors
+    /// [`PolicyError::NoExits`] or [`PolicyError::TooFewClasses`].
+    pub fn new(exits: usize, classes: usize) -> Result<Self, PolicyError> {
+        let logits = vec![Vec::new(); exits];
+        check_batch(&logits, classes, &[], 0)?;
+        Ok(Self {
+            classes,
+            labels: Vec::new(),
+            logits,
+        })
+    }
+
+    /// Appends a batch: the logits of each exit, row-major `[B x C]`, and `B` labels.
+    ///
+    /// # Errors
+    /// Those of [`ExitTable::new`], samples counted from the first batch, and
+    /// [`PolicyError::ExitCount`]. A refused batch leaves the builder as it was.
+    pub fn push_batch(
+        &mut self,
+        logits: &[impl AsRef<[f32]>],
+        labels: &[usize],
+    ) -> Result<(), PolicyError> {
+        let (found, expected) = (logits.len(), self.logits.len());
+        if found != expected {
+            return Err(PolicyError::ExitCount {
+                what: "blocks of logits",
+                found,
+                expected,
+            });
+        }
+        check_batch(logits, self.classes, labels, self.labels.len())?;
+        for (all, batch) in self.logits.iter_mut().zip(logits) {
+            all.extend_from_slice(batch.as_ref());
+        }
+        self.labels.extend_from_slice(labels);
+        Ok(())
+    }
+
+    /// The table of all batches.
+    ///
+    /// # Errors
+    /// [`PolicyError::NoSamples`] when no row was pushed.
+    pub fn finish(self) -> Result<ExitTable, PolicyError> {
+        ExitTable::new(self.logits, self.classes, self.labels)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_tables_are_named() {
+        let message = |logits: Vec<Vec<f32>>, classes, labels: Vec<usize>| {
+            ExitTable::new(logits, classes, labels)
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(message(vec![], 2, vec![0]).starts_with("there are no exits"));
+        assert!(message(vec![vec![]], 2, vec![]).starts_with("there are no samples"));
+        assert!(message(vec![vec![1.0]], 1, vec![0]).starts_with("1 class(es)"));
+        assert!(message(vec![vec![]], 0, vec![0]).starts_with("0 class(es)"));
+        assert_eq!(
+            message(vec![vec![0.0; 4], vec![0.0; 3]], 2, vec![0, 1]),
+            "exit 1: 3 logits, but 2 labels and 2 classes need 4"
+        );
+        assert_eq!(
+            message(vec![vec![0.0; 4]], 2, vec![0, 2]),
+            "sample 1: label 2 is out of range, the classes are 0 to 1"
+        );
+        let broken = message(
+            vec![vec![0.0; 4], vec![0.0, 0.0, 1.0, f32::NAN]],
+            2,
+            vec![0, 1],
+        );
+        assert!(
+            broken.starts_with("sample 1, exit 1: the logit of class 1 is NaN"),
+            "{broken}"
+        );
+        assert!(message(vec![vec![f32::INFINITY, 0.0]], 2, vec![0]).contains("is inf"));
+    }
+
+    #[test]
+    fn batches_make_the_same_table_and_bad_ones_leave_no_trace() {
+        let mut builder = ExitTableBuilder::new(1, 2).unwrap();
+        builder.push_batch(&[[0.0, 1.0]], &[1]).unwrap();
+        let error = builder
+            .push_batch(&[[0.0, 1.0, f32::NAN, 0.0]], &[1, 0])
+            .unwrap_err();
+        assert!(error.to_string().starts_with("sample 2, exit 0"), "{error}");
+        assert!(matches!(
+            builder.push_batch(&[[0.0, 1.0], [0.0, 1.0]], &[1]),
+            Err(PolicyError::ExitCount {
+                found: 2,
+                expected: 1,
+                ..
+            })
+        ));
+        builder.push_batch(&[[3.0, 2.0]], &[1]).unwrap();
+        let table = builder.finish().unwrap();
+        let whole = ExitTable::new(vec![vec![0.0, 1.0, 3.0, 2.0]], 2, vec![1, 1]).unwrap();
+        assert_eq!(table.labels(), whole.labels());
+        assert_eq!(table.evidence(1, 0), whole.evidence(1, 0));
+        assert!(matches!(
+            ExitTableBuilder::new(1, 2).unwrap().finish(),
+            Err(PolicyError::NoSamples)
+        ));
+    }
+
+    #[test]
+    fn ranks_break_ties_by_class_as_the_prediction_does() {
+        let values = [1.0, 3.0, 3.0, 0.0];
+        assert_eq!([0, 1, 2, 3].map(|label| rank(&values, label)), [2, 0, 1, 3]);
+        let table = ExitTable::new(vec![vec![2.0; 6]], 6, vec![5]).unwrap();
+        assert!(!table.cell(0, 0).top5 && !table.correct(0, 0));
+        let table = ExitTable::new(vec![vec![2.0; 6]], 6, vec![4]).unwrap();
+        assert!(table.cell(0, 0).top5);
+    }
+
+    #[test]
+    fn temperatures_replace_each_other() {
+        let table = ExitTable::new(vec![vec![2.0, 0.0]], 2, vec![0]).unwrap();
+        let four = Temperatures::new(vec![4.0]).unwrap();
+        let one = Temperatures::ones(1);
+        let plain = *table.evidence(0, 0);
+        let table = table.with_temperatures(&four).unwrap();
+        assert_eq!(*table.evidence(0, 0), Evidence::from_logits(&[0.5, 0.0]));
+        let table = table.with_temperatures(&one).unwrap();
+        assert_eq!(*table.evidence(0, 0), plain);
+        assert!(table.with_temperatures(&Temperatures::ones(2)).is_err());
+    }
+}
