@@ -1,0 +1,26 @@
+//! The vocabulary of offramp: what a stage, an exit, a cost and a device are.
+//!
+//! Nothing here reads images, trains or decides; the crates that do agree on
+//! these types. Exits are numbered from 0, shallowest first, everywhere.
+//!
+//! | feature | backend |
+//! |---|---|
+//! | `flex` (default) | CPU, with the kernels of `offramp-kernels` |
+//! | `ndarray` | CPU, burn's older backend |
+//! | `cuda` | NVIDIA GPUs |
+//! | `wgpu`, `vulkan` | any GPU with Vulkan, Metal or DirectX 12 |
+
+mod cost;
+mod device;
+mod exit;
+pub mod files;
+pub mod images;
+mod network;
+pub mod params;
+mod suggest;
+
+pub use cost::Cost;
+pub use device::{DeviceError, DeviceSpec};
+pub use exit::{ExitOutput, ExitOutputs};
+pub use network::{Backbone, ExitHead, MapShape, StageInfo};
+pub use suggest::nearest;

@@ -1,1 +1,11 @@
-//! To be written.
+//! The operations that networks of this workspace are written with.
+//!
+//! On the `flex` CPU backend they run on kernels of this crate; on every other
+//! backend the same call is burn's own operation.
+
+mod functional;
+
+pub use functional::{
+    BatchNormTrain, Conv2dOptions, avg_pool2d, batch_norm_eval, batch_norm_train, conv2d,
+    global_avg_pool, linear, max_pool2d, softmax_cross_entropy,
+};

@@ -1,0 +1,182 @@
+//! Choosing a device at run time.
+
+use std::fmt;
+use std::str::FromStr;
+
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// A device as a user names it: `auto`, `cpu`, `ndarray`, `cuda`, `cuda:1` or `wgpu`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum DeviceSpec {
+    /// The best one that this build has: `cuda`, else `wgpu`, else `cpu`.
+    #[default]
+    Auto,
+    /// burn's `flex` backend with the kernels of this project.
+    Cpu,
+    /// burn's `ndarray` backend.
+    Ndarray,
+    /// An NVIDIA GPU, by index.
+    Cuda(usize),
+    /// A GPU through Vulkan, Metal or DirectX 12.
+    Wgpu,
+}
+
+/// A device that cannot be had.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum DeviceError {
+    /// The name is not one of ours.
+    #[error("no device is called {name:?}; there are auto, cpu, ndarray, cuda, cuda:N and wgpu")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+    },
+    /// This program was built without the backend.
+    #[error(
+        "this build has no {device} backend; build with `cargo build --release --features {feature}` \
+         (built in: {available})"
+    )]
+    NotBuilt {
+        /// What was asked for.
+        device: DeviceSpec,
+        /// The cargo feature that brings it.
+        feature: &'static str,
+        /// What this build has.
+        available: String,
+    },
+}
+
+impl FromStr for DeviceSpec {
+    type Err = DeviceError;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let unknown = || DeviceError::Unknown {
+            name: name.to_owned(),
+        };
+        Ok(match name {
+            "auto" => Self::Auto,
+            "cpu" | "flex" => Self::Cpu,
+            "ndarray" => Self::Ndarray,
+            "cuda" => Self::Cuda(0),
+            "wgpu" => Self::Wgpu,
+            _ => match name.strip_prefix("cuda:") {
+                Some(index) => Self::Cuda(index.parse().map_err(|_| unknown())?),
+                None => return Err(unknown()),
+            },
+        })
+    }
+}
+
+impl TryFrom<String> for DeviceSpec {
+    type Error = DeviceError;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        name.parse()
+    }
+}
+
+impl From<DeviceSpec> for String {
+    fn from(spec: DeviceSpec) -> Self {
+        spec.to_string()
+    }
+}
+
+impl fmt::Display for DeviceSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Ndarray => f.write_str("ndarray"),
+            Self::Cuda(index) => write!(f, "cuda:{index}"),
+            Self::Wgpu => f.write_str("wgpu"),
+        }
+    }
+}
+
+impl DeviceSpec {
+    /// The devices that this build has, best first.
+    pub fn available() -> Vec<Self> {
+        [
+            cfg!(feature = "cuda").then_some(Self::Cuda(0)),
+            cfg!(feature = "wgpu").then_some(Self::Wgpu),
+            cfg!(feature = "flex").then_some(Self::Cpu),
+            cfg!(feature = "ndarray").then_some(Self::Ndarray),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// The burn device, without gradients (call [`Device::autodiff`] to train).
+    ///
+    /// # Errors
+    /// [`DeviceError::NotBuilt`] when this build lacks the backend.
+    pub fn device(self) -> Result<Device, DeviceError> {
+        match self {
+            Self::Auto => match Self::available().first() {
+                Some(best) => best.device(),
+                None => Err(self.not_built("flex")),
+            },
+            #[cfg(feature = "flex")]
+            Self::Cpu => Ok(Device::flex()),
+            #[cfg(not(feature = "flex"))]
+            Self::Cpu => Err(self.not_built("flex")),
+            #[cfg(feature = "ndarray")]
+            #[allow(deprecated)]
+            Self::Ndarray => Ok(Device::ndarray()),
+            #[cfg(not(feature = "ndarray"))]
+            Self::Ndarray => Err(self.not_built("ndarray")),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(index) => Ok(Device::cuda(index)),
+            #[cfg(not(feature = "cuda"))]
+            Self::Cuda(_) => Err(self.not_built("cuda")),
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu => Ok(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
+            #[cfg(not(feature = "wgpu"))]
+            Self::Wgpu => Err(self.not_built("wgpu")),
+        }
+    }
+
+    #[allow(dead_code)]
+    fn not_built(self, feature: &'static str) -> DeviceError {
+        let available: Vec<_> = Self::available().iter().map(Self::to_string).collect();
+        DeviceError::NotBuilt {
+            device: self,
+            feature,
+            available: match available.is_empty() {
+                true => "none".into(),
+                false => available.join(", "),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip() {
+        for name in ["auto", "cpu", "ndarray", "cuda:3", "wgpu"] {
+            assert_eq!(name.parse::<DeviceSpec>().unwrap().to_string(), name);
+        }
+        assert_eq!("cuda".parse(), Ok(DeviceSpec::Cuda(0)));
+    }
+
+    #[test]
+    fn unknown_names_are_named() {
+        for name in ["gpu", "cuda:", "cuda:x", ""] {
+            let error = name.parse::<DeviceSpec>().unwrap_err();
+            assert!(error.to_string().contains(&format!("{name:?}")));
+        }
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    #[test]
+    fn a_missing_backend_says_how_to_build_it() {
+        let error = DeviceSpec::Cuda(0).device().unwrap_err().to_string();
+        assert!(error.contains("--features cuda"), "{error}");
+    }
+}

@@ -1,0 +1,69 @@
+//! Traits of the two parts that a multi-exit network is made of.
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::{Cost, ExitOutput};
+
+/// Size of the map of one image: channels, height and width.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct MapShape {
+    /// Channels.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+impl MapShape {
+    /// A shape from its three sizes.
+    pub fn new(channels: usize, height: usize, width: usize) -> Self {
+        Self {
+            channels,
+            height,
+            width,
+        }
+    }
+}
+
+/// What a backbone says of one of its stages, before anything is computed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageInfo {
+    /// Name of the module that the stage ends with, such as `layer2`.
+    pub name: String,
+    /// Channels of the stage's output.
+    pub channels: usize,
+    /// Side of the input divided by the side of the stage's output.
+    pub reduction: usize,
+}
+
+/// A network body cut into stages; exits are attached to the outputs of stages.
+pub trait Backbone {
+    /// The stages, in the order of computation.
+    fn stages(&self) -> Vec<StageInfo>;
+
+    /// Computes stage `stage` from the output of the one before (stage 0: from the image).
+    ///
+    /// # Shapes
+    /// - `x`: `[N, C_in, H, W]`, output: `[N, C_stage, H_out, W_out]`
+    fn forward_stage(&self, stage: usize, x: Tensor<4>) -> Tensor<4>;
+
+    /// Cost of every stage on its own for an input image, and the shape of its output.
+    fn costs(&self, image: MapShape) -> Vec<(Cost, MapShape)>;
+}
+
+/// A classifier attached to the output of a stage.
+pub trait ExitHead {
+    /// Classifies a map.
+    ///
+    /// # Shapes
+    /// - `map`: `[N, C, H, W]`, embedding: `[N, D]`, logits: `[N, classes]`
+    fn forward(&self, map: Tensor<4>) -> ExitOutput;
+
+    /// Width `D` of the embedding.
+    fn embedding_dim(&self) -> usize;
+
+    /// Cost for a map of the given shape.
+    fn cost(&self, map: MapShape) -> Cost;
+}

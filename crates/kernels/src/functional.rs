@@ -1,0 +1,150 @@
+//! The public operations on [`Tensor`]s.
+
+use burn::tensor::activation::{log_softmax, relu};
+use burn::tensor::module;
+use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
+use burn::tensor::{Int, Tensor};
+
+/// Geometry of a 2-D convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv2dOptions {
+    /// Step of the window, `[height, width]`.
+    pub stride: [usize; 2],
+    /// Zeros added on both sides, `[height, width]`.
+    pub padding: [usize; 2],
+    /// Distance of neighbouring taps, `[height, width]`.
+    pub dilation: [usize; 2],
+    /// Number of channel groups.
+    pub groups: usize,
+}
+
+impl Default for Conv2dOptions {
+    fn default() -> Self {
+        Self {
+            stride: [1, 1],
+            padding: [0, 0],
+            dilation: [1, 1],
+            groups: 1,
+        }
+    }
+}
+
+/// What batch normalisation returns in training: the output and the batch statistics.
+#[derive(Clone, Debug)]
+pub struct BatchNormTrain {
+    /// `act(gamma * (x - mean) / sqrt(variance + eps) + beta + residual)`, `[N, C, H, W]`.
+    pub output: Tensor<4>,
+    /// Mean over batch and positions, `[C]`.
+    pub mean: Tensor<1>,
+    /// Biased variance over batch and positions, `[C]`.
+    pub variance: Tensor<1>,
+}
+
+/// 2-D convolution (cross-correlation).
+///
+/// # Shapes
+/// - `x`: `[N, C_in, H, W]`, `weight`: `[C_out, C_in / groups, K_h, K_w]`, `bias`: `[C_out]`
+/// - output: `[N, C_out, H_out, W_out]`
+pub fn conv2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    options: Conv2dOptions,
+) -> Tensor<4> {
+    let options = ConvOptions::new(
+        options.stride,
+        options.padding,
+        options.dilation,
+        options.groups,
+    );
+    module::conv2d(x, weight, bias, options)
+}
+
+fn finish(y: Tensor<4>, residual: Option<Tensor<4>>, apply_relu: bool) -> Tensor<4> {
+    let y = match residual {
+        Some(residual) => y + residual,
+        None => y,
+    };
+    if apply_relu { relu(y) } else { y }
+}
+
+/// Batch normalisation with the statistics of the batch, an optional residual
+/// addition and an optional ReLU.
+///
+/// # Shapes
+/// - `x`, `residual`: `[N, C, H, W]`; `gamma`, `beta`: `[C]`
+pub fn batch_norm_train(
+    x: Tensor<4>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    eps: f64,
+    residual: Option<Tensor<4>>,
+    relu: bool,
+) -> BatchNormTrain {
+    let result = module::batch_norm_train(x, gamma, beta, eps);
+    BatchNormTrain {
+        output: finish(result.output, residual, relu),
+        mean: result.mean,
+        variance: result.variance,
+    }
+}
+
+/// Batch normalisation with given statistics, an optional residual addition and
+/// an optional ReLU. Shapes as in [`batch_norm_train`].
+#[allow(clippy::too_many_arguments)]
+pub fn batch_norm_eval(
+    x: Tensor<4>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    mean: Tensor<1>,
+    variance: Tensor<1>,
+    eps: f64,
+    residual: Option<Tensor<4>>,
+    relu: bool,
+) -> Tensor<4> {
+    let y = module::batch_norm(x, gamma, beta, mean, variance, eps);
+    finish(y, residual, relu)
+}
+
+/// Mean over positions: `[N, C, H, W]` to `[N, C]`.
+pub fn global_avg_pool(x: Tensor<4>) -> Tensor<2> {
+    let [n, c, h, w] = x.dims();
+    x.reshape([n, c, h * w]).mean_dim(2).reshape([n, c])
+}
+
+/// Average pooling without padding.
+pub fn avg_pool2d(x: Tensor<4>, kernel: [usize; 2], stride: [usize; 2]) -> Tensor<4> {
+    module::avg_pool2d(x, AvgPoolOptions::new(kernel).with_stride(stride))
+}
+
+/// Maximum pooling; positions outside the map count as minus infinity.
+pub fn max_pool2d(
+    x: Tensor<4>,
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    padding: [usize; 2],
+) -> Tensor<4> {
+    let options = MaxPoolOptions::new(kernel)
+        .with_stride(stride)
+        .with_padding(padding);
+    module::max_pool2d(x, options)
+}
+
+/// `x W^T + b` with the weight as PyTorch stores it.
+///
+/// # Shapes
+/// - `x`: `[N, in]`, `weight`: `[out, in]`, `bias`: `[out]`, output: `[N, out]`
+pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    module::linear(x, weight.transpose(), bias)
+}
+
+/// `-log softmax(logits)[target]` of every row, in nats; 0 where the target is -1.
+///
+/// # Shapes
+/// - `logits`: `[N, C]`, `targets`: `[N]`, output: `[N]`
+pub fn softmax_cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+    let [n, _] = logits.dims();
+    let known = targets.clone().greater_equal_elem(0).float();
+    let index = targets.clamp_min(0).reshape([n, 1]);
+    -log_softmax(logits, 1).gather(1, index).reshape([n]) * known
+}

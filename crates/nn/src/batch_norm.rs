@@ -1,0 +1,164 @@
+//! Batch normalisation with PyTorch's statistics.
+
+use burn::module::{Content, DisplaySettings, Flag, Module, ModuleDisplay, Param};
+use burn::tensor::Tensor;
+use offramp_core::Cost;
+use offramp_kernels::{batch_norm_eval, batch_norm_train};
+
+use crate::{Buffer, Init};
+
+/// Batch normalisation over `[N, C, H, W]`, PyTorch's `nn.BatchNorm2d`
+/// (Ioffe and Szegedy, ICML 2015):
+/// `y = weight * (x - mean) / sqrt(var + eps) + bias` per channel.
+///
+/// In training the statistics are those of the batch, and the running ones
+/// follow them: `running <- (1 - momentum) * running + momentum * batch`, where
+/// the running variance takes the unbiased estimate, as PyTorch does. In
+/// evaluation (after [`Module::valid`], or frozen) the running ones are used.
+///
+/// The ReLU and the residual addition that follow a batch norm in most networks
+/// are part of the same call, so that a backend can fuse them.
+#[derive(Module, Debug)]
+#[module(custom_display)]
+pub struct BatchNorm2d {
+    /// Scale, `[C]`.
+    pub weight: Param<Tensor<1>>,
+    /// Shift, `[C]`.
+    pub bias: Param<Tensor<1>>,
+    /// Running mean, `[C]`.
+    pub running_mean: Buffer<1>,
+    /// Running variance (unbiased), `[C]`.
+    pub running_var: Buffer<1>,
+    training: Param<Flag>,
+    momentum: f64,
+    eps: f64,
+}
+
+impl BatchNorm2d {
+    /// Scale 1, shift 0, momentum 0.1, eps 1e-5.
+    pub fn new(channels: usize, init: &Init) -> Self {
+        let device = init.device();
+        Self {
+            weight: init.full([channels], 1.0),
+            bias: init.full([channels], 0.0),
+            running_mean: Buffer::new(Tensor::zeros([channels], device)),
+            running_var: Buffer::new(Tensor::ones([channels], device)),
+            training: Param::from_bool(true),
+            momentum: 0.1,
+            eps: 1e-5,
+        }
+    }
+
+    /// The same with scale 0: the branch that it ends starts as the identity
+    /// (Goyal et al., 2017).
+    pub fn zeroed(mut self) -> Self {
+        self.weight = self.weight.map(|weight| {
+            let requires_grad = weight.is_require_grad();
+            weight.zeros_like().set_require_grad(requires_grad)
+        });
+        self
+    }
+
+    /// Normalises.
+    ///
+    /// # Shapes
+    /// - `x` and output: `[N, C, H, W]`
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        self.run(x, None, false)
+    }
+
+    /// `relu(bn(x))`.
+    pub fn forward_relu(&self, x: Tensor<4>) -> Tensor<4> {
+        self.run(x, None, true)
+    }
+
+    /// `relu(bn(x) + residual)`.
+    pub fn forward_add_relu(&self, x: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
+        self.run(x, Some(residual), true)
+    }
+
+    fn run(&self, x: Tensor<4>, residual: Option<Tensor<4>>, relu: bool) -> Tensor<4> {
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        if !(x.is_autodiff() && self.training.is_enabled()) {
+            let (mean, var) = (self.running_mean.value(), self.running_var.value());
+            return batch_norm_eval(x, weight, bias, mean, var, self.eps, residual, relu);
+        }
+        let [n, _, h, w] = x.dims();
+        let result = batch_norm_train(x, weight, bias, self.eps, residual, relu);
+        let count = (n * h * w) as f64;
+        // One value a channel has no unbiased variance; PyTorch refuses it, we keep the biased one.
+        let unbiased = if count > 1.0 { count / (count - 1.0) } else { 1.0 };
+        self.follow(&self.running_mean, result.mean, 1.0);
+        self.follow(&self.running_var, result.variance, unbiased);
+        result.output
+    }
+
+    fn follow(&self, running: &Buffer<1>, batch: Tensor<1>, factor: f64) {
+        running.update(|running| {
+            running * (1.0 - self.momentum) + batch.detach() * (self.momentum * factor)
+        });
+    }
+
+    /// `1 / sqrt(var + eps)` and the like need it when the layer is folded into a convolution.
+    pub fn eps(&self) -> f64 {
+        self.eps
+    }
+
+    /// Parameters; no multiply-accumulates are counted.
+    pub fn cost(&self) -> Cost {
+        Cost::params(2 * self.weight.dims()[0])
+    }
+}
+
+impl ModuleDisplay for BatchNorm2d {
+    fn custom_settings(&self) -> Option<DisplaySettings> {
+        DisplaySettings::new()
+            .with_new_line_after_attribute(false)
+            .optional()
+    }
+
+    fn custom_content(&self, content: Content) -> Option<Content> {
+        let [channels] = self.weight.dims();
+        content
+            .add("channels", &channels)
+            .add("momentum", &self.momentum)
+            .add("eps", &self.eps)
+            .optional()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+        tensor.into_data().to_vec().unwrap()
+    }
+
+    #[test]
+    fn running_statistics_are_those_of_pytorch() {
+        // bn = torch.nn.BatchNorm2d(1); bn(torch.tensor([1., 2., 3., 6.]).reshape(2, 1, 1, 2))
+        // mean 3, unbiased variance 14/3: running_mean 0.3, running_var 0.9 + 0.1 * 14/3.
+        let device = Device::flex().autodiff();
+        let layer = BatchNorm2d::new(1, &Init::new(0, &device));
+        let x = Tensor::<1>::from_floats([1.0, 2.0, 3.0, 6.0], &device).reshape([2, 1, 1, 2]);
+        let y = values(layer.forward(x));
+        let std = (3.5f32 + 1e-5).sqrt();
+        for (y, x) in y.iter().zip([1.0, 2.0, 3.0, 6.0]) {
+            assert!((y - (x - 3.0) / std).abs() < 1e-6);
+        }
+        assert!((values(layer.running_mean.value())[0] - 0.3).abs() < 1e-6);
+        assert!((values(layer.running_var.value())[0] - 1.366_666_7).abs() < 1e-6);
+    }
+
+    #[test]
+    fn evaluation_uses_and_keeps_the_running_statistics() {
+        let device = Device::flex().autodiff();
+        let layer = BatchNorm2d::new(1, &Init::new(0, &device)).valid();
+        let x = Tensor::<4>::full([1, 1, 1, 2], 2.0, &Device::flex());
+        let y = values(layer.forward_add_relu(x.clone(), x * -2.0));
+        assert_eq!(y, [0.0, 0.0]);
+        assert_eq!(values(layer.running_mean.value()), [0.0]);
+    }
+}

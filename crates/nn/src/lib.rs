@@ -1,0 +1,21 @@
+//! Layers with PyTorch's parameter names and numerics, on the operations of
+//! [`offramp_kernels`].
+//!
+//! burn's own layers differ from PyTorch's in what a saved network shows: the
+//! batch norm keeps the biased running variance and calls its scale `gamma`, the
+//! linear weight is transposed. Ours do not, so that weights travel without a map.
+//!
+//! Initial weights come from an explicit generator, [`Init`], and are the same on
+//! every device.
+
+mod batch_norm;
+mod buffer;
+mod conv;
+mod init;
+mod linear;
+
+pub use batch_norm::BatchNorm2d;
+pub use buffer::Buffer;
+pub use conv::{Conv2d, Conv2dConfig};
+pub use init::Init;
+pub use linear::Linear;

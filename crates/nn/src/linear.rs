@@ -1,0 +1,88 @@
+//! Fully connected layer.
+
+use burn::module::{Content, DisplaySettings, Module, ModuleDisplay, Param};
+use burn::tensor::Tensor;
+use offramp_core::Cost;
+use offramp_kernels::linear;
+
+use crate::Init;
+
+/// `y = x W^T + b`, PyTorch's `nn.Linear`.
+#[derive(Module, Debug)]
+#[module(custom_display)]
+pub struct Linear {
+    /// `[out, in]`.
+    pub weight: Param<Tensor<2>>,
+    /// `[out]`.
+    pub bias: Option<Param<Tensor<1>>>,
+}
+
+impl Linear {
+    /// Weight and bias from `U(-1/sqrt(in), 1/sqrt(in))`, PyTorch's default.
+    pub fn new(inputs: usize, outputs: usize, init: &mut Init) -> Self {
+        let bound = 1.0 / (inputs as f64).sqrt();
+        Self {
+            weight: init.uniform([outputs, inputs], bound),
+            bias: Some(init.uniform([outputs], bound)),
+        }
+    }
+
+    /// Applies the layer.
+    ///
+    /// # Shapes
+    /// - `x`: `[N, in]`, output: `[N, out]`
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let bias = self.bias.as_ref().map(Param::val);
+        linear(x, self.weight.val(), bias)
+    }
+
+    /// Number of inputs.
+    pub fn inputs(&self) -> usize {
+        self.weight.dims()[1]
+    }
+
+    /// Cost for one row.
+    pub fn cost(&self) -> Cost {
+        let [outputs, inputs] = self.weight.dims();
+        let mut cost = Cost::linear(inputs, outputs);
+        if self.bias.is_none() {
+            cost.params -= outputs as u64;
+        }
+        cost
+    }
+}
+
+impl ModuleDisplay for Linear {
+    fn custom_settings(&self) -> Option<DisplaySettings> {
+        DisplaySettings::new()
+            .with_new_line_after_attribute(false)
+            .optional()
+    }
+
+    fn custom_content(&self, content: Content) -> Option<Content> {
+        let [outputs, inputs] = self.weight.dims();
+        content
+            .add("inputs", &inputs)
+            .add("outputs", &outputs)
+            .add("bias", &self.bias.is_some())
+            .optional()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    #[test]
+    fn weight_rows_are_outputs() {
+        let device = Device::flex();
+        let layer = Linear {
+            weight: Param::from_data([[1.0, 2.0, 3.0], [0.0, 0.0, 1.0]], &device),
+            bias: Some(Param::from_data([0.5, 0.0], &device)),
+        };
+        let y = layer.forward(Tensor::from_floats([[1.0, 1.0, 1.0]], &device));
+        assert_eq!(y.into_data().to_vec::<f32>().unwrap(), [6.5, 1.0]);
+        assert_eq!(layer.cost().params, 8);
+    }
+}
