@@ -5,6 +5,9 @@ use burn::tensor::module;
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{Int, Tensor};
 
+#[cfg(feature = "flex")]
+use crate::flex::functional as kernels;
+
 /// Geometry of a 2-D convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv2dOptions {
@@ -51,6 +54,10 @@ pub fn conv2d(
     bias: Option<Tensor<1>>,
     options: Conv2dOptions,
 ) -> Tensor<4> {
+    #[cfg(feature = "flex")]
+    if kernels::run_here(&x) {
+        return kernels::conv2d(x, weight, bias, options);
+    }
     let options = ConvOptions::new(
         options.stride,
         options.padding,
@@ -81,6 +88,10 @@ pub fn batch_norm_train(
     residual: Option<Tensor<4>>,
     relu: bool,
 ) -> BatchNormTrain {
+    #[cfg(feature = "flex")]
+    if kernels::run_here(&x) {
+        return kernels::batch_norm_train(x, gamma, beta, eps, residual, relu);
+    }
     let result = module::batch_norm_train(x, gamma, beta, eps);
     BatchNormTrain {
         output: finish(result.output, residual, relu),
@@ -102,6 +113,10 @@ pub fn batch_norm_eval(
     residual: Option<Tensor<4>>,
     relu: bool,
 ) -> Tensor<4> {
+    #[cfg(feature = "flex")]
+    if kernels::run_here(&x) && !x.device().is_autodiff() {
+        return kernels::batch_norm_eval(x, [gamma, beta, mean, variance], eps, residual, relu);
+    }
     let y = module::batch_norm(x, gamma, beta, mean, variance, eps);
     finish(y, residual, relu)
 }

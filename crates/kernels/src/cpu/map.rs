@@ -25,7 +25,11 @@ impl<'a> Map<'a> {
                 data.len()
             );
         }
-        Self { data, shape, strides }
+        Self {
+            data,
+            shape,
+            strides,
+        }
     }
 
     /// A view of dense channels-last data, `[N, H, W, C]` in memory.

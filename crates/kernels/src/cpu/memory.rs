@@ -123,7 +123,11 @@ impl Drop for Buffer {
             let shelf = guard.get_or_insert_default();
             if shelf.bytes + bytes <= KEEP_BYTES {
                 shelf.bytes += bytes;
-                shelf.idle.entry(self.len).or_default().push(Idle(self.start));
+                shelf
+                    .idle
+                    .entry(self.len)
+                    .or_default()
+                    .push(Idle(self.start));
                 return;
             }
         }

@@ -9,8 +9,10 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod conv;
+pub(crate) mod elementwise;
 pub(crate) mod map;
 pub(crate) mod memory;
+pub(crate) mod norm;
 pub(crate) mod parallel;
 pub(crate) mod simd;
 #[cfg(test)]

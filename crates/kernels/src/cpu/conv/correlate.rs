@@ -40,6 +40,8 @@ pub(crate) struct Correlate<'a> {
     pub weight: &'a [f32],
     /// How `weight` is read.
     pub strides: WeightStrides,
+    /// Whether to add to what the destination holds, in place of the bias.
+    pub accumulate: bool,
     /// Bias of each output channel.
     pub bias: Option<&'a [f32]>,
     /// Where the outputs go.
@@ -210,7 +212,7 @@ unsafe fn run_piece<S: Simd>(
         block_stride: layout.block_stride(),
         out_stride: column_stride * correlation.spread[1],
         count: panel.count,
-        accumulate: blocks[0] > 0,
+        accumulate: work.accumulate || blocks[0] > 0,
     };
     let weight_at = pass.offsets[index] + panel_len(blocks[0] * LANES, taps.len(), panel.vectors);
     let weight_end = weight_at + panel_len(channels, taps.len(), panel.vectors);

@@ -104,8 +104,7 @@ impl Geometry {
         for first in 0..self.stride[axis].min(len) {
             let mut taps: Vec<(usize, isize)> = Vec::new();
             for k in 0..kernel {
-                let at =
-                    (first + self.padding[axis]) as isize - (k * self.dilation[axis]) as isize;
+                let at = (first + self.padding[axis]) as isize - (k * self.dilation[axis]) as isize;
                 if at.rem_euclid(stride) == 0 {
                     taps.push((k, at.div_euclid(stride)));
                 }

@@ -30,7 +30,11 @@ pub(crate) fn forward(
     assert_eq!(out.len(), shape.iter().product::<usize>(), "output length");
     let correlation = geometry.forward(x.shape());
     let [c_out, c_in, kh, kw] = geometry.weight;
-    let [per_group, image, row] = [c_out / geometry.groups, shape[2] * shape[3] * c_out, shape[3] * c_out];
+    let [per_group, image, row] = [
+        c_out / geometry.groups,
+        shape[2] * shape[3] * c_out,
+        shape[3] * c_out,
+    ];
     let out = Shared::new(out);
     for g in 0..geometry.groups {
         dispatch(Correlate {
@@ -42,6 +46,7 @@ pub(crate) fn forward(
                 input: kh * kw,
                 row: kw,
             },
+            accumulate: false,
             bias: bias.map(|b| &b[g * per_group..(g + 1) * per_group]),
             destination: Destination {
                 out,
@@ -53,12 +58,14 @@ pub(crate) fn forward(
     }
 }
 
-/// Gradient of the loss in the input, dense channels-last, from the gradient `dy` in the output.
+/// Gradient of the loss in the input, dense channels-last, from the gradient `dy` in the
+/// output; added to what `dx` holds if `accumulate`, else written over it.
 pub(crate) fn input_gradient(
     geometry: &Geometry,
     input: [usize; 4],
     dy: Map,
     weight: &[f32],
+    accumulate: bool,
     dx: &mut [f32],
 ) {
     assert_eq!(geometry.output(input), dy.shape(), "gradient shape");
@@ -68,6 +75,9 @@ pub(crate) fn input_gradient(
     let [image, _, row, column] = channels_last_strides(input);
     let dx = Shared::new(dx);
     for correlation in &geometry.input_gradient(input) {
+        if accumulate && correlation.taps.is_empty() {
+            continue;
+        }
         for g in 0..geometry.groups {
             dispatch(Correlate {
                 correlation,
@@ -78,6 +88,7 @@ pub(crate) fn input_gradient(
                     input: c_in * kh * kw,
                     row: kw,
                 },
+                accumulate,
                 bias: None,
                 destination: Destination {
                     out: dx,

@@ -7,9 +7,9 @@
 //! input block holds only the channels there are; output channels are padded
 //! with zeros to whole vectors.
 
+use super::geometry::Tap;
 use crate::cpu::memory::Buffer;
 use crate::cpu::simd::{LANES, Simd};
-use super::geometry::Tap;
 
 /// A group of output channels that is computed at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

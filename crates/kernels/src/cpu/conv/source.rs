@@ -5,9 +5,9 @@
 //! (column modulo the step), so that the cells read by neighbouring outputs are
 //! neighbours for every step. Padding is in the copy, so tiles have no edges.
 
+use super::geometry::Correlation;
 use crate::cpu::map::Map;
 use crate::cpu::simd::LANES;
-use super::geometry::Correlation;
 
 /// Layout of the copy for `rows` output rows of `images` images.
 #[derive(Clone, Debug)]

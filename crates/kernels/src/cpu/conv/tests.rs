@@ -32,9 +32,17 @@ fn check(geometry: Geometry, input: [usize; 4], planar: bool, random: &mut Rando
     assert_close(&y, &twin, TOLERANCE, &format!("forward of {what}"));
 
     let mut dx = vec![f32::NAN; input.iter().product()];
-    input_gradient(&geometry, input, dy, &weight, &mut dx);
+    input_gradient(&geometry, input, dy, &weight, false, &mut dx);
     let twin = reference::input_gradient(&geometry, input, dy, &weight);
     assert_close(&dx, &twin, TOLERANCE, &format!("input gradient of {what}"));
+    input_gradient(&geometry, input, dy, &weight, true, &mut dx);
+    let twice: Vec<f64> = twin.iter().map(|v| 2.0 * v).collect();
+    assert_close(
+        &dx,
+        &twice,
+        TOLERANCE,
+        &format!("input gradient twice of {what}"),
+    );
 
     let mut dw = vec![f32::NAN; weight.len()];
     weight_gradient(&geometry, x, dy, &mut dw);
@@ -74,7 +82,11 @@ fn shapes_of_residual_networks() {
 fn random_geometries() {
     let random = &mut Random::new(2);
     for round in 0..200 {
-        let groups = if round % 3 == 0 { random.within(1, 4) } else { 1 };
+        let groups = if round % 3 == 0 {
+            random.within(1, 4)
+        } else {
+            1
+        };
         let kernel = [random.within(1, 5), random.within(1, 5)];
         let dilation = [random.within(1, 2), random.within(1, 2)];
         let geometry = Geometry {
@@ -152,7 +164,7 @@ fn the_number_of_threads_changes_nothing() {
                 let mut dx = vec![0.0; input.iter().product()];
                 let mut dw = vec![0.0; weight.len()];
                 forward(&geometry, x, &weight, None, &mut y);
-                input_gradient(&geometry, input, dy, &weight, &mut dx);
+                input_gradient(&geometry, input, dy, &weight, false, &mut dx);
                 weight_gradient(&geometry, x, dy, &mut dw);
                 all.extend([y, dx, dw].concat().iter().map(|v| v.to_bits()));
             }

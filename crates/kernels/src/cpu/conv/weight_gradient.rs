@@ -96,8 +96,7 @@ fn accumulate<S: Simd>(work: WeightGradient) {
         let (block, index) = (tile % blocks, tile / blocks);
         let lanes = LANES.min(inputs - block * LANES);
         let vectors = panels[index].vectors;
-        let start =
-            chunk * total + offsets[index] + panel_len(block * LANES, taps.len(), vectors);
+        let start = chunk * total + offsets[index] + panel_len(block * LANES, taps.len(), vectors);
         dispatch(Task {
             work: &work,
             layout: &layout,
@@ -116,7 +115,14 @@ fn accumulate<S: Simd>(work: WeightGradient) {
         }
     }
     for (panel, offset) in panels.iter().zip(&offsets) {
-        unpack_panel(&first[*offset..], work.strides, *panel, inputs, taps, work.dw);
+        unpack_panel(
+            &first[*offset..],
+            work.strides,
+            *panel,
+            inputs,
+            taps,
+            work.dw,
+        );
     }
 }
 
@@ -155,7 +161,11 @@ impl Kernel for Task<'_> {
                 let at = n * image_stride + row * row_stride + work.first + panel.first;
                 let end = at + (count - 1) * row_stride + (columns - 1) * column_stride;
                 assert!(end + panel.count <= work.dy.len(), "gradient too short");
-                for (tap, dw) in work.correlation.taps.iter().zip(self.dw.chunks_exact_mut(per_tap))
+                for (tap, dw) in work
+                    .correlation
+                    .taps
+                    .iter()
+                    .zip(self.dw.chunks_exact_mut(per_tap))
                 {
                     let cell = layout.tap_offset(tap.offset)
                         + row * work.correlation.step[0] * layout.row_stride();

@@ -1,0 +1,267 @@
+//! The operations on `flex`, forward and backward, against burn's own operations.
+#![cfg(feature = "flex")]
+
+use burn::tensor::activation::relu;
+use burn::tensor::module;
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Distribution, Tensor};
+use offramp_kernels::{Conv2dOptions, batch_norm_eval, batch_norm_train, conv2d};
+
+/// Largest error relative to the largest expected value.
+const TOLERANCE: f32 = 1e-5;
+
+fn random<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
+    Tensor::random(shape, Distribution::Normal(0.0, 1.0), device)
+}
+
+fn values<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
+    tensor.to_data().try_to_vec().expect("f32 values")
+}
+
+#[track_caller]
+fn assert_close<const D: usize>(what: &str, actual: &Tensor<D>, expected: &Tensor<D>) {
+    assert_eq!(actual.dims(), expected.dims(), "{what}: shape");
+    let (actual, expected) = (values(actual), values(expected));
+    let scale = expected.iter().fold(1e-20f32, |m, v| m.max(v.abs()));
+    for (i, (a, e)) in actual.iter().zip(&expected).enumerate() {
+        let error = (a - e).abs() / scale;
+        assert!(
+            error <= TOLERANCE,
+            "{what}: value {i} is {a}, expected {e} ({error:e})"
+        );
+    }
+}
+
+/// Values and gradients of the sum of `output * weights`.
+fn run<const N: usize>(
+    inputs: &[Tensor<4>; N],
+    f: impl Fn([Tensor<4>; N]) -> Tensor<4>,
+) -> (Tensor<4>, [Tensor<4>; N]) {
+    let device = inputs[0].device().autodiff();
+    let leaves: [Tensor<4>; N] =
+        std::array::from_fn(|i| Tensor::from_data(inputs[i].to_data(), &device).require_grad());
+    let output = f(leaves.clone());
+    let len: usize = output.dims().iter().product();
+    let weights = Tensor::<1>::from_floats(
+        (0..len)
+            .map(|i| (i as f32 * 0.7).sin())
+            .collect::<Vec<_>>()
+            .as_slice(),
+        &device,
+    );
+    let grads = (output.clone() * weights.reshape(output.dims()))
+        .sum()
+        .backward();
+    let gradients = leaves.map(|leaf| leaf.grad(&grads).expect("a gradient"));
+    (output.inner(), gradients)
+}
+
+fn as_vector(x: Tensor<4>) -> Tensor<1> {
+    x.reshape([-1])
+}
+
+#[test]
+fn convolution() {
+    let device = Device::flex();
+    // c_in, c_out, kernel, stride, padding, dilation, groups, height, width
+    for [c_in, c_out, k, stride, padding, dilation, groups, h, w] in [
+        [3, 16, 3, 1, 1, 1, 1, 9, 8],
+        [16, 32, 3, 2, 1, 1, 1, 8, 8],
+        [16, 32, 1, 2, 0, 1, 1, 7, 9],
+        [5, 7, 3, 1, 1, 2, 1, 9, 7],
+        [3, 8, 7, 2, 3, 1, 1, 15, 14],
+        [8, 12, 3, 1, 1, 1, 4, 6, 5],
+        [20, 20, 3, 2, 1, 1, 20, 9, 9],
+        [64, 64, 3, 1, 1, 1, 1, 4, 4],
+    ] {
+        let x = random([2, c_in, h, w], &device);
+        let weight = random([c_out, c_in / groups, k, k], &device);
+        let bias = random([c_out, 1, 1, 1], &device);
+        let options = Conv2dOptions {
+            stride: [stride; 2],
+            padding: [padding; 2],
+            dilation: [dilation; 2],
+            groups,
+        };
+        let theirs = ConvOptions::new([stride; 2], [padding; 2], [dilation; 2], groups);
+        let inputs = [x, weight, bias];
+        let (y, gradients) = run(&inputs, |[x, w, b]| {
+            conv2d(x, w, Some(as_vector(b)), options)
+        });
+        let (y2, gradients2) = run(&inputs, |[x, w, b]| {
+            module::conv2d(x, w, Some(as_vector(b)), theirs.clone())
+        });
+        assert_close("output", &y, &y2);
+        for (name, (a, b)) in ["dx", "dw", "db"]
+            .iter()
+            .zip(gradients.iter().zip(&gradients2))
+        {
+            assert_close(&format!("{name} of {options:?}"), a, b);
+        }
+        // Without gradients and without bias.
+        let plain = conv2d(inputs[0].clone(), inputs[1].clone(), None, options);
+        let theirs = module::conv2d(inputs[0].clone(), inputs[1].clone(), None, theirs);
+        assert_close("inference", &plain, &theirs);
+    }
+}
+
+/// burn's operations for the same thing.
+fn batch_norm(
+    x: Tensor<4>,
+    gamma: Tensor<4>,
+    beta: Tensor<4>,
+    residual: Option<Tensor<4>>,
+    eps: f64,
+    act: bool,
+) -> Tensor<4> {
+    let axes = [0, 2, 3];
+    let mean = x.clone().mean_dims(&axes);
+    let d = x - mean;
+    let variance = d.clone().powi_scalar(2).mean_dims(&axes);
+    let channels = gamma.dims()[0];
+    let gamma = gamma.reshape([1, channels, 1, 1]);
+    let beta = beta.reshape([1, channels, 1, 1]);
+    let y = d / (variance + eps).sqrt() * gamma + beta;
+    let y = match residual {
+        Some(r) => y + r,
+        None => y,
+    };
+    if act { relu(y) } else { y }
+}
+
+#[test]
+fn batch_norm_in_training() {
+    let device = Device::flex();
+    for (channels, act) in [(16, true), (16, false), (5, true), (40, true)] {
+        let inputs = [
+            random([3, channels, 5, 7], &device) * 2.0 + 1.0,
+            random([channels, 1, 1, 1], &device),
+            random([channels, 1, 1, 1], &device),
+            random([3, channels, 5, 7], &device),
+        ];
+        for residual in [false, true] {
+            let (y, gradients) = run(&inputs, |[x, g, b, r]| {
+                // Every leaf takes part, so that every leaf has a gradient.
+                let rest = r.clone() * 0.5;
+                let r = residual.then_some(r);
+                batch_norm_train(x, as_vector(g), as_vector(b), 1e-5, r, act).output + rest
+            });
+            let (y2, gradients2) = run(&inputs, |[x, g, b, r]| {
+                let rest = r.clone() * 0.5;
+                let r = residual.then_some(r);
+                batch_norm(x, g, b, r, 1e-5, act) + rest
+            });
+            assert_close("output", &y, &y2);
+            for (i, (a, b)) in gradients.iter().zip(&gradients2).enumerate() {
+                assert_close(
+                    &format!("gradient {i}, relu {act}, residual {residual}"),
+                    a,
+                    b,
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn batch_norm_in_evaluation() {
+    let device = Device::flex();
+    let x = random([3, 21, 5, 7], &device);
+    let r = random([3, 21, 5, 7], &device);
+    let v = |offset: f32| random([21], &device).abs() + offset;
+    let (g, b, m, s) = (v(0.0), v(0.0), v(0.0), v(0.1));
+    for residual in [None, Some(r)] {
+        let at = |t: &Tensor<1>| t.clone().reshape([1, 21, 1, 1]);
+        let y = (x.clone() - at(&m)) / (at(&s) + 1e-3).sqrt() * at(&g) + at(&b);
+        let y = relu(match &residual {
+            Some(r) => y + r.clone(),
+            None => y,
+        });
+        let ours = batch_norm_eval(
+            x.clone(),
+            g.clone(),
+            b.clone(),
+            m.clone(),
+            s.clone(),
+            1e-3,
+            residual,
+            true,
+        );
+        assert_close("output", &ours, &y);
+    }
+}
+
+/// A block as networks have them: the map feeds two convolutions and the residual, the second
+/// branch ends in an operation of burn.
+#[test]
+fn gradients_of_a_map_with_several_readers_add_up() {
+    let device = Device::flex();
+    let inputs = [
+        random([2, 8, 6, 6], &device),
+        random([8, 8, 3, 3], &device),
+        random([8, 8, 3, 3], &device),
+        random([8, 1, 1, 1], &device),
+    ];
+    let options = Conv2dOptions {
+        padding: [1, 1],
+        ..Conv2dOptions::default()
+    };
+    let padded = || ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
+    let (y, gradients) = run(&inputs, |[x, w1, w2, g]| {
+        let beta = as_vector(g.clone()) * 0.1;
+        let map = conv2d(x.clone(), w1.clone(), None, options);
+        let a = conv2d(map.clone(), w2.clone(), None, options);
+        let b = conv2d(map.clone(), w1, None, options);
+        let gamma = as_vector(g);
+        let a = batch_norm_train(a, gamma, beta, 1e-5, Some(map.clone()), true).output;
+        conv2d(a.clone(), w2, None, options) + b * map.tanh() + x + a
+    });
+    let (y2, gradients2) = run(&inputs, |[x, w1, w2, g]| {
+        let beta = g.clone() * 0.1;
+        let map = module::conv2d(x.clone(), w1.clone(), None, padded());
+        let a = module::conv2d(map.clone(), w2.clone(), None, padded());
+        let b = module::conv2d(map.clone(), w1, None, padded());
+        let a = batch_norm(a, g, beta, Some(map.clone()), 1e-5, true);
+        module::conv2d(a.clone(), w2, None, padded()) + b * map.tanh() + x + a
+    });
+    assert_close("output", &y, &y2);
+    for (i, (a, b)) in gradients.iter().zip(&gradients2).enumerate() {
+        assert_close(&format!("gradient {i}"), a, b);
+    }
+}
+
+/// What burn's other operations make of a channels-last tensor.
+#[test]
+fn burn_reads_channels_last_results() {
+    let device = Device::flex();
+    let options = Conv2dOptions::default();
+    let x = random([2, 3, 4, 5], &device);
+    let w = random([6, 3, 1, 1], &device);
+    let ours = conv2d(x.clone(), w.clone(), None, options);
+    let theirs = module::conv2d(x, w, None, ConvOptions::new([1, 1], [0, 0], [1, 1], 1));
+    assert_close("values", &ours, &theirs);
+    let (a, b) = (
+        ours.clone().reshape([2, 120]),
+        theirs.clone().reshape([2, 120]),
+    );
+    assert_close("reshape", &a, &b);
+    let (a, b) = (ours.clone().mean_dim(2), theirs.clone().mean_dim(2));
+    assert_close("mean_dim", &a, &b);
+    let (a, b) = (
+        ours.clone().permute([3, 1, 0, 2]),
+        theirs.clone().permute([3, 1, 0, 2]),
+    );
+    assert_close("permute", &a, &b);
+    let (a, b) = (ours.clone().flip([1, 3]), theirs.clone().flip([1, 3]));
+    assert_close("flip", &a, &b);
+    let pointwise = || random([4, 6, 1, 1], &device);
+    let w = pointwise();
+    let a = conv2d(ours.clone().flip([1, 3]), w.clone(), None, options);
+    let b = conv2d(theirs.clone().flip([1, 3]), w, None, options);
+    assert_close("convolution of a flipped map", &a, &b);
+    let (a, b) = (
+        ours.clone().slice([0..1, 2..5, 1..3, 0..4]),
+        theirs.slice([0..1, 2..5, 1..3, 0..4]),
+    );
+    assert_close("slice", &a, &b);
+}
