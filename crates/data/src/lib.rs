@@ -1,1 +1,51 @@
-//! To be written.
+//! Image data for multi-exit classifiers: readers, download, augmentation, loading.
+//!
+//! [`open`] turns the `[data]` table of a recipe into three [`Subset`]s of decoded uint8 pictures;
+//! a [`Loader`] turns a subset into [`Batch`]es. Nothing here knows of tensors or devices.
+//!
+//! Thresholds, temperatures, checkpoint choice and early stopping may use training and validation
+//! rows only. The test rows are for the score, and only a loader that is given an
+//! [`AugmentConfig`] ever varies a picture.
+//!
+//! | want | see |
+//! |---|---|
+//! | the data sets there are | [`registry`] |
+//! | a data set, opened | [`open`], [`DataConfig`], [`Splits`] |
+//! | batches | [`Loader`], [`LoaderConfig`], [`Batch`] |
+//! | variations of pictures | [`AugmentConfig`] |
+//! | one picture, as a network wants it | [`DatasetInfo::decode`], [`decode_image`] |
+//! | a download | [`fetch`](mod@fetch) |
+
+mod augment;
+mod cache;
+mod config;
+mod decode;
+mod error;
+pub mod fetch;
+pub mod generated;
+mod images;
+mod info;
+mod loader;
+mod mapping;
+mod open;
+mod readers;
+mod registry;
+pub mod rng;
+mod split;
+mod statistics;
+mod stratify;
+mod subset;
+
+pub use augment::{AugmentConfig, Augmenter, Erasing, Fill, Mix, RandAugment, ResizedCrop};
+pub use config::{DataConfig, GeneratedConfig, OnError};
+pub use decode::{Source, decode_image};
+pub use error::DataError;
+pub use generated::Difficulty;
+pub use images::{Images, Skipped};
+pub use info::{DatasetInfo, ImageShape};
+pub use loader::{Batch, EpochIter, Loader, LoaderConfig};
+pub use open::{DEFAULT_ROOT, open};
+pub use registry::{Archive, DatasetEntry, Download, KnownFile, Reader, find, registry};
+pub use split::{Split, Splits};
+pub use statistics::channel_statistics;
+pub use subset::Subset;

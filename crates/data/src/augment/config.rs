@@ -1,0 +1,267 @@
+//! The `[data.augment]` table.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::DataError;
+use crate::info::ImageShape;
+
+/// How training pictures are varied. The default is that of the CIFAR papers: pad by 4, random
+/// crop, flip. [`AugmentConfig::none`] varies nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct AugmentConfig {
+    /// Pixels added on each side before the random crop.
+    pub pad: usize,
+    /// The size the network sees: a random window in training, the centre one in evaluation; the
+    /// whole picture if absent.
+    pub crop: Option<usize>,
+    /// The colour of padding and of what RandAugment moves in. Black is what PyTorch's
+    /// `RandomCrop(32, padding=4)` before normalisation gives.
+    pub fill: Fill,
+    /// The probability of a horizontal flip.
+    pub flip: f64,
+    /// Random-resized crop instead of pad and crop.
+    pub resized_crop: Option<ResizedCrop>,
+    /// RandAugment.
+    pub rand_augment: Option<RandAugment>,
+    /// The side of the square of cutout in pixels; 0 is off (DeVries and Taylor, "Improved
+    /// Regularization of Convolutional Neural Networks with Cutout", 2017).
+    pub cutout: usize,
+    /// Random erasing.
+    pub erase: Option<Erasing>,
+    /// The colour of cutout and erased rectangles; the mean colour is 0 after normalisation, as
+    /// in the papers.
+    pub erase_fill: Fill,
+    /// `alpha` of mixup, `lambda ~ Beta(alpha, alpha)`; 0 is off (Zhang et al., "mixup: Beyond
+    /// Empirical Risk Minimization", ICLR 2018).
+    pub mixup: f64,
+    /// `alpha` of cutmix; 0 is off (Yun et al., "CutMix", ICCV 2019). With mixup also on, each
+    /// sample takes one of the two at even odds.
+    pub cutmix: f64,
+}
+
+impl Default for AugmentConfig {
+    fn default() -> Self {
+        Self {
+            pad: 4,
+            flip: 0.5,
+            ..Self::none()
+        }
+    }
+}
+
+/// A fill colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fill {
+    /// Pixel value 0.
+    Black,
+    /// The mean colour of the data set, rounded to uint8.
+    Mean,
+}
+
+impl Fill {
+    /// The colour, given the channel means in `[0, 1]`.
+    pub(crate) fn colour(self, mean: [f32; 3]) -> [u8; 3] {
+        match self {
+            Self::Black => [0; 3],
+            Self::Mean => mean.map(|m| (m * 255.0).round().clamp(0.0, 255.0) as u8),
+        }
+    }
+}
+
+/// Random-resized crop (Szegedy et al., "Going Deeper with Convolutions", CVPR 2015): a window of
+/// random area and shape, resized to what the network sees.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct ResizedCrop {
+    /// The least and largest area, as a share of the picture's.
+    pub scale: [f64; 2],
+    /// The least and largest width divided by height; log-uniform between them.
+    pub ratio: [f64; 2],
+}
+
+impl Default for ResizedCrop {
+    fn default() -> Self {
+        Self {
+            scale: [0.08, 1.0],
+            ratio: [3.0 / 4.0, 4.0 / 3.0],
+        }
+    }
+}
+
+/// Random erasing (Zhong et al., "Random Erasing Data Augmentation", AAAI 2020).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Erasing {
+    /// The probability that a picture gets a rectangle.
+    pub probability: f64,
+    /// The least and largest area of the rectangle, as a share of the picture's.
+    pub scale: [f64; 2],
+    /// The least and largest width divided by height; log-uniform between them.
+    pub ratio: [f64; 2],
+}
+
+impl Default for Erasing {
+    fn default() -> Self {
+        Self {
+            probability: 0.5,
+            scale: [0.02, 0.33],
+            ratio: [0.3, 3.3],
+        }
+    }
+}
+
+/// RandAugment (Cubuk et al., "RandAugment", NeurIPS 2020): `ops` operations drawn with
+/// replacement from fourteen, all at strength `magnitude`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct RandAugment {
+    /// Operations a picture.
+    pub ops: usize,
+    /// Strength, 0 to 30.
+    pub magnitude: u32,
+}
+
+impl Default for RandAugment {
+    fn default() -> Self {
+        Self {
+            ops: 2,
+            magnitude: 9,
+        }
+    }
+}
+
+impl AugmentConfig {
+    /// No variation at all.
+    pub fn none() -> Self {
+        Self {
+            pad: 0,
+            crop: None,
+            fill: Fill::Black,
+            flip: 0.0,
+            resized_crop: None,
+            rand_augment: None,
+            cutout: 0,
+            erase: None,
+            erase_fill: Fill::Mean,
+            mixup: 0.0,
+            cutmix: 0.0,
+        }
+    }
+
+    /// Checks the settings for pictures of shape `stored` of which the network sees `shape`.
+    pub(crate) fn check(&self, stored: ImageShape, shape: ImageShape) -> Result<(), DataError> {
+        let bad = |key, value: String, rule: &str| {
+            Err(DataError::Config {
+                key,
+                value,
+                rule: rule.to_owned(),
+            })
+        };
+        if shape.height > stored.height || shape.width > stored.width {
+            let rule = format!("the stored pictures are {stored}: choose a smaller crop");
+            return bad("augment.crop", shape.to_string(), &rule);
+        }
+        for (key, pixels) in [("augment.pad", self.pad), ("augment.cutout", self.cutout)] {
+            if pixels > stored.height.min(stored.width) {
+                return bad(
+                    key,
+                    pixels.to_string(),
+                    "it may not exceed the picture's side",
+                );
+            }
+        }
+        for (key, p) in [
+            ("augment.flip", self.flip),
+            (
+                "augment.erase.probability",
+                self.erase.as_ref().map_or(0.0, |e| e.probability),
+            ),
+        ] {
+            if !(0.0..=1.0).contains(&p) {
+                return bad(key, p.to_string(), "a probability lies between 0 and 1");
+            }
+        }
+        for (key, alpha) in [
+            ("augment.mixup", self.mixup),
+            ("augment.cutmix", self.cutmix),
+        ] {
+            if !(0.0..=100.0).contains(&alpha) {
+                return bad(key, alpha.to_string(), "alpha lies between 0 (off) and 100");
+            }
+        }
+        let ranges = [
+            (
+                "augment.resized-crop",
+                self.resized_crop.as_ref().map(|c| (c.scale, c.ratio)),
+            ),
+            (
+                "augment.erase",
+                self.erase.as_ref().map(|e| (e.scale, e.ratio)),
+            ),
+        ];
+        for (key, [low, high], [narrow, wide]) in ranges
+            .into_iter()
+            .filter_map(|(key, r)| r.map(|(scale, ratio)| (key, scale, ratio)))
+        {
+            if !(low > 0.0 && low <= high && high <= 1.0) {
+                return bad(
+                    key,
+                    format!("scale [{low}, {high}]"),
+                    "0 < low <= high <= 1 must hold",
+                );
+            }
+            if !(narrow > 0.0 && narrow <= wide && wide <= 100.0) {
+                let rule = "0 < low <= high <= 100 must hold";
+                return bad(key, format!("ratio [{narrow}, {wide}]"), rule);
+            }
+        }
+        match &self.rand_augment {
+            Some(r) if r.magnitude > 30 => {
+                let rule = "the magnitude lies between 0 and 30";
+                bad("augment.rand-augment", r.magnitude.to_string(), rule)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn senseless_values_name_their_key() {
+        let check = |toml: &str| {
+            let config: AugmentConfig = toml::from_str(toml).unwrap();
+            config.check(
+                ImageShape::square(32),
+                ImageShape::square(config.crop.unwrap_or(32)),
+            )
+        };
+        for (toml, key) in [
+            ("crop = 33", "augment.crop"),
+            ("pad = 33", "augment.pad"),
+            ("cutout = 33", "augment.cutout"),
+            ("flip = 1.5", "augment.flip"),
+            ("mixup = -1.0", "augment.mixup"),
+            ("cutmix = nan", "augment.cutmix"),
+            ("[erase]\nprobability = 2.0", "augment.erase.probability"),
+            ("[erase]\nscale = [0.5, 0.1]", "augment.erase"),
+            ("[resized-crop]\nratio = [0.0, 1.0]", "augment.resized-crop"),
+            ("[rand-augment]\nmagnitude = 31", "augment.rand-augment"),
+        ] {
+            let error = check(toml).unwrap_err().to_string();
+            assert!(error.contains(&format!("`{key}`")), "{toml}: {error}");
+        }
+        check("").unwrap();
+        check("crop = 24\nmixup = 0.2\n[erase]\n[resized-crop]\n[rand-augment]").unwrap();
+    }
+
+    #[test]
+    fn fill_colours() {
+        assert_eq!(Fill::Black.colour([0.5; 3]), [0; 3]);
+        assert_eq!(Fill::Mean.colour([0.0, 0.5, 1.0]), [0, 128, 255]);
+    }
+}

@@ -1,0 +1,96 @@
+//! Augmentation: seeded variations of training pictures, on uint8 planes.
+//!
+//! The order is fixed: a window (random-resized crop, or pad and crop), the horizontal flip,
+//! RandAugment, then cutout and random erasing; mixup and cutmix act on the finished batch.
+//! Normalisation is left to the device: a batch travels as uint8, a quarter of the bytes.
+//!
+//! Every draw comes from the stream of `(seed, epoch, sample index)`, see [`crate::rng`].
+
+mod affine;
+mod config;
+mod crop;
+mod erase;
+mod mix;
+mod photometric;
+mod rand_augment;
+mod resample;
+
+pub use config::{AugmentConfig, Erasing, Fill, RandAugment, ResizedCrop};
+pub(crate) use crop::centre_crop;
+pub use mix::Mix;
+pub(crate) use mix::mix_batch;
+
+use crate::error::DataError;
+use crate::info::{DatasetInfo, ImageShape};
+use crate::rng::Stream;
+
+/// An [`AugmentConfig`] made ready for pictures of one shape.
+#[derive(Debug, Clone)]
+pub struct Augmenter {
+    config: AugmentConfig,
+    stored: ImageShape,
+    shape: ImageShape,
+    pad_fill: [u8; 3],
+    erase_fill: [u8; 3],
+}
+
+impl Augmenter {
+    /// Checks the settings against the data set: pictures come in `stored` shape and leave in
+    /// `info.shape`.
+    ///
+    /// # Errors
+    /// [`DataError::Config`] with the first bad key.
+    pub fn new(
+        config: &AugmentConfig,
+        info: &DatasetInfo,
+        stored: ImageShape,
+    ) -> Result<Self, DataError> {
+        config.check(stored, info.shape)?;
+        Ok(Self {
+            config: config.clone(),
+            stored,
+            shape: info.shape,
+            pad_fill: config.fill.colour(info.mean),
+            erase_fill: config.erase_fill.colour(info.mean),
+        })
+    }
+
+    /// Writes a variation of `picture` to `out`.
+    ///
+    /// # Shapes
+    /// - `picture`: `C x H x W` of the stored shape
+    /// - `out`: `C x H x W` of the shape the network sees
+    pub fn apply(&self, picture: &[u8], stream: &mut Stream, out: &mut [u8]) {
+        match &self.config.resized_crop {
+            Some(settings) => {
+                let window = resample::random_window(settings, self.stored, stream);
+                let flip = stream.chance(self.config.flip);
+                resample::resample(picture, self.stored, window, out, self.shape, flip);
+            }
+            None => {
+                let pad = self.config.pad as i32;
+                let mut offset =
+                    |from: usize, to: usize| stream.between(-pad, from as i32 + pad - to as i32);
+                let top = offset(self.stored.height, self.shape.height);
+                let left = offset(self.stored.width, self.shape.width);
+                let flip = stream.chance(self.config.flip);
+                let window = crop::Window { top, left, flip };
+                crop::copy_window(picture, self.stored, window, out, self.shape, self.pad_fill);
+            }
+        }
+        if let Some(settings) = &self.config.rand_augment {
+            rand_augment::apply(settings, self.shape, self.pad_fill, stream, out);
+        }
+        if self.config.cutout > 0 {
+            erase::cutout(self.config.cutout, self.shape, self.erase_fill, stream, out);
+        }
+        if let Some(settings) = &self.config.erase {
+            erase::random_erasing(settings, self.shape, self.erase_fill, stream, out);
+        }
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &AugmentConfig {
+        &self.config
+    }
+}

@@ -1,0 +1,283 @@
+//! Decoding one picture file to planar RGB of a given size.
+
+use std::borrow::Cow;
+use std::io::Cursor;
+use std::path::Path;
+
+use image::imageops::{self, FilterType};
+use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
+
+use crate::error::DataError;
+use crate::info::ImageShape;
+
+/// Where an encoded picture is.
+#[derive(Debug, Clone, Copy)]
+pub enum Source<'a> {
+    /// In a file.
+    Path(&'a Path),
+    /// In memory.
+    Bytes(&'a [u8]),
+}
+
+impl<'a> From<&'a Path> for Source<'a> {
+    fn from(path: &'a Path) -> Self {
+        Self::Path(path)
+    }
+}
+
+impl<'a> From<&'a std::path::PathBuf> for Source<'a> {
+    fn from(path: &'a std::path::PathBuf) -> Self {
+        Self::Path(path)
+    }
+}
+
+impl<'a> From<&'a [u8]> for Source<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+/// Decodes a png, jpeg, webp or bmp to planar RGB.
+///
+/// The shape is reached by the rule that every reader of this crate uses: scale the picture, at
+/// its own proportions, until it just covers the shape (bicubic with `a = -0.5`, widened when
+/// shrinking so that no pixel is skipped), then cut out the centre. A picture of the right size is
+/// not touched. Grey becomes RGB, 16 bits become 8, transparency is dropped, and the orientation
+/// noted by a camera is applied. The format is told by the content, not by the file's name.
+///
+/// # Shapes
+/// returns `C x H x W` of `shape`, red plane first.
+///
+/// # Errors
+/// [`DataError::Io`] if the file cannot be read, [`DataError::Decode`] if it is damaged, truncated
+/// or of another format, [`DataError::Config`] if `shape` does not have three channels.
+pub fn decode_image<'a>(
+    source: impl Into<Source<'a>>,
+    shape: ImageShape,
+) -> Result<Vec<u8>, DataError> {
+    let mut planes = vec![0; shape.bytes()];
+    decode_into(source.into(), shape, &mut planes)?;
+    Ok(planes)
+}
+
+/// [`decode_image`] into a given place.
+pub(crate) fn decode_into(
+    source: Source<'_>,
+    shape: ImageShape,
+    planes: &mut [u8],
+) -> Result<(), DataError> {
+    if shape.channels != 3 || shape.plane() == 0 {
+        let rule = "pictures are decoded to 3 channels and at least one pixel".into();
+        return Err(DataError::Config {
+            key: "shape",
+            value: shape.to_string(),
+            rule,
+        });
+    }
+    let (path, bytes) = match source {
+        Source::Bytes(bytes) => (Path::new("<bytes>"), Cow::Borrowed(bytes)),
+        Source::Path(path) => {
+            let read = std::fs::read(path).map_err(|e| DataError::io("read", path, e))?;
+            (path, Cow::Owned(read))
+        }
+    };
+    let picture = decode(&bytes).map_err(|reason| DataError::Decode {
+        path: path.to_owned(),
+        reason: if bytes.is_empty() {
+            "the file is empty".into()
+        } else {
+            reason
+        },
+    })?;
+    to_planes(&cover(picture, shape), planes);
+    Ok(())
+}
+
+fn decode(bytes: &[u8]) -> Result<RgbImage, String> {
+    if is_cut_jpeg(bytes) {
+        return Err("the JPEG is truncated".into());
+    }
+    let reader = ImageReader::new(Cursor::new(bytes));
+    let reader = reader.with_guessed_format().map_err(|e| e.to_string())?;
+    let mut decoder = reader.into_decoder().map_err(|e| e.to_string())?;
+    let orientation = decoder.orientation().map_err(|e| e.to_string())?;
+    let mut picture = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
+    picture.apply_orientation(orientation);
+    Ok(picture.into_rgb8())
+}
+
+/// Whether the bytes begin like a JPEG but no end marker follows the last scan. The decoder is
+/// lenient here: it paints the missing part grey.
+fn is_cut_jpeg(bytes: &[u8]) -> bool {
+    // An embedded thumbnail has markers of its own, but ahead of the first scan of the picture; and
+    // some cameras append data, so the last two bytes alone do not tell.
+    let last = |marker: [u8; 2]| bytes.windows(2).rposition(|pair| pair == marker);
+    bytes.starts_with(&[0xff, 0xd8]) && last([0xff, 0xd9]) <= last([0xff, 0xda])
+}
+
+/// Scales until the picture just covers the shape and cuts out the centre.
+fn cover(picture: RgbImage, shape: ImageShape) -> RgbImage {
+    let (width, height) = (shape.width as u32, shape.height as u32);
+    if picture.dimensions() == (width, height) {
+        return picture;
+    }
+    let (from_width, from_height) = (u64::from(picture.width()), u64::from(picture.height()));
+    let (to_width, to_height) = (u64::from(width), u64::from(height));
+    // The side that decides: compare the two scale factors by cross multiplication.
+    let by_width = to_width * from_height >= to_height * from_width;
+    let divide = |a: u64, b: u64| (a + b / 2) / b;
+    let (w, h) = match by_width {
+        true => (
+            to_width,
+            divide(from_height * to_width, from_width).max(to_height),
+        ),
+        false => (
+            divide(from_width * to_height, from_height).max(to_width),
+            to_height,
+        ),
+    };
+    // Cut before scaling: a panorama must not become a picture of a million columns.
+    let part = |from: u64, to: u64, scaled: u64| divide(from * to, scaled).clamp(1, from);
+    let (part_width, part_height) = (
+        part(from_width, to_width, w),
+        part(from_height, to_height, h),
+    );
+    let (x, y) = (
+        (from_width - part_width) / 2,
+        (from_height - part_height) / 2,
+    );
+    let centre = imageops::crop_imm(
+        &picture,
+        x as u32,
+        y as u32,
+        part_width as u32,
+        part_height as u32,
+    );
+    imageops::resize(&*centre, width, height, FilterType::CatmullRom)
+}
+
+/// [`decode_image`]'s rule of size for a picture that is already planar.
+pub(crate) fn resize_planes(planes: &[u8], from: ImageShape, to: ImageShape, out: &mut [u8]) {
+    let plane = from.plane();
+    let picture = RgbImage::from_fn(from.width as u32, from.height as u32, |x, y| {
+        let at = y as usize * from.width + x as usize;
+        image::Rgb([planes[at], planes[plane + at], planes[2 * plane + at]])
+    });
+    to_planes(&cover(picture, to), out);
+}
+
+fn to_planes(picture: &RgbImage, planes: &mut [u8]) {
+    let (red, rest) = planes.split_at_mut(planes.len() / 3);
+    let (green, blue) = rest.split_at_mut(rest.len() / 2);
+    let pixels = picture.as_raw().chunks_exact(3);
+    for (((pixel, r), g), b) in pixels.zip(red).zip(green).zip(blue) {
+        (*r, *g, *b) = (pixel[0], pixel[1], pixel[2]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{GrayImage, ImageFormat, Luma, Rgb};
+
+    use super::*;
+
+    fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    fn ramp(width: u32, height: u32) -> RgbImage {
+        RgbImage::from_fn(width, height, |x, y| Rgb([x as u8, y as u8, (x + y) as u8]))
+    }
+
+    #[test]
+    fn lossless_formats_keep_every_pixel() {
+        let picture = DynamicImage::from(ramp(5, 4));
+        let shape = ImageShape {
+            channels: 3,
+            height: 4,
+            width: 5,
+        };
+        for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::WebP] {
+            let planes = decode_image(&encoded(&picture, format)[..], shape).unwrap();
+            for (i, &value) in planes.iter().enumerate() {
+                let (c, y, x) = (i / 20, i / 5 % 4, i % 5);
+                assert_eq!(usize::from(value), [x, y, x + y][c], "{format:?} at {i}");
+            }
+        }
+    }
+
+    #[test]
+    fn grey_becomes_three_equal_planes() {
+        let grey = DynamicImage::from(GrayImage::from_fn(8, 8, |x, y| Luma([(16 * x + y) as u8])));
+        for format in [ImageFormat::Png, ImageFormat::Jpeg] {
+            let planes = decode_image(&encoded(&grey, format)[..], ImageShape::square(8)).unwrap();
+            assert_eq!(planes[..64], planes[64..128]);
+            assert_eq!(planes[..64], planes[128..]);
+        }
+    }
+
+    /// The red plane of a horizontal ramp tells which columns survived.
+    #[test]
+    fn wide_pictures_lose_their_sides_and_tall_ones_their_ends() {
+        let shape = ImageShape::square(20);
+        let wide = encoded(&ramp(60, 20).into(), ImageFormat::Png);
+        let planes = decode_image(&wide[..], shape).unwrap();
+        assert_eq!((planes[0], planes[19]), (20, 39));
+        let tall = encoded(&ramp(20, 60).into(), ImageFormat::Png);
+        let planes = decode_image(&tall[..], shape).unwrap();
+        assert_eq!((planes[400], planes[400 + 19 * 20]), (20, 39));
+    }
+
+    #[test]
+    fn extreme_proportions_take_no_memory() {
+        let line = encoded(&ramp(4000, 1).into(), ImageFormat::Png);
+        assert_eq!(
+            decode_image(&line[..], ImageShape::square(64))
+                .unwrap()
+                .len(),
+            64 * 64 * 3
+        );
+    }
+
+    #[test]
+    fn every_truncation_of_a_jpeg_is_an_error() {
+        let bytes = encoded(&ramp(64, 64).into(), ImageFormat::Jpeg);
+        let shape = ImageShape::square(64);
+        decode_image(&bytes[..], shape).unwrap();
+        for length in (0..bytes.len() - 1).step_by(7) {
+            assert!(
+                decode_image(&bytes[..length], shape).is_err(),
+                "{length} bytes"
+            );
+        }
+    }
+
+    #[test]
+    fn errors_name_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("note.png");
+        std::fs::write(&path, "not a picture").unwrap();
+        let error = decode_image(&path, ImageShape::square(8))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("note.png") && error.contains("cannot decode"),
+            "{error}"
+        );
+        std::fs::write(&path, "").unwrap();
+        let error = decode_image(&path, ImageShape::square(8))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("the file is empty"), "{error}");
+        let gone = folder.path().join("gone.png");
+        let error = decode_image(&gone, ImageShape::square(8))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("cannot read") && error.contains("gone.png"),
+            "{error}"
+        );
+    }
+}

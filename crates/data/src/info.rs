@@ -1,0 +1,89 @@
+//! What a data set is: names, shape and pixel statistics.
+
+use serde::{Deserialize, Serialize};
+
+use crate::augment::centre_crop;
+use crate::decode::{Source, decode_image};
+use crate::error::DataError;
+
+/// Channels, height and width of one picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ImageShape {
+    /// Colour planes: 3, red first.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+impl ImageShape {
+    /// A square RGB picture.
+    pub const fn square(size: usize) -> Self {
+        Self {
+            channels: 3,
+            height: size,
+            width: size,
+        }
+    }
+
+    /// Bytes of one picture: `C * H * W`.
+    pub const fn bytes(&self) -> usize {
+        self.channels * self.height * self.width
+    }
+
+    /// Bytes of one colour plane: `H * W`.
+    pub const fn plane(&self) -> usize {
+        self.height * self.width
+    }
+}
+
+impl std::fmt::Display for ImageShape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}x{}x{}", self.channels, self.height, self.width)
+    }
+}
+
+/// What a data set is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DatasetInfo {
+    /// Its name in the registry.
+    pub name: String,
+    /// Class names; the position is the label.
+    pub classes: Vec<String>,
+    /// What the network sees, after the crop.
+    pub shape: ImageShape,
+    /// Mean of each channel of the training pixels scaled to `[0, 1]`.
+    pub mean: [f32; 3],
+    /// Standard deviation of each channel of the training pixels scaled to `[0, 1]`.
+    pub std: [f32; 3],
+    /// The shape pictures are decoded to where that is larger than [`DatasetInfo::shape`]: the
+    /// network then sees the centre of it (a random part of it while training).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoded: Option<ImageShape>,
+}
+
+impl DatasetInfo {
+    /// The shape pictures are stored in before any crop.
+    pub fn stored_shape(&self) -> ImageShape {
+        self.decoded.unwrap_or(self.shape)
+    }
+
+    /// Decodes one picture exactly as the evaluation loader would show it to the network: resized
+    /// to [`DatasetInfo::stored_shape`], then the centre cut out.
+    ///
+    /// # Shapes
+    /// returns planar RGB, `C x H x W` of [`DatasetInfo::shape`].
+    ///
+    /// # Errors
+    /// As [`decode_image`].
+    pub fn decode<'a>(&self, source: impl Into<Source<'a>>) -> Result<Vec<u8>, DataError> {
+        let stored = decode_image(source, self.stored_shape())?;
+        if self.stored_shape() == self.shape {
+            return Ok(stored);
+        }
+        let mut cropped = vec![0; self.shape.bytes()];
+        centre_crop(&stored, self.stored_shape(), &mut cropped, self.shape);
+        Ok(cropped)
+    }
+}

@@ -1,0 +1,192 @@
+//! Batches of uint8 pictures, shuffled, augmented and prefetched.
+//!
+//! What a batch holds is a function of (seed, epoch, number of the batch): the same for any number
+//! of workers, and the same whether an epoch is read from its beginning or resumed in the middle.
+
+mod batch;
+mod epoch;
+
+use std::sync::Arc;
+
+pub use batch::Batch;
+pub use epoch::EpochIter;
+
+use crate::augment::{AugmentConfig, Augmenter};
+use crate::error::DataError;
+use crate::info::DatasetInfo;
+use crate::rng::{Purpose, Stream};
+use crate::subset::Subset;
+
+/// How batches are made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoaderConfig {
+    /// Samples a batch.
+    pub batch_size: usize,
+    /// Whether each epoch has an order of its own; otherwise the order of the subset.
+    pub shuffle: bool,
+    /// Whether the last batch is left out if it is not full.
+    pub drop_last: bool,
+    /// Decides order and augmentation.
+    pub seed: u64,
+    /// Threads that make batches; 0 makes them on the calling thread.
+    pub workers: usize,
+    /// Batches made ahead, over all workers; at least one for each. Memory is bounded by
+    /// `prefetch + workers + 1` batches.
+    pub prefetch: usize,
+    /// How pictures are varied; `None` in evaluation, which shows their centre as it is.
+    pub augment: Option<AugmentConfig>,
+}
+
+impl LoaderConfig {
+    /// For training: shuffled, partial batch dropped, two workers.
+    pub fn training(batch_size: usize, seed: u64, augment: AugmentConfig) -> Self {
+        let augment = Some(augment);
+        Self {
+            shuffle: true,
+            drop_last: true,
+            seed,
+            augment,
+            ..Self::evaluation(batch_size)
+        }
+    }
+
+    /// For validation and test rows: in order, complete, not augmented.
+    pub fn evaluation(batch_size: usize) -> Self {
+        Self {
+            batch_size,
+            shuffle: false,
+            drop_last: false,
+            seed: 0,
+            workers: 2,
+            prefetch: 4,
+            augment: None,
+        }
+    }
+}
+
+/// Makes batches of a subset, epoch after epoch.
+///
+/// ```
+/// use offramp_data::{DataConfig, Loader, LoaderConfig, open};
+///
+/// let mut config = DataConfig::default();
+/// config.generated.train = 100;
+/// let splits = open(&config, None)?;
+/// let settings = LoaderConfig::training(32, 1, config.augment.clone());
+/// let loader = Loader::new(splits.train, &splits.info, settings)?;
+/// assert_eq!(loader.batches(), 2); // 90 samples, the partial batch dropped
+/// for batch in loader.epoch(0) {
+///     let batch = batch?;
+///     assert_eq!(batch.images.len(), 32 * batch.shape.bytes());
+/// }
+/// # Ok::<(), offramp_data::DataError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Loader {
+    plan: Arc<Plan>,
+}
+
+/// What all workers share.
+#[derive(Debug)]
+struct Plan {
+    subset: Subset,
+    info: DatasetInfo,
+    config: LoaderConfig,
+    augmenter: Option<Augmenter>,
+}
+
+impl Loader {
+    /// A loader of `subset`, whose pictures the network sees in `info.shape`.
+    ///
+    /// # Errors
+    /// [`DataError::Config`] for a setting that does not fit, [`DataError::Empty`] if there would
+    /// be no batch.
+    pub fn new(
+        subset: Subset,
+        info: &DatasetInfo,
+        config: LoaderConfig,
+    ) -> Result<Self, DataError> {
+        if config.batch_size == 0 {
+            let (value, rule) = ("0".into(), "it must be at least 1".into());
+            return Err(DataError::Config {
+                key: "batch-size",
+                value,
+                rule,
+            });
+        }
+        let none = AugmentConfig::none();
+        let settings = config.augment.as_ref().unwrap_or(&none);
+        let augmenter = Augmenter::new(settings, info, subset.shape())?;
+        let augmenter = config.augment.is_some().then_some(augmenter);
+        let loader = Self {
+            plan: Arc::new(Plan {
+                subset,
+                info: info.clone(),
+                config,
+                augmenter,
+            }),
+        };
+        if loader.batches() == 0 {
+            let plan = &loader.plan;
+            return Err(DataError::Empty {
+                what: format!(
+                    "an epoch of {} samples in full batches of {}",
+                    plan.subset.len(),
+                    plan.config.batch_size
+                ),
+                advice: "take more samples or a smaller batch".into(),
+            });
+        }
+        Ok(loader)
+    }
+
+    /// Batches an epoch.
+    pub fn batches(&self) -> usize {
+        let (samples, size) = (self.plan.subset.len(), self.plan.config.batch_size);
+        if self.plan.config.drop_last {
+            samples / size
+        } else {
+            samples.div_ceil(size)
+        }
+    }
+
+    /// Samples an epoch.
+    pub fn samples(&self) -> usize {
+        self.plan
+            .subset
+            .len()
+            .min(self.batches() * self.plan.config.batch_size)
+    }
+
+    /// The rows that are loaded.
+    pub fn subset(&self) -> &Subset {
+        &self.plan.subset
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &LoaderConfig {
+        &self.plan.config
+    }
+
+    /// The batches of an epoch, in order.
+    pub fn epoch(&self, epoch: u64) -> EpochIter {
+        self.epoch_from(epoch, 0)
+    }
+
+    /// The batches of an epoch from number `first_batch` on, equal to those that
+    /// [`Loader::epoch`] gives there. The earlier ones are not made.
+    pub fn epoch_from(&self, epoch: u64, first_batch: usize) -> EpochIter {
+        EpochIter::start(self.plan.clone(), epoch, first_batch..self.batches())
+    }
+}
+
+impl Plan {
+    /// The positions of the samples in the order of an epoch.
+    fn order(&self, epoch: u64) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.subset.len()).collect();
+        if self.config.shuffle {
+            Stream::new(Purpose::Shuffle, self.config.seed, epoch, 0).shuffle(&mut order);
+        }
+        order
+    }
+}
