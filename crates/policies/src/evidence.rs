@@ -48,7 +48,17 @@ impl Evidence {
     pub fn from_scaled_logits(logits: &[f32], temperature: f64) -> Self {
         let mut probabilities = Vec::new();
         Partition::new(logits, temperature).probabilities(logits, &mut probabilities);
-        Self::from_probabilities(&probabilities)
+        Self::from_softmax(logits, &probabilities)
+    }
+
+    /// Evidence from logits and their softmax. The logits name the prediction: two that differ by
+    /// less than 1e-16 have equal probabilities.
+    pub(crate) fn from_softmax(logits: &[f32], probabilities: &[f64]) -> Self {
+        let mut evidence = Self::from_probabilities(probabilities);
+        if !evidence.confidence.is_nan() {
+            evidence.prediction = argmax(logits);
+        }
+        evidence
     }
 
     /// Evidence from probabilities, `[C]`, that are not negative and sum to 1 (not checked).
@@ -61,16 +71,13 @@ impl Evidence {
                 prediction: 0,
             };
         }
-        let (mut prediction, mut second) = (0, 0.0f64);
-        for (class, &p) in probabilities.iter().enumerate().skip(1) {
-            if p > probabilities[prediction] {
-                second = probabilities[prediction];
-                prediction = class;
-            } else {
-                second = second.max(p);
-            }
-        }
+        let prediction = argmax(probabilities);
         let confidence = probabilities[prediction];
+        let others = probabilities
+            .iter()
+            .enumerate()
+            .filter(|&(class, _)| class != prediction);
+        let second = others.fold(0.0, |max: f64, (_, &p)| max.max(p));
         let entropy = -probabilities
             .iter()
             .filter(|&&p| p > 0.0)
@@ -84,6 +91,11 @@ impl Evidence {
             prediction,
         }
     }
+}
+
+/// The index of the largest value, the lowest among equals; 0 for an empty list.
+fn argmax<T: PartialOrd>(values: &[T]) -> usize {
+    (1..values.len()).fold(0, |best, i| if values[i] > values[best] { i } else { best })
 }
 
 #[cfg(test)]

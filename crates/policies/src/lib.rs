@@ -1,32 +1,72 @@
 //! When a multi-exit network stops, and how its thresholds are chosen.
+//!
+//! A network with `K` exits answers at exit 0, 1, ... `K - 1`, each dearer than the one before. A
+//! policy looks at an exit's softmax ([`Evidence`]) and decides whether to stop
+//! ([`ExitPolicy::decide`]). The crate knows no tensors: logits come in as slices.
+//!
+//! | step | items |
+//! |---|---|
+//! | decide | [`Evidence`], [`ExitPolicy`], [`AnyPolicy`], [`registry`] |
+//! | collect the exits' logits over a split | [`ExitTableBuilder`], [`ExitTable`] |
+//! | say which split it is | [`FitRows`], [`ScoreRows`] |
+//! | calibrate confidences | [`fit_temperatures`], [`Temperatures`] |
+//! | choose thresholds, on the rows to fit on | [`msdnet_thresholds`], [`fit()`], [`frontier`] |
+//! | simulate, on the rows to score | [`evaluate()`], [`budget_curve`] |
+//! | look closer | [`ExitTable::metrics`], [`overthinking`], [`oracle`], [`agreement`] |
+//! | keep | [`PolicyFile`] |
+//!
+//! ```
+//! use offramp_policies::*;
+//!
+//! # fn rows(seed: u32) -> Result<ExitTable, PolicyError> {
+//! #     let noise = |i: u32| (i.wrapping_mul(2_654_435_761).wrapping_mul(seed) >> 24) as f32 / 128.0 - 1.0;
+//! #     let exit = |k: u32| (0..100).flat_map(|i| [noise(2 * i + k) + (k + 1) as f32, 0.0]).collect();
+//! #     ExitTable::new(vec![exit(0), exit(1)], 2, vec![0; 100])
+//! # }
+//! let val = FitRows::new(FitSplit::Val, rows(1)?);
+//! let test = ScoreRows::new(ScoreSplit::Test, rows(2)?);
+//! let macs = [10_000_000, 41_000_000];
+//! let fitted = fit(&val, Criterion::Confidence, &macs, Target::MaxDrop(1.0))?;
+//! let score = evaluate(&fitted.policy, test.table(), &macs)?;
+//! println!("{:.1} % at {:.0} MACs", score.top1, score.mean_macs);
+//! # Ok::<(), PolicyError>(())
+//! ```
 
 mod criterion;
 mod curve;
+mod diagnostics;
 mod error;
 mod evaluate;
 mod evidence;
+mod file;
 mod metrics;
 mod msdnet;
 mod policies;
 mod policy;
 mod registry;
 mod rows;
+mod search;
 mod softmax;
 mod table;
+mod table_builder;
 mod temperature;
 mod thresholds;
 
 pub use criterion::Criterion;
 pub use curve::{BudgetCurve, budget_curve};
+pub use diagnostics::{Oracle, Overthinking, agreement, oracle, overthinking};
 pub use error::PolicyError;
 pub use evaluate::{OperatingPoint, evaluate, exits_taken};
 pub use evidence::Evidence;
+pub use file::{FittedOn, PolicyFile};
 pub use metrics::ExitMetrics;
 pub use msdnet::msdnet_thresholds;
 pub use policies::{ConfidencePolicy, EntropyPolicy, FixedExit, MarginPolicy};
 pub use policy::{Decision, ExitPolicy, exit_taken};
 pub use registry::{AnyPolicy, PolicyEntry, registry};
 pub use rows::{FitRows, FitSplit, ScoreRows, ScoreSplit};
-pub use table::{ExitTable, ExitTableBuilder};
+pub use search::{Fitted, Target, fit, frontier};
+pub use table::ExitTable;
+pub use table_builder::ExitTableBuilder;
 pub use temperature::{Temperatures, fit_temperatures};
 pub use thresholds::Thresholds;

@@ -4,6 +4,14 @@
 
 use offramp_policies::{Criterion, Evidence, ExitTable, FitRows, FitSplit};
 
+/// Failing cases are printed, not written beside the sources.
+pub fn quiet() -> proptest::test_runner::Config {
+    proptest::test_runner::Config {
+        failure_persistence: None,
+        ..Default::default()
+    }
+}
+
 /// Classes of [`table`].
 pub const CLASSES: usize = 10;
 

@@ -1,0 +1,142 @@
+//! `policy.json`: what is written comes back, and what does not belong is refused by name.
+
+mod support;
+
+use std::{fs, path::Path};
+
+use offramp_policies::{
+    AnyPolicy, Criterion, FitRows, FixedExit, PolicyFile, Target, Temperatures, evaluate, fit,
+};
+use serde_json::{Value, json};
+use support::{t8, val};
+
+const MACS: [u64; 3] = [10, 20, 40];
+
+fn file(rows: &FitRows) -> PolicyFile {
+    let fitted = fit(rows, Criterion::Entropy, &MACS, Target::MaxMacs(25.0)).unwrap();
+    PolicyFile::new("sha256:abc", rows, fitted.policy, fitted.on_fit)
+}
+
+/// Writes a good file with one change and reads it.
+fn refusal(change: impl FnOnce(&mut Value)) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.json");
+    let mut value = serde_json::to_value(file(&val(t8()))).unwrap();
+    change(&mut value);
+    fs::write(&path, value.to_string()).unwrap();
+    let error = PolicyFile::read(&path, "sha256:abc", 3)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains(path.to_str().unwrap()),
+        "names no file: {error}"
+    );
+    error
+}
+
+#[test]
+fn what_is_written_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.json");
+    let two = Temperatures::new(vec![2.0, 0.7, 1.3]).unwrap();
+    let scaled = file(&val(t8()).with_temperatures(&two).unwrap());
+    assert_eq!(scaled.temperatures.as_ref(), Some(&two));
+    let rows = val(t8());
+    let fixed = AnyPolicy::FixedExit(FixedExit::new(1, 3).unwrap());
+    let point = evaluate(&fixed, rows.table(), &MACS).unwrap();
+    let fixed = PolicyFile::new("sha256:abc", &rows, fixed, point);
+    let infinite = vec![f64::INFINITY, 0.5, f64::NEG_INFINITY];
+    let infinite = AnyPolicy::with_thresholds(Criterion::Margin, infinite).unwrap();
+    let point = evaluate(&infinite, rows.table(), &MACS).unwrap();
+    let infinite = PolicyFile::new("sha256:abc", &rows, infinite, point);
+    for file in [file(&rows), scaled, fixed, infinite] {
+        file.write(&path).unwrap();
+        assert_eq!(PolicyFile::read(&path, "sha256:abc", 3).unwrap(), file);
+    }
+    assert_eq!(
+        fs::read_dir(folder.path()).unwrap().count(),
+        1,
+        "no partial file stays"
+    );
+}
+
+#[test]
+fn the_layout_is_fixed() {
+    let json = serde_json::to_value(file(&val(t8()))).unwrap();
+    assert_eq!(json["format_version"], 1);
+    assert_eq!(json["model"], "sha256:abc");
+    assert_eq!(json["criterion"], "entropy");
+    assert_eq!(json["fitted_on"], json!({ "split": "val", "samples": 6 }));
+    assert_eq!(json["policy"]["kind"], "entropy");
+    assert_eq!(json["policy"]["thresholds"], json["expected"]["thresholds"]);
+    assert!(json.get("temperatures").is_none());
+}
+
+#[test]
+fn what_does_not_belong_is_refused() {
+    let error = refusal(|json| json["format_version"] = json!(2));
+    assert!(
+        error.contains("format version 2, this program reads version 1"),
+        "{error}"
+    );
+    let error = refusal(|json| *json = json!({ "format_version": 9, "anything": "else" }));
+    assert!(error.contains("format version 9"), "{error}");
+    let error = refusal(|json| json["model"] = json!("sha256:def"));
+    assert!(
+        error.contains("checksum sha256:def, but this model's is sha256:abc"),
+        "{error}"
+    );
+    let error = refusal(|json| json["criterion"] = json!("margin"));
+    assert!(
+        error.contains("the criterion is margin, the policy's is entropy"),
+        "{error}"
+    );
+    let error = refusal(|json| json["policy"]["thresholds"] = json!([0.5, 1e8]));
+    assert!(
+        error.contains("the policy has 2 exit(s), the model has 3"),
+        "{error}"
+    );
+    let error = refusal(|json| json["policy"]["thresholds"] = json!([0.5, 0.5, 1e8]));
+    assert!(
+        error.contains("other thresholds than the policy"),
+        "{error}"
+    );
+    let error = refusal(|json| json["temperatures"] = json!([1.0, 2.0]));
+    assert!(error.contains("the temperatures have 2 exit(s)"), "{error}");
+    let error = refusal(|json| json["temperatures"] = json!([1.0, -2.0, 1.0]));
+    assert!(error.contains("the temperature of exit 1 is -2"), "{error}");
+    let error = refusal(|json| json["fitted_on"]["split"] = json!("test"));
+    assert!(error.contains("unknown variant `test`"), "{error}");
+    let error = refusal(|json| json["policy"]["thresholds"][0] = json!("NaN"));
+    assert!(error.contains("a number, \"inf\" or \"-inf\""), "{error}");
+    let error = refusal(|json| json["spare"] = json!(1));
+    assert!(error.contains("unknown field `spare`"), "{error}");
+    let error = refusal(|json| *json = json!([]));
+    assert!(error.contains("is not a valid policy file"), "{error}");
+}
+
+#[test]
+fn missing_folders_and_files_are_named_and_earlier_files_stay() {
+    let nowhere = Path::new("/nonexistent/policy.json");
+    let error = PolicyFile::read(nowhere, "sha256:abc", 3)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("cannot read the policy file /nonexistent/policy.json"),
+        "{error}"
+    );
+    let error = file(&val(t8())).write(nowhere).unwrap_err().to_string();
+    assert!(
+        error.starts_with("cannot write the policy file /nonexistent/policy.json"),
+        "{error}"
+    );
+
+    // A folder in the way: the rename fails, and the partial file is gone.
+    let folder = tempfile::tempdir().unwrap();
+    let taken = folder.path().join("policy.json");
+    fs::create_dir(&taken).unwrap();
+    fs::write(taken.join("content"), "kept").unwrap();
+    assert!(file(&val(t8())).write(&taken).is_err());
+    assert_eq!(fs::read_to_string(taken.join("content")).unwrap(), "kept");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
