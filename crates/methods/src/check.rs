@@ -1,0 +1,93 @@
+//! Checks of settings that several methods share.
+
+use crate::{MethodError, NetworkInfo};
+
+/// Checks in the name of one method.
+#[derive(Clone, Copy)]
+pub(crate) struct Check {
+    pub method: &'static str,
+}
+
+impl Check {
+    /// A loss weight: finite and at least 0.
+    pub fn weight(self, key: &'static str, value: f64) -> Result<(), MethodError> {
+        self.value(key, value, "finite and at least 0", value >= 0.0)
+    }
+
+    /// A temperature or a factor: finite and above 0.
+    pub fn positive(self, key: &'static str, value: f64) -> Result<(), MethodError> {
+        self.value(key, value, "finite and above 0", value > 0.0)
+    }
+
+    /// A share between 0 and 1.
+    pub fn share(self, key: &'static str, value: f64) -> Result<(), MethodError> {
+        let within = (0.0..=1.0).contains(&value);
+        self.value(key, value, "between 0 and 1", within)
+    }
+
+    /// Any range, stated.
+    pub fn value(
+        self,
+        key: &'static str,
+        value: f64,
+        range: &'static str,
+        within: bool,
+    ) -> Result<(), MethodError> {
+        if within && value.is_finite() {
+            return Ok(());
+        }
+        Err(MethodError::Value {
+            method: self.method,
+            key,
+            value,
+            range,
+        })
+    }
+
+    /// The cross-entropies' weights, one an exit: those given, or 1 each when none is given.
+    pub fn ce_weights(self, given: &[f64], net: &NetworkInfo) -> Result<Vec<f64>, MethodError> {
+        if given.is_empty() {
+            return Ok(vec![1.0; net.exits]);
+        }
+        if given.len() != net.exits {
+            return Err(MethodError::WeightCount {
+                method: self.method,
+                found: given.len(),
+                exits: net.exits,
+            });
+        }
+        for weight in given {
+            self.weight("ce-weights", *weight)?;
+        }
+        Ok(given.to_vec())
+    }
+
+    /// Whether exits can teach each other.
+    pub fn several_exits(self, net: &NetworkInfo) -> Result<(), MethodError> {
+        if net.exits >= 2 {
+            return Ok(());
+        }
+        Err(MethodError::TooFewExits {
+            method: self.method,
+            exits: net.exits,
+        })
+    }
+
+    /// Whether a term that compares embeddings, of weight `weight`, can be computed.
+    pub fn equal_widths(
+        self,
+        key: &'static str,
+        weight: f64,
+        net: &NetworkInfo,
+    ) -> Result<(), MethodError> {
+        let widths = &net.embedding_dims;
+        if weight == 0.0 || widths.windows(2).all(|pair| pair[0] == pair[1]) {
+            return Ok(());
+        }
+        Err(MethodError::EmbeddingWidths {
+            method: self.method,
+            widths: widths.clone(),
+            key,
+        })
+    }
+}

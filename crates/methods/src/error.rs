@@ -1,0 +1,70 @@
+//! What can be wrong with a method's settings.
+
+use thiserror::Error;
+
+/// A method that cannot be set up for a network, or a state that is not its own.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum MethodError {
+    /// Features are compared, and their widths differ.
+    #[error(
+        "method {method:?} compares embeddings of all exits, whose widths are {widths:?}; give \
+         all exits heads of one width, or switch the term off with {key} = 0"
+    )]
+    EmbeddingWidths {
+        /// Name of the method.
+        method: &'static str,
+        /// Width of every exit's embedding, shallowest first.
+        widths: Vec<usize>,
+        /// The setting that weighs the term.
+        key: &'static str,
+    },
+    /// Weights for another number of exits.
+    #[error(
+        "method {method:?}: ce-weights has {found} values for {exits} exits; give one for each \
+         exit, shallowest first, or none at all"
+    )]
+    WeightCount {
+        /// Name of the method.
+        method: &'static str,
+        /// Number of weights given.
+        found: usize,
+        /// Number of exits.
+        exits: usize,
+    },
+    /// A number outside its range.
+    #[error("method {method:?}: {key} = {value} must be {range}")]
+    Value {
+        /// Name of the method.
+        method: &'static str,
+        /// Name of the setting.
+        key: &'static str,
+        /// Its value.
+        value: f64,
+        /// What it must be.
+        range: &'static str,
+    },
+    /// Exits teach each other, and there is only one.
+    #[error(
+        "method {method:?} lets exits teach each other and needs at least 2; this network has \
+         {exits}; use method \"plain\" or add exits"
+    )]
+    TooFewExits {
+        /// Name of the method.
+        method: &'static str,
+        /// Number of exits.
+        exits: usize,
+    },
+    /// A state entry that the method does not have.
+    #[error("the saved state has {key:?}, which this method does not keep; resume with its own")]
+    UnknownState {
+        /// Name of the entry.
+        key: String,
+    },
+    /// A state entry that is missing.
+    #[error("the saved state lacks {key:?}; resume with the method that it was saved by")]
+    MissingState {
+        /// Name of the entry.
+        key: &'static str,
+    },
+}

@@ -1,0 +1,44 @@
+//! Training methods of multi-exit networks: outputs and labels become named loss terms.
+//!
+//! A method is a teacher ([`offramp_teachers`]), losses ([`offramp_losses`]) and a schedule.
+//! Each has one file here, which states the paper, the equation, the terms and the defaults,
+//! and one line in the table of `registry.rs`; help, documents and tests read that table
+//! through [`registry`].
+//!
+//! ```
+//! use offramp_methods::{MethodConfig, registry};
+//!
+//! let names: Vec<_> = registry().iter().map(|entry| entry.name).collect();
+//! assert!(names.contains(&"mate"));
+//! assert_eq!(MethodConfig::default().name(), "plain");
+//! ```
+
+mod beed;
+mod byot;
+mod check;
+mod classification;
+mod eed;
+mod error;
+mod last_exit;
+mod mate;
+mod method;
+mod phuong_lampert;
+mod plain;
+mod ramp;
+mod registry;
+mod terms;
+
+pub use beed::{Beed, BeedConfig};
+pub use byot::{Byot, ByotConfig};
+pub use eed::{Eed, EedConfig, EedForm};
+pub use error::MethodError;
+pub use last_exit::{LastExitTeaching, LastExitTeachingConfig};
+pub use mate::{Mate, MateConfig, MateWeights};
+pub use method::{Method, NetworkInfo, StepContext};
+pub use phuong_lampert::{PhuongLampert, PhuongLampertConfig};
+pub use plain::{Plain, PlainConfig};
+pub use ramp::{Ramp, RampLength, RampShape};
+pub use registry::{AnyMethod, MethodConfig, MethodEntry, registry};
+pub use terms::{LossTerm, LossTerms};
+
+pub use offramp_losses::{SoftForm, Targets};

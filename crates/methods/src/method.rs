@@ -1,0 +1,72 @@
+//! The trait of every method.
+
+use std::collections::BTreeMap;
+
+use offramp_core::ExitOutputs;
+use offramp_losses::Targets;
+
+use crate::{LossTerms, MethodError};
+
+/// What a method must know of a network before training.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkInfo {
+    /// Number of exits.
+    pub exits: usize,
+    /// Number of classes.
+    pub classes: usize,
+    /// Width of every exit's embedding, shallowest first.
+    pub embedding_dims: Vec<usize>,
+}
+
+/// Where in the training a step is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepContext {
+    /// Epochs done so far, with the fraction of the present one.
+    pub epoch: f64,
+    /// Epochs of the whole training.
+    pub epochs: f64,
+}
+
+/// Turns the outputs of a batch into loss terms.
+pub trait Method {
+    /// The terms of a batch. What is minimised is [`LossTerms::total`].
+    fn losses(&self, outputs: &ExitOutputs, targets: &Targets, context: &StepContext) -> LossTerms;
+
+    /// To be called after the optimiser's step, with the outputs that the losses were computed
+    /// from.
+    fn after_step(&mut self, _outputs: &ExitOutputs) {}
+
+    /// Values to log beside the losses: `teacher/R/K`, the weight of exit `K` in teacher `R`, and
+    /// what else the method adapts. May read from the device.
+    fn scalars(&self) -> Vec<(String, f64)> {
+        Vec::new()
+    }
+
+    /// What changes during training and is no tensor of the module, for exact resume.
+    fn state(&self) -> BTreeMap<String, f64> {
+        BTreeMap::new()
+    }
+
+    /// Takes back what [`state`](Self::state) gave.
+    ///
+    /// # Errors
+    /// [`MethodError::UnknownState`] or [`MethodError::MissingState`] when the entries are not
+    /// exactly those of this method; it is left as it was.
+    fn load_state(&mut self, state: &BTreeMap<String, f64>) -> Result<(), MethodError> {
+        match state.keys().next() {
+            None => Ok(()),
+            Some(key) => Err(MethodError::UnknownState { key: key.clone() }),
+        }
+    }
+}
+
+/// Names for the weights of teachers, as [`Method::scalars`] logs them.
+pub(crate) fn teacher_scalars(weights: &[Vec<f32>]) -> Vec<(String, f64)> {
+    let row = |(teacher, row): (usize, &Vec<f32>)| {
+        let entry = |(exit, weight): (usize, &f32)| {
+            (format!("teacher/{teacher}/{exit}"), f64::from(*weight))
+        };
+        row.iter().enumerate().map(entry).collect::<Vec<_>>()
+    };
+    weights.iter().enumerate().flat_map(row).collect()
+}

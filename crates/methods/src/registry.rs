@@ -1,0 +1,138 @@
+//! Every method there is: one line each.
+
+use std::collections::BTreeMap;
+
+use burn::module::Module;
+use offramp_core::ExitOutputs;
+use offramp_losses::Targets;
+use offramp_nn::Init;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Beed, BeedConfig, Byot, ByotConfig, Eed, EedConfig, LastExitTeaching, LastExitTeachingConfig,
+    LossTerms, Mate, MateConfig, Method, MethodError, NetworkInfo, PhuongLampert,
+    PhuongLampertConfig, Plain, PlainConfig, StepContext,
+};
+
+/// One line of the [`registry`].
+#[derive(Clone, Copy, Debug)]
+pub struct MethodEntry {
+    /// What a recipe calls it.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub doc: &'static str,
+    /// Its settings with their default values.
+    pub config: fn() -> MethodConfig,
+}
+
+/// Generates the enum of the methods, the enum of their settings, and the table, from one line a
+/// method: `NAME DOC => VARIANT(METHOD, SETTINGS)`.
+macro_rules! methods {
+    ($($name:literal $doc:literal => $variant:ident($method:ident, $config:ident);)*) => {
+        /// Any method that a recipe can name.
+        #[derive(Module, Debug)]
+        #[non_exhaustive]
+        pub enum AnyMethod {
+            $(#[doc = concat!("`", $name, "`: ", $doc)] $variant($method),)*
+        }
+
+        /// The `[method]` table of a recipe: `name`, and the settings of that method.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "name")]
+        #[non_exhaustive]
+        pub enum MethodConfig {
+            $(
+                #[doc = concat!("`", $name, "`: ", $doc)]
+                #[serde(rename = $name)]
+                $variant($config),
+            )*
+        }
+
+        impl MethodConfig {
+            /// Sets the method up for a network. Parameters of its own are made by `init`.
+            ///
+            /// # Errors
+            /// When a setting is out of range, or the network does not have what the method
+            /// needs.
+            pub fn init(
+                &self,
+                net: &NetworkInfo,
+                init: &mut Init,
+            ) -> Result<AnyMethod, MethodError> {
+                Ok(match self {
+                    $(Self::$variant(config) => AnyMethod::$variant(config.init(net, init)?),)*
+                })
+            }
+
+            /// The name in the [`registry`].
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => $name,)*
+                }
+            }
+        }
+
+        impl AnyMethod {
+            fn inner(&self) -> &dyn Method {
+                match self {
+                    $(Self::$variant(method) => method,)*
+                }
+            }
+
+            fn inner_mut(&mut self) -> &mut dyn Method {
+                match self {
+                    $(Self::$variant(method) => method,)*
+                }
+            }
+        }
+
+        /// Every method. Help, tables and the tests that run over all methods read this list.
+        pub fn registry() -> &'static [MethodEntry] {
+            &[$(
+                MethodEntry {
+                    name: $name,
+                    doc: $doc,
+                    config: || MethodConfig::$variant($config::default()),
+                },
+            )*]
+        }
+    };
+}
+
+methods! {
+    "plain" "sum of all exits' cross-entropies" => Plain(Plain, PlainConfig);
+    "last-exit" "the last exit teaches all others" => LastExit(LastExitTeaching, LastExitTeachingConfig);
+    "phuong-lampert" "the last exit teaches, at an annealed temperature; takes unlabelled images" => PhuongLampert(PhuongLampert, PhuongLampertConfig);
+    "byot" "the last exit teaches logits and features (Be Your Own Teacher)" => Byot(Byot, ByotConfig);
+    "eed" "the mean of all exits teaches logits and features (exit-ensemble distillation)" => Eed(Eed, EedConfig);
+    "beed" "an ensemble weighted towards deep exits teaches, shallow exits most (BEED)" => Beed(Beed, BeedConfig);
+    "mate" "trained ensembles, one an exit, teach all exits (MATE-R, our reconstruction of MATE)" => Mate(Mate, MateConfig);
+}
+
+impl Default for MethodConfig {
+    fn default() -> Self {
+        Self::Plain(PlainConfig::default())
+    }
+}
+
+impl Method for AnyMethod {
+    fn losses(&self, outputs: &ExitOutputs, targets: &Targets, context: &StepContext) -> LossTerms {
+        self.inner().losses(outputs, targets, context)
+    }
+
+    fn after_step(&mut self, outputs: &ExitOutputs) {
+        self.inner_mut().after_step(outputs);
+    }
+
+    fn scalars(&self) -> Vec<(String, f64)> {
+        self.inner().scalars()
+    }
+
+    fn state(&self) -> BTreeMap<String, f64> {
+        self.inner().state()
+    }
+
+    fn load_state(&mut self, state: &BTreeMap<String, f64>) -> Result<(), MethodError> {
+        self.inner_mut().load_state(state)
+    }
+}

@@ -1,0 +1,160 @@
+//! The trained ensembles of MATE-R.
+
+use burn::module::{Module, Param};
+use burn::tensor::activation::softmax;
+use burn::tensor::{Tensor, TensorData};
+use offramp_core::ExitOutputs;
+use offramp_nn::{Init, Linear};
+
+use crate::{Level, Teacher};
+
+/// Convex weights of `R` teachers over `K` exits.
+#[derive(Clone, Debug)]
+pub enum Mixture {
+    /// The same weights for every sample, `[R, K]`.
+    Fixed(Tensor<2>),
+    /// Weights for every sample, `[N, R, K]`.
+    PerSample(Tensor<3>),
+}
+
+impl Mixture {
+    /// Mixes the exits: `e_rn = sum_j w_rj x_jn`, or with `w_nrj` when weights are per sample.
+    ///
+    /// # Shapes
+    /// - `exits`: `[K, N, D]`, output: `[R, N, D]`
+    pub fn of(&self, exits: Tensor<3>) -> Tensor<3> {
+        let [k, n, d] = exits.dims();
+        match self {
+            Self::Fixed(weights) => {
+                let [r, _] = weights.dims();
+                let mixed = weights.clone().matmul(exits.reshape([k, n * d]));
+                mixed.reshape([r, n, d])
+            }
+            Self::PerSample(weights) => weights
+                .clone()
+                .matmul(exits.swap_dims(0, 1))
+                .swap_dims(0, 1),
+        }
+    }
+
+    /// Weights averaged over the batch, `[R, K]`.
+    pub fn mean(&self) -> Tensor<2> {
+        match self {
+            Self::Fixed(weights) => weights.clone(),
+            Self::PerSample(weights) => weights.clone().mean_dim(0).squeeze_dim(0),
+        }
+    }
+}
+
+/// The scores from which the weights start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MateStart {
+    /// 1 for a teacher's own exit, 0 for the others: teachers differ from the first step on.
+    Own,
+    /// 0 everywhere: every teacher starts as the mean of all exits.
+    Uniform,
+}
+
+/// As many teachers as exits, each an ensemble of all exits with trained weights.
+///
+/// `e_k = sum_j w_kj z_j`, `w_k = softmax(a_k)`. Per teacher, `a` is a trained matrix
+/// `[K, K]`; per sample, `a_k = A_k f_k + b_k` with the embedding `f_k` of the teacher's own exit
+/// and trained `A_k` `[K, D_k]` (starting at 0) and `b_k` `[K]`. The exits are constants here:
+/// a gradient reaches the weights only.
+///
+/// **Our reconstruction** (MATE-R) of the teachers of Sun et al., *MATE*, FITEE 25(4), 2024,
+/// whose abstract says no more than that several ensemble teachers have different trainable
+/// weights; the per-sample form is that of MLCSD-Net (Zhang et al., 2024).
+#[derive(Module, Debug)]
+pub struct MateEnsemble {
+    /// Scores `a`, `[K, K]`, a row a teacher; absent when weights are per sample.
+    pub scores: Option<Param<Tensor<2>>>,
+    /// The maps from embeddings to scores, one a teacher; empty when weights are per teacher.
+    pub maps: Vec<Linear>,
+    /// Per-sample weights of the last observed batch, averaged.
+    #[module(skip)]
+    observed: Option<Tensor<2>>,
+}
+
+impl MateEnsemble {
+    /// Teachers whose weights are the same for every sample.
+    pub fn per_teacher(exits: usize, start: MateStart, init: &Init) -> Self {
+        let rows = (0..exits).flat_map(|teacher| first_scores(exits, teacher, start));
+        let data = TensorData::new(rows.collect::<Vec<f32>>(), [exits, exits]);
+        Self {
+            scores: Some(Param::from_data(data, init.device())),
+            maps: Vec::new(),
+            observed: None,
+        }
+    }
+
+    /// Teachers that weigh the exits anew for every sample, by the embeddings of the given
+    /// widths, one an exit.
+    pub fn per_sample(widths: &[usize], start: MateStart, init: &Init) -> Self {
+        let exits = widths.len();
+        let map = |(teacher, width): (usize, &usize)| Linear {
+            weight: init.full([exits, *width], 0.0),
+            bias: Some(Param::from_data(
+                TensorData::new(first_scores(exits, teacher, start), [exits]),
+                init.device(),
+            )),
+        };
+        Self {
+            scores: None,
+            maps: widths.iter().enumerate().map(map).collect(),
+            observed: None,
+        }
+    }
+
+    /// The weights for a batch.
+    pub fn mixture(&self, outputs: &ExitOutputs) -> Mixture {
+        if let Some(scores) = &self.scores {
+            return Mixture::Fixed(softmax(scores.val(), 1));
+        }
+        let scores = self
+            .maps
+            .iter()
+            .zip(outputs.embeddings())
+            .map(|(map, embedding)| map.forward(embedding.clone().without_autodiff()))
+            .collect();
+        Mixture::PerSample(softmax(Tensor::stack::<3>(scores, 1), 2))
+    }
+
+    /// Remembers the per-sample weights of a batch for [`weights`](Teacher::weights). Weights
+    /// per teacher need no memory.
+    pub fn observe(&mut self, outputs: &ExitOutputs) {
+        if self.scores.is_none() {
+            self.observed = Some(self.mixture(outputs).mean().without_autodiff());
+        }
+    }
+}
+
+fn first_scores(exits: usize, teacher: usize, start: MateStart) -> Vec<f32> {
+    let score = |exit| match start {
+        MateStart::Own if exit == teacher => 1.0,
+        MateStart::Own | MateStart::Uniform => 0.0,
+    };
+    (0..exits).map(score).collect()
+}
+
+impl Teacher for MateEnsemble {
+    fn targets(&self, outputs: &ExitOutputs, level: Level) -> Tensor<3> {
+        self.mixture(outputs).of(level.constants(outputs))
+    }
+
+    /// Per-sample weights: the average over the last batch given to
+    /// [`observe`](Self::observe); empty before the first.
+    fn weights(&self) -> Vec<Vec<f32>> {
+        let weights = match &self.scores {
+            Some(scores) => softmax(scores.val().without_autodiff(), 1),
+            None => match &self.observed {
+                Some(weights) => weights.clone(),
+                None => return Vec::new(),
+            },
+        };
+        let [_, exits] = weights.dims();
+        let data = weights.into_data().convert::<f32>();
+        let values: Vec<f32> = data.try_to_vec().expect("converted to f32 above");
+        values.chunks(exits).map(<[f32]>::to_vec).collect()
+    }
+}

@@ -1,0 +1,39 @@
+//! The trait of everything that teaches.
+
+use burn::tensor::Tensor;
+use offramp_core::ExitOutputs;
+
+use crate::stack;
+
+/// Which of an exit's two outputs is taught.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Class scores, `[N, C]`.
+    Logits,
+    /// What the last linear layer sees, `[N, D]`; all exits must have the same width `D`.
+    Embeddings,
+}
+
+impl Level {
+    /// The outputs of all exits at this level as one constant, `[K, N, D]`.
+    pub fn constants(self, outputs: &ExitOutputs) -> Tensor<3> {
+        let constant = |x: &Tensor<2>| x.clone().without_autodiff();
+        match self {
+            Self::Logits => stack(outputs.logits().map(constant)),
+            Self::Embeddings => stack(outputs.embeddings().map(constant)),
+        }
+    }
+}
+
+/// Something that says what exits should answer: `R` teachers, often one.
+pub trait Teacher {
+    /// The targets of all teachers.
+    ///
+    /// # Shapes
+    /// - output: `[R, N, C]` for logits, `[R, N, D]` for embeddings
+    fn targets(&self, outputs: &ExitOutputs, level: Level) -> Tensor<3>;
+
+    /// What the teachers are made of: the share of each exit, a row a teacher. Each row has a
+    /// sum of 1.
+    fn weights(&self) -> Vec<Vec<f32>>;
+}
