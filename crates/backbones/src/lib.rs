@@ -1,0 +1,54 @@
+//! Network bodies cut into stages.
+//!
+//! A backbone is named (`resnet20`) and may have options (`shortcut = "conv"`);
+//! [`BackboneConfig`] is what a recipe says, [`AnyBackbone`] what it builds.
+//! Adding a family is one file, one variant and its lines in [`registry`].
+
+mod config;
+mod registry;
+pub mod resnet;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use offramp_core::{Backbone, Cost, MapShape, StageInfo};
+use offramp_nn::Init;
+
+pub use config::{BackboneConfig, BackboneError};
+pub use registry::{BackboneEntry, registry};
+
+/// Any backbone of this crate.
+#[derive(Module, Debug)]
+#[non_exhaustive]
+pub enum AnyBackbone {
+    /// A residual network.
+    ResNet(resnet::ResNet),
+}
+
+impl BackboneConfig {
+    /// Builds the backbone with fresh parameters.
+    pub fn init(&self, init: &mut Init) -> AnyBackbone {
+        match self {
+            Self::ResNet(config) => AnyBackbone::ResNet(config.init(init)),
+        }
+    }
+}
+
+impl Backbone for AnyBackbone {
+    fn stages(&self) -> Vec<StageInfo> {
+        match self {
+            Self::ResNet(net) => net.stages(),
+        }
+    }
+
+    fn forward_stage(&self, stage: usize, x: Tensor<4>) -> Tensor<4> {
+        match self {
+            Self::ResNet(net) => net.forward_stage(stage, x),
+        }
+    }
+
+    fn costs(&self, image: MapShape) -> Vec<(Cost, MapShape)> {
+        match self {
+            Self::ResNet(net) => net.costs(image),
+        }
+    }
+}

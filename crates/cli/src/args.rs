@@ -1,0 +1,244 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use offramp_core::DeviceSpec;
+use offramp_data::Split;
+use offramp_policies::Criterion;
+
+/// Train, evaluate, calibrate and run image classifiers with several exits.
+#[derive(Debug, Parser)]
+#[command(name = "offramp", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a network as a recipe says, into a run folder
+    #[command(after_help = "Example:\n  \
+        offramp train recipes/cifar100-lowdata/mate.toml --data ~/data --set train.epochs=3 --out runs/try\n  \
+        offramp train recipes/cifar100-lowdata/mate.toml --data ~/data --out runs/try --resume")]
+    Train(TrainArgs),
+    /// Score every exit of a trained network
+    #[command(after_help = "Example:\n  offramp eval runs/demo --split test --json")]
+    Eval(EvalArgs),
+    /// Choose thresholds on validation rows and score them on test rows
+    #[command(after_help = "Example:\n  \
+        offramp calibrate runs/demo                  the 39 budgets of MSDNet's search\n  \
+        offramp calibrate runs/demo --max-macs 60%   the best accuracy at 60 % of the full cost\n  \
+        offramp calibrate runs/demo --max-drop 1     the cheapest at most 1 point below the last exit")]
+    Calibrate(CalibrateArgs),
+    /// Classify pictures, stopping at the first exit that is sure enough
+    #[command(after_help = "Example:\n  offramp predict runs/demo cat.png dog.jpg --json")]
+    Predict(PredictArgs),
+    /// Show what recipes can name
+    #[command(after_help = "Example:\n  offramp list methods")]
+    List(ListArgs),
+    /// Download, describe or check a data set
+    #[command(after_help = "Example:\n  offramp data fetch cifar-100 --data ~/data")]
+    Data(DataArgs),
+    /// The main job on the built-in data set: train, evaluate, calibrate (some minutes)
+    #[command(after_help = "Example:\n  offramp demo --out runs/demo")]
+    Demo(DemoArgs),
+}
+
+/// Where to compute and where data lie.
+#[derive(Clone, Debug, Args)]
+pub struct Place {
+    /// Folder in which data sets lie, each under its usual name
+    #[arg(long, env = "OFFRAMP_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// auto, cpu, ndarray, cuda, cuda:N or wgpu
+    #[arg(long, default_value_t = DeviceSpec::Auto, value_name = "DEVICE")]
+    pub device: DeviceSpec,
+}
+
+/// Arguments of `train`.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// Recipe, a TOML file
+    pub recipe: PathBuf,
+    /// Change a key of the recipe, such as train.epochs=3 (repeatable)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Run folder [default: runs/<name of the recipe>]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Go on with the run in the folder from its newest checkpoint
+    #[arg(long)]
+    pub resume: bool,
+    /// Data and device.
+    #[command(flatten)]
+    pub place: Place,
+    /// Print the final scores as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `eval`.
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// Run folder
+    pub run: PathBuf,
+    /// Another data set with the same classes
+    #[arg(long, value_name = "NAME")]
+    pub dataset: Option<String>,
+    /// train, val or test
+    #[arg(long, default_value_t = Split::Test)]
+    pub split: Split,
+    /// Images a batch
+    #[arg(long, default_value_t = 128, value_name = "N")]
+    pub batch_size: usize,
+    /// Loader threads [default: what the recipe says]
+    #[arg(long, value_name = "N")]
+    pub workers: Option<usize>,
+    /// Data and device.
+    #[command(flatten)]
+    pub place: Place,
+    /// Print one JSON document and nothing else on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `calibrate`.
+#[derive(Debug, Args)]
+pub struct CalibrateArgs {
+    /// Run folder
+    pub run: PathBuf,
+    /// What the thresholds compare with: confidence, entropy or margin
+    #[arg(long = "policy", default_value_t = Criterion::Confidence)]
+    pub criterion: Criterion,
+    /// Best accuracy at this mean cost: a number, 30M, 1.2G, or 60% of the full network
+    #[arg(long, value_name = "MACS", conflicts_with = "max_drop")]
+    pub max_macs: Option<String>,
+    /// Cheapest at most this many points of accuracy below the deepest exit
+    #[arg(long, value_name = "POINTS")]
+    pub max_drop: Option<f64>,
+    /// Images a batch
+    #[arg(long, default_value_t = 128, value_name = "N")]
+    pub batch_size: usize,
+    /// Data and device.
+    #[command(flatten)]
+    pub place: Place,
+    /// Print one JSON document and nothing else on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `predict`.
+#[derive(Debug, Args)]
+pub struct PredictArgs {
+    /// Run folder
+    pub run: PathBuf,
+    /// Pictures: png, jpeg, webp or bmp
+    #[arg(required = true)]
+    pub images: Vec<PathBuf>,
+    /// Policy file [default: policy.json of the run; without one, the deepest exit]
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Always answer at this exit, counted from 0
+    #[arg(long, value_name = "K", conflicts_with = "policy")]
+    pub exit: Option<usize>,
+    /// auto, cpu, ndarray, cuda, cuda:N or wgpu
+    #[arg(long, default_value_t = DeviceSpec::Auto, value_name = "DEVICE")]
+    pub device: DeviceSpec,
+    /// Print one JSON document and nothing else on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// What to list
+    pub kind: Kind,
+    /// Print one JSON document and nothing else on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What there are tables of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// Network bodies
+    Backbones,
+    /// Exit heads
+    Heads,
+    /// Training methods
+    Methods,
+    /// Data sets
+    Datasets,
+    /// Exit policies
+    Policies,
+}
+
+/// Arguments of `data`.
+#[derive(Debug, Args)]
+pub struct DataArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: DataCommand,
+}
+
+/// The subcommands of `data`.
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// Download, check and unpack; goes on where an interrupted download stopped
+    Fetch(DataTarget),
+    /// What it is, where it comes from, whether it is there
+    Info(DataTarget),
+    /// Check the files that are there
+    Verify(DataTarget),
+}
+
+/// A data set and where it lies.
+#[derive(Debug, Args)]
+pub struct DataTarget {
+    /// Name of the data set; `offramp list datasets` shows them
+    pub name: String,
+    /// Folder in which data sets lie
+    #[arg(long, env = "OFFRAMP_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Print one JSON document and nothing else on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Run folder; an earlier demo in it is replaced
+    #[arg(long, default_value = "runs/demo", value_name = "DIR")]
+    pub out: PathBuf,
+    /// Change a key of the recipe, such as train.epochs=3 (repeatable)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// auto, cpu, ndarray, cuda, cuda:N or wgpu
+    #[arg(long, default_value_t = DeviceSpec::Auto, value_name = "DEVICE")]
+    pub device: DeviceSpec,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_subcommand_shows_an_example() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string);
+            let example = format!("offramp {}", command.get_name());
+            assert!(help.is_some_and(|help| help.contains(&example)), "{example}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! `offramp predict`: pictures in, answers out, later stages not executed.
+
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use offramp_core::images::normalise;
+use offramp_data::{DatasetInfo, ImageShape};
+use offramp_heads::{ModelCard, MultiExitNet, load_model};
+use offramp_infer::{Answer, Runner};
+use offramp_policies::{AnyPolicy, FixedExit, PolicyFile};
+use serde::Serialize;
+
+use super::print_json;
+use crate::args::PredictArgs;
+use crate::error::CliError;
+use crate::table;
+
+/// Pictures that are computed together; bounds memory for long lists.
+const BATCH: usize = 64;
+
+#[derive(Serialize)]
+struct Row {
+    image: String,
+    class: String,
+    label: usize,
+    confidence: f32,
+    exit: usize,
+    macs: u64,
+}
+
+#[derive(Serialize)]
+struct Document {
+    run: String,
+    policy: String,
+    predictions: Vec<Row>,
+}
+
+/// Classifies pictures.
+pub fn run(args: &PredictArgs) -> Result<(), CliError> {
+    let device = args.device.device()?;
+    let (net, card) = load_model(&args.run, &device)?;
+    let net = net.valid();
+    let macs: Vec<u64> = net
+        .exit_costs(card.image)
+        .iter()
+        .map(|cost| cost.macs)
+        .collect();
+    let info = dataset_info(&card);
+    let (policy, temperatures, origin) = policy(args, &net, &card)?;
+    let mut runner = Runner::new(net, policy, macs)?;
+    if let Some(temperatures) = temperatures {
+        runner = runner.with_temperatures(temperatures)?;
+    }
+
+    let mut predictions = Vec::new();
+    for paths in args.images.chunks(BATCH) {
+        let mut bytes = Vec::with_capacity(paths.len() * info.shape.bytes());
+        for path in paths {
+            bytes.extend(info.decode(path.as_path())?);
+        }
+        let shape = [paths.len(), 3, info.shape.height, info.shape.width];
+        let x = normalise(bytes, shape, card.mean, card.std, &device);
+        let answers = runner.run(x);
+        predictions.extend(
+            paths
+                .iter()
+                .zip(answers)
+                .map(|(path, answer)| row(path, answer, &card)),
+        );
+    }
+
+    if args.json {
+        return print_json(&Document {
+            run: args.run.display().to_string(),
+            policy: origin,
+            predictions,
+        });
+    }
+    println!("policy: {origin}");
+    let rows: Vec<Vec<String>> = predictions
+        .into_iter()
+        .map(|row| {
+            vec![
+                row.image,
+                row.class,
+                format!("{:.3}", row.confidence),
+                row.exit.to_string(),
+                table::macs(row.macs as f64),
+            ]
+        })
+        .collect();
+    let header = ["image", "class", "confidence", "exit", "MACs"];
+    print!("{}", table::render(&header, &rows));
+    Ok(())
+}
+
+fn row(path: &Path, answer: Answer, card: &ModelCard) -> Row {
+    Row {
+        image: path.display().to_string(),
+        class: card.classes[answer.class].clone(),
+        label: answer.class,
+        confidence: answer.confidence,
+        exit: answer.exit,
+        macs: answer.macs,
+    }
+}
+
+type Chosen = (AnyPolicy, Option<offramp_policies::Temperatures>, String);
+
+/// The policy that was asked for, else the run's, else the deepest exit; and where it comes from.
+fn policy(args: &PredictArgs, net: &MultiExitNet, card: &ModelCard) -> Result<Chosen, CliError> {
+    let exits = net.num_exits();
+    if let Some(exit) = args.exit {
+        let policy = AnyPolicy::FixedExit(FixedExit::new(exit, exits)?);
+        return Ok((policy, None, format!("always exit {exit}")));
+    }
+    let default: PathBuf = args.run.join("policy.json");
+    let path = match &args.policy {
+        Some(path) => path.clone(),
+        None if default.exists() => default,
+        None => {
+            let last = exits - 1;
+            eprintln!(
+                "note: {} has no policy.json, every picture goes to the deepest exit; \
+                 `offramp calibrate {}` makes one",
+                args.run.display(),
+                args.run.display()
+            );
+            let policy = AnyPolicy::FixedExit(FixedExit::new(last, exits)?);
+            return Ok((policy, None, format!("always exit {last}")));
+        }
+    };
+    let file = PolicyFile::read(&path, &card.sha256, exits)?;
+    Ok((file.policy, file.temperatures, path.display().to_string()))
+}
+
+/// What the data crate needs to decode a picture as the evaluation loader does.
+fn dataset_info(card: &ModelCard) -> DatasetInfo {
+    let shape = |map: offramp_core::MapShape| ImageShape {
+        channels: map.channels,
+        height: map.height,
+        width: map.width,
+    };
+    DatasetInfo {
+        name: card.dataset.clone(),
+        classes: card.classes.clone(),
+        shape: shape(card.image),
+        mean: card.mean,
+        std: card.std,
+        decoded: (card.resize != card.image).then(|| shape(card.resize)),
+    }
+}

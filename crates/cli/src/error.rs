@@ -1,0 +1,48 @@
+//! What ends the program with a message.
+
+use offramp_core::DeviceError;
+use offramp_core::files::FileError;
+use offramp_data::DataError;
+use offramp_heads::ModelError;
+use offramp_infer::InferError;
+use offramp_policies::PolicyError;
+use offramp_train::TrainError;
+use thiserror::Error;
+
+/// Any error of the libraries, and those of the command line itself.
+#[derive(Debug, Error)]
+pub enum CliError {
+    /// Data could not be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The device cannot be had.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// A file could not be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A runner could not be made.
+    #[error(transparent)]
+    Infer(#[from] InferError),
+    /// The saved network could not be read.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Thresholds could not be fitted or read.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// Training or evaluation failed.
+    #[error(transparent)]
+    Train(Box<TrainError>),
+    /// A result could not be written as JSON.
+    #[error("the result cannot be written as JSON: {0}")]
+    Json(serde_json::Error),
+    /// An option or a combination of options makes no sense.
+    #[error("{0}")]
+    Usage(String),
+}
+
+impl From<TrainError> for CliError {
+    fn from(error: TrainError) -> Self {
+        Self::Train(Box::new(error))
+    }
+}

@@ -1,0 +1,33 @@
+//! The `offramp` program: a thin shell around the libraries.
+
+mod args;
+mod commands;
+mod error;
+mod run;
+mod table;
+
+use std::process::ExitCode;
+
+use args::{Cli, Command};
+use clap::Parser;
+use commands::{calibrate, data, demo, eval, list, predict, train};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        Command::Train(args) => train::run(args),
+        Command::Eval(args) => eval::run(args),
+        Command::Calibrate(args) => calibrate::run(args),
+        Command::Predict(args) => predict::run(args),
+        Command::List(args) => list::run(args),
+        Command::Data(args) => data::run(args),
+        Command::Demo(args) => demo::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! A finished run, opened for evaluation.
+
+use std::path::{Path, PathBuf};
+
+use offramp_core::DeviceSpec;
+use offramp_data::{DataConfig, Split, Splits, Subset, open};
+use offramp_heads::{ModelCard, MultiExitNet, load_model};
+use offramp_policies::ExitTable;
+use offramp_train::recipe::Recipe;
+use offramp_train::{EvalOptions, evaluate};
+
+use crate::error::CliError;
+
+/// The network of a run folder, its card and its recipe.
+pub struct Run {
+    /// The folder.
+    pub dir: PathBuf,
+    /// The network, on the device asked for.
+    pub net: MultiExitNet,
+    /// What is known of it.
+    pub card: ModelCard,
+    /// How it was trained.
+    pub recipe: Recipe,
+}
+
+impl Run {
+    /// Opens a run folder.
+    pub fn open(dir: &Path, device: DeviceSpec) -> Result<Self, CliError> {
+        let (net, card) = load_model(dir, &device.device()?)?;
+        let recipe = Recipe::load::<&str>(&dir.join("recipe.toml"), &[])?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            net,
+            card,
+            recipe,
+        })
+    }
+
+    /// The splits that the run was trained on, or another data set with the same classes, with the
+    /// run's own normalisation.
+    pub fn open_data(
+        &self,
+        root: Option<&Path>,
+        dataset: Option<&str>,
+    ) -> Result<Splits, CliError> {
+        let mut config: DataConfig = self.recipe.data.clone();
+        if let Some(name) = dataset
+            && name != config.dataset
+        {
+            config.dataset = name.to_owned();
+            config.dir = None;
+        }
+        let mut splits = open(&config, root)?;
+        self.check(&splits)?;
+        splits.info.mean = self.card.mean;
+        splits.info.std = self.card.std;
+        Ok(splits)
+    }
+
+    fn check(&self, splits: &Splits) -> Result<(), CliError> {
+        let (trained, found) = (self.card.classes.len(), splits.info.classes.len());
+        if trained != found {
+            return Err(CliError::Usage(format!(
+                "{} was trained on {trained} classes, {} has {found}; evaluate it on a data set \
+                 with the same classes",
+                self.dir.display(),
+                splits.info.name,
+            )));
+        }
+        let shape = splits.info.shape;
+        let seen = [shape.channels, shape.height, shape.width];
+        let image = self.card.image;
+        if seen != [image.channels, image.height, image.width] {
+            return Err(CliError::Usage(format!(
+                "{} was trained on images of {}x{}, {} has {}x{}",
+                self.dir.display(),
+                image.height,
+                image.width,
+                splits.info.name,
+                shape.height,
+                shape.width,
+            )));
+        }
+        Ok(())
+    }
+
+    /// Logits of all exits over some rows.
+    pub fn table(
+        &self,
+        splits: &Splits,
+        split: Split,
+        batch_size: usize,
+        workers: Option<usize>,
+    ) -> Result<ExitTable, CliError> {
+        let mut options = EvalOptions::from(&self.recipe.train);
+        options.batch_size = batch_size;
+        if let Some(workers) = workers {
+            options.workers = workers;
+        }
+        let rows: &Subset = splits.get(split);
+        Ok(evaluate(&self.net, rows, split, &splits.info, &options)?)
+    }
+}

@@ -1,0 +1,74 @@
+//! Running the program and reading what it says.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// A small run on the generated set: seconds, not minutes.
+pub const TINY: &str = r#"
+name = "tiny"
+seed = 1
+
+[data]
+dataset = "generated"
+val-fraction = 0.25
+generated = { train = 320, test = 96 }
+
+[model]
+backbone = "resnet8"
+
+[method]
+name = "mate"
+
+[train]
+epochs = 2
+batch-size = 32
+[train.optimizer]
+name = "sgd"
+lr = 0.05
+[train.checkpoint]
+every-steps = 3
+"#;
+
+/// The program, with no data folder in its environment.
+pub fn offramp(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_offramp"));
+    command.args(args).env_remove("OFFRAMP_DATA");
+    command
+}
+
+/// Runs the program to its end.
+pub fn run(args: &[&str]) -> Output {
+    offramp(args).output().expect("the program starts")
+}
+
+/// Runs the program, which must succeed, and reads the one JSON document on its stdout.
+pub fn json(args: &[&str]) -> Value {
+    let output = run(args);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {stderr}");
+    serde_json::from_slice(&output.stdout).expect("stdout is one JSON document")
+}
+
+/// Runs the program, which must fail in an orderly way, and returns its message.
+pub fn failure(args: &[&str]) -> String {
+    let output = run(args);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "{args:?} succeeded");
+    assert!(!stderr.contains("panicked"), "{args:?}: {stderr}");
+    assert!(output.status.code().is_some(), "{args:?} was killed");
+    stderr
+}
+
+/// Writes a recipe and returns its path.
+pub fn recipe(folder: &Path, text: &str) -> PathBuf {
+    let path = folder.join("recipe.toml");
+    std::fs::write(&path, text).expect("the folder can be written");
+    path
+}
+
+/// A path as an argument.
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("the temporary folder is UTF-8")
+}

@@ -1,0 +1,46 @@
+//! Any head of this crate.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use offramp_core::{Cost, ExitHead, ExitOutput, MapShape};
+
+use crate::heads::{BottleneckHead, ConvHead, LinearHead, SepConvHead};
+
+/// Any head of this crate.
+#[derive(Module, Debug)]
+#[non_exhaustive]
+pub enum AnyHead {
+    /// Pooling and a linear layer.
+    Linear(LinearHead),
+    /// Separable convolutions.
+    SepConv(SepConvHead),
+    /// BYOT's bottleneck.
+    Bottleneck(BottleneckHead),
+    /// MSDNet's convolutions.
+    Conv(ConvHead),
+}
+
+impl AnyHead {
+    fn head(&self) -> &dyn ExitHead {
+        match self {
+            Self::Linear(head) => head,
+            Self::SepConv(head) => head,
+            Self::Bottleneck(head) => head,
+            Self::Conv(head) => head,
+        }
+    }
+}
+
+impl ExitHead for AnyHead {
+    fn forward(&self, map: Tensor<4>) -> ExitOutput {
+        self.head().forward(map)
+    }
+
+    fn embedding_dim(&self) -> usize {
+        self.head().embedding_dim()
+    }
+
+    fn cost(&self, map: MapShape) -> Cost {
+        self.head().cost(map)
+    }
+}

@@ -1,0 +1,14 @@
+//! Exit heads, and the multi-exit network made of one backbone and heads at
+//! chosen stages.
+
+mod config;
+mod head;
+mod heads;
+mod net;
+mod saved;
+
+pub use config::{ExitPlacement, HeadConfig, HeadEntry, NetConfig, NetError, registry};
+pub use head::AnyHead;
+pub use heads::{BottleneckHead, ConvHead, LinearHead, SepConvHead, SepConvStyle};
+pub use net::MultiExitNet;
+pub use saved::{MODEL_FORMAT, ModelCard, ModelError, load_card, load_model, save_model};

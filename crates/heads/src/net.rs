@@ -1,0 +1,192 @@
+//! The multi-exit network.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use offramp_backbones::AnyBackbone;
+use offramp_core::{Backbone, Cost, ExitHead, ExitOutput, ExitOutputs, MapShape};
+
+use crate::AnyHead;
+
+/// One backbone with a head after each of some stages.
+///
+/// A *segment* is what lies between two exits: one stage, or several where a
+/// stage has no exit. [`MultiExitNet::forward`] computes everything, as training
+/// and evaluation need it; [`MultiExitNet::segment`] and [`MultiExitNet::exit`]
+/// compute one piece, as a runner that stops early needs it.
+#[derive(Module, Debug)]
+pub struct MultiExitNet {
+    backbone: AnyBackbone,
+    heads: Vec<AnyHead>,
+    #[module(skip)]
+    stages: Vec<usize>,
+    classes: usize,
+}
+
+impl MultiExitNet {
+    /// A network from its parts; `stages[k]` is the stage that head `k` looks at.
+    pub(crate) fn new(
+        backbone: AnyBackbone,
+        heads: Vec<AnyHead>,
+        stages: Vec<usize>,
+        classes: usize,
+    ) -> Self {
+        Self {
+            backbone,
+            heads,
+            stages,
+            classes,
+        }
+    }
+
+    /// Number of exits.
+    pub fn num_exits(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// Width of every exit's embedding, shallowest first.
+    pub fn embedding_dims(&self) -> Vec<usize> {
+        self.heads.iter().map(ExitHead::embedding_dim).collect()
+    }
+
+    /// All exits.
+    ///
+    /// # Shapes
+    /// - `x`: `[N, 3, H, W]`; logits: `[N, classes]`
+    pub fn forward(&self, x: Tensor<4>) -> ExitOutputs {
+        let mut map = x;
+        let mut maps = Vec::with_capacity(self.heads.len());
+        for exit in 0..self.heads.len() {
+            map = self.segment(exit, map);
+            maps.push(map.clone());
+        }
+        let exits = (maps.iter().enumerate())
+            .map(|(exit, map)| self.exit(exit, map.clone()))
+            .collect();
+        ExitOutputs { exits, maps }
+    }
+
+    /// The stages between exit `exit - 1` (or the image) and exit `exit`.
+    ///
+    /// # Shapes
+    /// - `x`: the map of the exit before or the image, output: the map of exit `exit`
+    pub fn segment(&self, exit: usize, x: Tensor<4>) -> Tensor<4> {
+        let first = match exit {
+            0 => 0,
+            _ => self.stages[exit - 1] + 1,
+        };
+        (first..=self.stages[exit]).fold(x, |x, stage| self.backbone.forward_stage(stage, x))
+    }
+
+    /// Classifies the map of exit `exit`.
+    pub fn exit(&self, exit: usize, map: Tensor<4>) -> ExitOutput {
+        self.heads[exit].forward(map)
+    }
+
+    /// What it costs to answer at each exit, for one image: all segments up to it
+    /// and the heads of all exits up to and with it, for a runner asks every head
+    /// on its way.
+    pub fn exit_costs(&self, image: MapShape) -> Vec<Cost> {
+        let stages = self.backbone.costs(image);
+        let mut sum = Cost::default();
+        let mut first = 0;
+        (self.stages.iter().zip(&self.heads))
+            .map(|(&stage, head)| {
+                sum += stages[first..=stage].iter().map(|(cost, _)| *cost).sum();
+                sum += head.cost(stages[stage].1);
+                first = stage + 1;
+                sum
+            })
+            .collect()
+    }
+
+    /// What the network costs without its early exits: all stages and the last head.
+    pub fn backbone_cost(&self, image: MapShape) -> Cost {
+        let stages = self.backbone.costs(image);
+        let map = stages.last().map_or(image, |(_, map)| *map);
+        let head = self.heads.last().map(|head| head.cost(map));
+        stages.iter().map(|(cost, _)| *cost).chain(head).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{NetConfig, registry};
+    use burn::tensor::{Device, Tensor};
+    use offramp_core::{Cost, MapShape, params};
+    use offramp_nn::Init;
+    use serde_json::json;
+
+    const IMAGE: MapShape = MapShape {
+        channels: 3,
+        height: 32,
+        width: 32,
+    };
+
+    fn config(json: serde_json::Value) -> NetConfig {
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn every_head_on_every_stage() {
+        let device = Device::flex();
+        for entry in registry() {
+            for backbone in ["resnet8", "resnet18"] {
+                let config = config(json!({"backbone": backbone, "head": entry.name}));
+                let net = config.init(7, IMAGE, &mut Init::new(0, &device)).unwrap();
+                let outputs = net.forward(Tensor::zeros([2, 3, 32, 32], &device));
+                for (exit, dim) in outputs.exits.iter().zip(net.embedding_dims()) {
+                    assert_eq!(exit.logits.dims(), [2, 7]);
+                    assert_eq!(exit.embedding.dims(), [2, dim]);
+                }
+                let all: u64 = params::collect(&net)
+                    .iter()
+                    .filter(|(name, _)| !name.contains("running_"))
+                    .map(|(_, data)| data.num_elements() as u64)
+                    .sum();
+                assert_eq!(net.exit_costs(IMAGE).last().unwrap().params, all, "{}", entry.name);
+            }
+        }
+    }
+
+    #[test]
+    fn sepconv_widths_are_those_of_the_later_stages() {
+        let config = config(json!({"backbone": "resnet20", "head": "sepconv"}));
+        let net = config.init(100, IMAGE, &mut Init::new(0, &Device::flex())).unwrap();
+        assert_eq!(net.embedding_dims(), [64, 64, 64]);
+        let names = params::collect(&net);
+        assert_eq!(names["heads.0.chain.0.pointwise.weight"].shape().to_vec(), [32, 16, 1, 1]);
+        assert_eq!(names["heads.0.chain.1.depthwise.weight"].shape().to_vec(), [32, 1, 3, 3]);
+        assert!(!names.contains_key("heads.2.chain.0.pointwise.weight"));
+    }
+
+    #[test]
+    fn costs_accumulate_with_the_heads() {
+        let config = config(json!({"backbone": {"name": "resnet20", "shortcut": "A"}}));
+        let net = config.init(10, IMAGE, &mut Init::new(0, &Device::flex())).unwrap();
+        let macs: Vec<u64> = net.exit_costs(IMAGE).iter().map(|cost| cost.macs).collect();
+        // By hand: stem 27*16*1024; six 3x3 16->16 at 1024 pixels; linear 16*10.
+        let first = 27 * 16 * 1024 + 6 * 9 * 16 * 16 * 1024 + 160;
+        assert_eq!(macs[0], first);
+        assert_eq!(macs[2], 40_550_400 + 160 + 320 + 640);
+        assert_eq!(net.backbone_cost(IMAGE).macs, 40_550_400 + 640);
+    }
+
+    #[test]
+    fn a_stage_without_an_exit_belongs_to_the_next_segment() {
+        let device = Device::flex();
+        let every = config(json!({"backbone": "resnet8"}));
+        let two = config(json!({"backbone": "resnet8", "exits": [1, 2]}));
+        let every = every.init(3, IMAGE, &mut Init::new(5, &device)).unwrap();
+        let two = two.init(3, IMAGE, &mut Init::new(5, &device)).unwrap();
+        let x = Tensor::<4>::ones([1, 3, 32, 32], &device);
+        let map = every.segment(1, every.segment(0, x.clone()));
+        map.into_data().assert_eq(&two.segment(0, x).into_data(), true);
+        let cost: Vec<Cost> = two.exit_costs(IMAGE);
+        assert_eq!(cost.len(), 2);
+    }
+}

@@ -1,0 +1,14 @@
+//! Inference that really stops early.
+//!
+//! [`Runner`] computes a network segment by segment. After each exit the policy
+//! looks at every sample; those that stop are answered, the others are gathered
+//! into a smaller dense batch and go on. Nothing is computed for a sample after
+//! its exit, and no segment runs once the last sample has left.
+
+mod error;
+mod runner;
+mod staged;
+
+pub use error::InferError;
+pub use runner::{Answer, Runner};
+pub use staged::StagedNet;

@@ -1,0 +1,30 @@
+//! What a runner asks of a network.
+
+use burn::tensor::Tensor;
+use offramp_heads::MultiExitNet;
+
+/// A network that can be computed one segment at a time.
+pub trait StagedNet {
+    /// Number of exits.
+    fn num_exits(&self) -> usize;
+
+    /// From the map of exit `exit - 1` (exit 0: from the image) to the map of exit `exit`.
+    fn segment(&self, exit: usize, x: Tensor<4>) -> Tensor<4>;
+
+    /// Logits of exit `exit` from its map, `[N, C]`.
+    fn logits(&self, exit: usize, map: Tensor<4>) -> Tensor<2>;
+}
+
+impl StagedNet for MultiExitNet {
+    fn num_exits(&self) -> usize {
+        Self::num_exits(self)
+    }
+
+    fn segment(&self, exit: usize, x: Tensor<4>) -> Tensor<4> {
+        Self::segment(self, exit, x)
+    }
+
+    fn logits(&self, exit: usize, map: Tensor<4>) -> Tensor<2> {
+        self.exit(exit, map).logits
+    }
+}

@@ -1,0 +1,37 @@
+//! Image classifiers with several exits: easy pictures leave early, hard ones go
+//! deep, and the early exits are made good by distillation.
+//!
+//! This crate re-exports the others and forwards the backend features; each of
+//! them can be used alone.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`core`] | stages, exits, costs, devices |
+//! | [`kernels`] | the operations, with CPU kernels |
+//! | [`nn`] | layers with PyTorch's names and numerics |
+//! | [`backbones`], [`heads`] | network bodies, exit heads, the multi-exit network |
+//! | [`losses`], [`teachers`], [`methods`] | what is minimised, who teaches whom, and both together |
+//! | [`data`] | data sets, augmentation, loading |
+//! | [`policies`] | when to stop, and how thresholds are fitted |
+//! | [`train`] | recipes, trainer, checkpoints |
+//! | [`infer`] | the runner that really stops early |
+//!
+//! | feature | backend |
+//! |---|---|
+//! | `flex` (default) | CPU |
+//! | `ndarray` | CPU, burn's older backend |
+//! | `cuda` | NVIDIA GPUs |
+//! | `wgpu`, `vulkan` | GPUs with Vulkan, Metal or DirectX 12 |
+
+pub use offramp_backbones as backbones;
+pub use offramp_core as core;
+pub use offramp_data as data;
+pub use offramp_heads as heads;
+pub use offramp_infer as infer;
+pub use offramp_kernels as kernels;
+pub use offramp_losses as losses;
+pub use offramp_methods as methods;
+pub use offramp_nn as nn;
+pub use offramp_policies as policies;
+pub use offramp_teachers as teachers;
+pub use offramp_train as train;
