@@ -5,9 +5,9 @@ use burn::tensor::Tensor;
 /// `mean (f - t)^2 [f > 0 or t > 0]`, the mean over all elements, active or not; the target
 /// gets no gradient.
 ///
-/// The feature loss of EED (Lee and Lee, *Exit-ensemble distillation*, 2021; public code
-/// hjdw2/Exit-Ensemble-Distillation). For embeddings after a ReLU it equals
-/// [`mse`](crate::mse).
+/// The feature loss of EED (Lee and Lee, *Students are the Best Teacher: Exit-Ensemble
+/// Distillation with Multi-Exits*, 2021; public code hjdw2/Exit-Ensemble-Distillation). For
+/// embeddings after a ReLU it equals [`mse`](crate::mse).
 ///
 /// # Shapes
 /// - `f`, `target`: equal, output: `[1]`

@@ -1,4 +1,4 @@
-//! Balanced exit-ensemble distillation.
+//! BEED: an ensemble weighted by depth, and a balance between labels and ensemble.
 
 use burn::module::Module;
 use offramp_core::ExitOutputs;
@@ -97,8 +97,10 @@ impl BeedConfig {
 /// e = sum_j w_j z_j     g = sum_j w_j f_j     w_j = B^j / sum_l B^l          i, j = 0..K-1
 /// ```
 ///
-/// From the public code cloak-s/LOTH (`BEED_train.py`); A = 1.15, B = 1.6, beta = 0.1. That code
-/// adds 1e-7 to the target's probabilities before the logarithm; ours takes log-probabilities.
+/// A baseline in the public code cloak-s/LOTH (`BEED_train.py`) of Wang et al., *Live on the Hump:
+/// Self Knowledge Distillation via Virtual Teacher-Students Mutual Learning*, ACM MM 2024; A =
+/// 1.15, B = 1.6, beta = 0.1. That code adds 1e-7 to the target's probabilities before the
+/// logarithm; ours takes log-probabilities.
 #[derive(Module, Debug)]
 pub struct Beed {
     ce_weights: Vec<f64>,

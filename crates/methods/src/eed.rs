@@ -92,7 +92,8 @@ impl EedConfig {
 /// D: mean squared error, KL_T or T^2 xent;   F(f, t) = mean (f - t)^2 [f > 0 or t > 0]
 /// ```
 ///
-/// Lee and Lee, *Exit-Ensemble Distillation*; public code hjdw2/Exit-Ensemble-Distillation.
+/// Lee and Lee, *Students are the Best Teacher: Exit-Ensemble Distillation with Multi-Exits*,
+/// arXiv 2104.00299, 2021; settings of the public code hjdw2/Exit-Ensemble-Distillation.
 #[derive(Module, Debug)]
 pub struct Eed {
     ce_weights: Vec<f64>,

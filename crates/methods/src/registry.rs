@@ -100,13 +100,20 @@ macro_rules! methods {
 }
 
 methods! {
-    "plain" "sum of all exits' cross-entropies" => Plain(Plain, PlainConfig);
-    "last-exit" "the last exit teaches all others" => LastExit(LastExitTeaching, LastExitTeachingConfig);
-    "phuong-lampert" "the last exit teaches, at an annealed temperature; takes unlabelled images" => PhuongLampert(PhuongLampert, PhuongLampertConfig);
-    "byot" "the last exit teaches logits and features (Be Your Own Teacher)" => Byot(Byot, ByotConfig);
-    "eed" "the mean of all exits teaches logits and features (exit-ensemble distillation)" => Eed(Eed, EedConfig);
-    "beed" "an ensemble weighted towards deep exits teaches, shallow exits most (BEED)" => Beed(Beed, BeedConfig);
-    "mate" "trained ensembles, one an exit, teach all exits (MATE-R, our reconstruction of MATE)" => Mate(Mate, MateConfig);
+    "plain" "sum of all exits' cross-entropies"
+        => Plain(Plain, PlainConfig);
+    "last-exit" "the last exit teaches all others"
+        => LastExit(LastExitTeaching, LastExitTeachingConfig);
+    "phuong-lampert" "the last exit teaches at an annealed temperature, on unlabelled images too"
+        => PhuongLampert(PhuongLampert, PhuongLampertConfig);
+    "byot" "the last exit teaches logits and features (Be Your Own Teacher)"
+        => Byot(Byot, ByotConfig);
+    "eed" "the mean of all exits teaches logits and features (exit-ensemble distillation)"
+        => Eed(Eed, EedConfig);
+    "beed" "an ensemble weighted towards deep exits teaches, shallow exits most"
+        => Beed(Beed, BeedConfig);
+    "mate" "trained ensembles, one an exit, teach all exits (MATE-R, our reconstruction of MATE)"
+        => Mate(Mate, MateConfig);
 }
 
 impl Default for MethodConfig {

@@ -33,3 +33,46 @@ impl Teacher for LastExit {
         vec![row]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MeanEnsemble;
+    use burn::tensor::Device;
+    use offramp_core::ExitOutput;
+
+    /// The last exit and the mean of T6 of the specification, without a way back for gradients.
+    #[test]
+    fn fixed_teachers_are_constants() {
+        let device = Device::flex().autodiff();
+        let exit = |logits: [f32; 3], embedding: [f32; 2]| ExitOutput {
+            logits: Tensor::from_floats([logits], &device).require_grad(),
+            embedding: Tensor::from_floats([embedding], &device).require_grad(),
+        };
+        let outputs = ExitOutputs {
+            exits: vec![
+                exit([1.0, 0.0, -1.0], [1.0, -1.0]),
+                exit([2.0, 0.5, -1.0], [2.0, 0.0]),
+                exit([3.0, 1.0, 0.0], [0.0, -2.0]),
+                exit([0.0, 2.0, 0.0], [1.0, 3.0]),
+            ],
+            maps: Vec::new(),
+        };
+        let last = LastExit { exits: 4 };
+        let mean = MeanEnsemble { exits: 4 };
+        let cases: [(&dyn Teacher, Level, &[f32]); 4] = [
+            (&last, Level::Logits, &[0.0, 2.0, 0.0]),
+            (&last, Level::Embeddings, &[1.0, 3.0]),
+            (&mean, Level::Logits, &[1.5, 0.875, -0.5]),
+            (&mean, Level::Embeddings, &[1.0, 0.0]),
+        ];
+        for (teacher, level, expected) in cases {
+            let targets = teacher.targets(&outputs, level);
+            assert!(!targets.is_tracked());
+            let targets: Vec<f32> = targets.into_data().try_to_vec().unwrap();
+            assert_eq!(targets, expected, "{level:?}");
+        }
+        assert_eq!(last.weights(), [[0.0, 0.0, 0.0, 1.0]]);
+        assert_eq!(mean.weights(), [[0.25; 4]]);
+    }
+}

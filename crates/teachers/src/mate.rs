@@ -158,3 +158,77 @@ impl Teacher for MateEnsemble {
         values.chunks(exits).map(<[f32]>::to_vec).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+    use offramp_core::ExitOutput;
+
+    fn row(values: [f32; 2], device: &Device) -> Tensor<2> {
+        Tensor::from_floats([values], device)
+    }
+
+    /// Exits of T2 of the specification, in its order.
+    fn exits(device: &Device) -> ExitOutputs {
+        let exit = |logits, embedding| ExitOutput {
+            logits: row(logits, device),
+            embedding: row(embedding, device),
+        };
+        ExitOutputs {
+            exits: vec![exit([2.0, 0.0], [1.0, 2.0]), exit([1.0, 0.5], [3.0, -1.0])],
+            maps: Vec::new(),
+        }
+    }
+
+    fn assert_near<const D: usize>(actual: Tensor<D>, expected: &[f32]) {
+        let actual: Vec<f32> = actual.into_data().try_to_vec().unwrap();
+        assert_eq!(actual.len(), expected.len());
+        for (a, e) in actual.iter().zip(expected) {
+            assert!((a - e).abs() <= 1e-5, "{actual:?} {expected:?}");
+        }
+    }
+
+    /// T2: weights `softmax(0.5 f)` per sample, targets for logits and for embeddings.
+    #[test]
+    fn per_sample_weights_of_the_specification() {
+        let device = Device::flex();
+        let mut teacher =
+            MateEnsemble::per_sample(&[2, 2], MateStart::Uniform, &Init::new(1, &device));
+        for map in &mut teacher.maps {
+            map.weight = Param::from_data([[0.5, 0.0], [0.0, 0.5]], &device);
+        }
+        let outputs = exits(&device);
+        let weights = teacher.mixture(&outputs).mean();
+        assert_near(weights, &[0.377541, 0.622459, 0.880797, 0.119203]);
+        let logits = teacher.targets(&outputs, Level::Logits);
+        assert_near(logits, &[1.377541, 0.311230, 1.880797, 0.059601]);
+        let embeddings = teacher.targets(&outputs, Level::Embeddings);
+        assert_near(embeddings, &[2.244919, 0.132622, 1.238406, 1.642391]);
+    }
+
+    #[test]
+    fn per_sample_weights_start_as_those_per_teacher() {
+        let device = Device::flex();
+        let init = Init::new(1, &device);
+        let outputs = exits(&device);
+        let per_teacher = MateEnsemble::per_teacher(2, MateStart::Own, &init);
+        let mut per_sample = MateEnsemble::per_sample(&[2, 2], MateStart::Own, &init);
+        assert!(per_sample.weights().is_empty());
+        per_sample.observe(&outputs);
+        // softmax([1, 0]) = [.731059, .268941]
+        let expected = [0.731059, 0.268941, 0.268941, 0.731059];
+        assert_near(per_teacher.mixture(&outputs).mean(), &expected);
+        assert_eq!(per_sample.weights(), per_teacher.weights());
+    }
+
+    #[test]
+    fn every_sample_has_its_own_weights() {
+        let device = Device::flex();
+        let weights = [[[1.0, 0.0]], [[0.25, 0.75]]];
+        let mixture = Mixture::PerSample(Tensor::from_floats(weights, &device));
+        let exits = Tensor::from_floats([[[4.0], [4.0]], [[8.0], [8.0]]], &device);
+        assert_near(mixture.of(exits), &[4.0, 7.0]);
+        assert_near(mixture.mean(), &[0.625, 0.375]);
+    }
+}

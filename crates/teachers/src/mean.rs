@@ -8,7 +8,8 @@ use crate::{Level, Teacher};
 /// The mean of all exits teaches: `t = (1/K) sum_j z_j`, the mean of logits, not of
 /// probabilities.
 ///
-/// Of EED (public code hjdw2/Exit-Ensemble-Distillation).
+/// Of EED (Lee and Lee, *Students are the Best Teacher: Exit-Ensemble Distillation with
+/// Multi-Exits*, arXiv 2104.00299, 2021).
 #[derive(Clone, Copy, Debug)]
 pub struct MeanEnsemble {
     /// Number of exits `K`.

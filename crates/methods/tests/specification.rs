@@ -1,0 +1,145 @@
+//! Numeric tests T1, T3, T6 and T7 of the methods' specification, and one of BEED.
+
+mod support;
+
+use offramp_core::ExitOutputs;
+use offramp_methods::{AnyMethod, LossTerms, Method, Targets};
+use support::{
+    END, Z, assert_close, device, method, network, outputs, targets, values, with_scores,
+};
+
+/// The first exits of T6 and T7 and their fourth.
+const Z4: [f32; 3] = [0.0, 2.0, 0.0];
+
+fn label() -> Targets {
+    targets(&[0])
+}
+
+fn sum(terms: &LossTerms, kind: &str) -> f64 {
+    let of_kind = terms.iter().filter(|term| term.name.starts_with(kind));
+    of_kind
+        .map(|term| term.weight * f64::from(values(term.value.clone())[0]))
+        .sum()
+}
+
+#[track_caller]
+fn assert_near(actual: f64, expected: f64) {
+    assert!(
+        (actual - expected).abs() <= 1e-5 * expected.abs().max(1.0),
+        "{actual} {expected}"
+    );
+}
+
+fn losses(method: &AnyMethod, outputs: &ExitOutputs) -> LossTerms {
+    method.losses(outputs, &label(), &END)
+}
+
+#[test]
+fn t1_mate() {
+    let table = "name = \"mate\"\npull = 0.0\nramp = { fraction = 0.0 }";
+    let mate = with_scores(
+        method(table, &network(3, 3, 2)),
+        [[2.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 2.0]],
+    );
+    let terms = losses(&mate, &outputs(&Z, None, &device()));
+    assert_near(sum(&terms, "ce/"), 0.818763);
+    assert_near(sum(&terms, "teacher/"), 0.783264);
+    assert_near(sum(&terms, "kd/"), 0.041416);
+    assert_close(terms.total(), 1.643443);
+
+    let weights = [
+        [0.665241, 0.244728, 0.090031],
+        [0.211942, 0.576117, 0.211942],
+        [0.090031, 0.244728, 0.665241],
+    ];
+    for (name, value) in mate.scalars() {
+        let parts: Vec<usize> = name
+            .split('/')
+            .filter_map(|part| part.parse().ok())
+            .collect();
+        assert_near(value, weights[parts[0]][parts[1]]);
+    }
+    assert_eq!(mate.scalars().len(), 9);
+}
+
+#[test]
+fn t3_phuong_lampert() {
+    let net = network(3, 3, 2);
+    let outputs = outputs(&Z, None, &device());
+    let mut annealed = method("name = \"phuong-lampert\"\nglobal-scale = 1.0", &net);
+    let temperature = |method: &AnyMethod| method.state()["temperature"];
+
+    assert_close(losses(&annealed, &outputs).total(), 0.981609);
+    annealed.after_step(&outputs);
+    assert_eq!(temperature(&annealed), 1.05);
+    assert_close(losses(&annealed, &outputs).total(), 1.075827);
+    for _ in 0..40 {
+        annealed.after_step(&outputs);
+    }
+    assert_near(temperature(&annealed), 3.733456);
+
+    let table = "name = \"phuong-lampert\"\nglobal-scale = 1.0\ntemperature = 4.0";
+    let mut warm = method(table, &net);
+    assert_close(losses(&warm, &outputs).total(), 17.254655);
+    warm.after_step(&outputs);
+    assert_eq!(temperature(&warm), 4.0);
+}
+
+/// The public code's scale, `2 * 5 / K`, is 10/3 for three exits.
+#[test]
+fn phuong_lampert_scales_by_the_number_of_exits() {
+    let method = method("name = \"phuong-lampert\"", &network(3, 3, 2));
+    let total = losses(&method, &outputs(&Z, None, &device())).total();
+    assert_close(total, 0.981609 * 10.0 / 3.0);
+}
+
+#[test]
+fn t6_eed() {
+    let net = network(4, 3, 2);
+    let logits = [Z[0], Z[1], Z[2], Z4];
+    let embeddings = [[1.0, -1.0], [2.0, 0.0], [0.0, -2.0], [1.0, 3.0]];
+    let outputs = outputs(&logits, Some(&embeddings), &device());
+
+    let terms = losses(&method("name = \"eed\"", &net), &outputs);
+    assert_near(sum(&terms, "kd/"), 2.729167);
+    assert_near(sum(&terms, "feature/"), 5.5);
+
+    let table = "name = \"eed\"\nform = \"cross-entropy\"\nkd-weight = 0.1\nfeature-weight = 0.0";
+    let terms = losses(&method(table, &net), &outputs);
+    assert_near(sum(&terms, "kd/"), 3.930390);
+    assert!(terms.get("feature/0").is_none());
+}
+
+#[test]
+fn t7_byot() {
+    let logits = [Z[0], Z[1], Z4, Z[2]];
+    let method = method("name = \"byot\"\nfeature-weight = 0.0", &network(4, 3, 2));
+    let terms = losses(&method, &outputs(&logits, None, &device()));
+    assert_close(terms.total(), 5.656583);
+}
+
+/// The equation of `beed.rs` in float64:
+/// ```python
+/// from math import exp, log
+/// z = [[1, 0, -1], [2, .5, -1], [0, 2, 0], [3, 1, 0]]; f = [[1, -1], [2, 0], [0, -2], [1, 3]]
+/// A, B, T, K = 1.15, 1.6, 3, 4
+/// lsm = lambda x, T=1: [v / T - log(sum(exp(u / T) for u in x)) for v in x]
+/// w = [B**j for j in range(K)]
+/// mix = lambda m: [sum(a * b for a, b in zip(w, col)) / sum(w) for col in zip(*m)]
+/// lp = lsm(mix(z), T); c = [A**(K - 1 - i) for i in range(K)]
+/// kl = lambda x: T**2 * sum(exp(p) * (p - q) for p, q in zip(lp, lsm(x, T)))
+/// print(sum((2 - a) * -lsm(x)[0] for a, x in zip(c, z)), sum(a * kl(x) for a, x in zip(c, z)),
+///       .1 * sum((a - b)**2 / 2 for x in f for a, b in zip(x, mix(f))))
+/// ```
+#[test]
+fn beed() {
+    let logits = [Z[0], Z[1], Z4, Z[2]];
+    let embeddings = [[1.0, -1.0], [2.0, 0.0], [0.0, -2.0], [1.0, 3.0]];
+    let outputs = outputs(&logits, Some(&embeddings), &device());
+    let terms = losses(&method("name = \"beed\"", &network(4, 3, 2)), &outputs);
+    assert_near(sum(&terms, "ce/"), BEED[0]);
+    assert_near(sum(&terms, "kd/"), BEED[1]);
+    assert_near(sum(&terms, "feature/"), BEED[2]);
+}
+
+const BEED: [f64; 3] = [2.432241682, 1.154572418, 0.890963501];

@@ -1,0 +1,115 @@
+//! What the tests of the methods share.
+
+#![allow(dead_code, missing_docs, unused_imports)]
+
+#[path = "../../../losses/tests/support/mod.rs"]
+mod losses;
+
+pub use losses::{Z, assert_close, device, matrix, values};
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
+use offramp_core::params::{NamedTensors, Path, apply, collect};
+use offramp_core::{ExitOutput, ExitOutputs};
+use offramp_methods::{AnyMethod, MethodConfig, NetworkInfo, StepContext, Targets};
+use offramp_nn::Init;
+
+/// The end of training: every ramp is at 1.
+pub const END: StepContext = StepContext {
+    epoch: 10.0,
+    epochs: 10.0,
+};
+
+pub fn network(exits: usize, classes: usize, width: usize) -> NetworkInfo {
+    NetworkInfo {
+        exits,
+        classes,
+        embedding_dims: vec![width; exits],
+    }
+}
+
+/// A method from the text of a `[method]` table.
+pub fn method(table: &str, net: &NetworkInfo) -> AnyMethod {
+    let config: MethodConfig = toml::from_str(table).expect("a method table");
+    init(&config, net)
+}
+
+pub fn init(config: &MethodConfig, net: &NetworkInfo) -> AnyMethod {
+    let mut init = Init::new(1, &device());
+    config
+        .init(net, &mut init)
+        .expect("a method for this network")
+}
+
+/// One-sample outputs from the logits of every exit; the embeddings are given or zeros.
+pub fn outputs<const C: usize>(
+    logits: &[[f32; C]],
+    embeddings: Option<&[[f32; 2]]>,
+    device: &Device,
+) -> ExitOutputs {
+    let exit = |i: usize| ExitOutput {
+        logits: matrix(&[logits[i]], device),
+        embedding: matrix(&[embeddings.map_or([0.0; 2], |e| e[i])], device),
+    };
+    ExitOutputs {
+        exits: (0..logits.len()).map(exit).collect(),
+        maps: Vec::new(),
+    }
+}
+
+pub fn targets(labels: &[i64]) -> Targets {
+    Targets::new(Tensor::<1, Int>::from_data(labels, &device()))
+}
+
+/// Replaces some of a method's parameters.
+pub fn with_parameters(method: AnyMethod, replace: impl Fn(&mut NamedTensors)) -> AnyMethod {
+    let mut parameters = collect(&method);
+    replace(&mut parameters);
+    apply(method, parameters).expect("the names did not change")
+}
+
+/// Replaces the scores of MATE-R's teachers.
+pub fn with_scores<const K: usize>(method: AnyMethod, scores: [[f32; K]; K]) -> AnyMethod {
+    with_parameters(method, |parameters| {
+        let data = TensorData::new(scores.concat(), [K, K]);
+        parameters.insert("teacher.scores".to_owned(), data);
+    })
+}
+
+/// Gradients of a method's own parameters by name; a parameter without one is left out.
+pub fn parameter_gradients(
+    method: &AnyMethod,
+    gradients: &Gradients,
+) -> BTreeMap<String, Vec<f32>> {
+    struct Visitor<'a> {
+        path: Path,
+        gradients: &'a Gradients,
+        found: BTreeMap<String, Vec<f32>>,
+    }
+
+    impl ModuleVisitor for Visitor<'_> {
+        fn enter_module(&mut self, name: &str, container_type: &str) {
+            self.path.enter(name, container_type);
+        }
+
+        fn exit_module(&mut self, _name: &str, _container_type: &str) {
+            self.path.exit();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(gradient) = param.val().grad(self.gradients) {
+                self.found.insert(self.path.name(), values(gradient));
+            }
+        }
+    }
+
+    let mut visitor = Visitor {
+        path: Path::default(),
+        gradients,
+        found: BTreeMap::new(),
+    };
+    method.visit(&mut visitor);
+    visitor.found
+}
