@@ -1,12 +1,16 @@
 //! The operations as a backend extension: `flex`, with and without gradients.
 
-use burn::backend::{Backend, ExtensionType, backend_extension, tensor::FloatTensor};
+use burn::backend::{
+    Backend, ExtensionType, backend_extension,
+    tensor::{FloatTensor, IntTensor},
+};
 
-use crate::Conv2dOptions;
+use crate::cpu::pool::{Pooling, Window};
+use crate::{Conv2dOptions, SgdOptions};
 
 /// A tensor argument that may be missing.
 #[derive(ExtensionType)]
-pub enum Optional<B: Backend> {
+pub(crate) enum Optional<B: Backend> {
     /// The argument is given.
     Given(FloatTensor<B>),
     /// The argument is missing.
@@ -25,7 +29,7 @@ impl<B: Backend> Optional<B> {
 
 /// Operations that have handwritten gradients.
 #[backend_extension(Flex, Autodiff)]
-pub trait TrainingKernels: Backend {
+pub(crate) trait TrainingKernels: Backend {
     /// See [`crate::conv2d`].
     fn kernel_conv2d(
         x: FloatTensor<Self>,
@@ -43,11 +47,27 @@ pub trait TrainingKernels: Backend {
         eps: f64,
         relu: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// See [`crate::avg_pool2d`] and [`crate::max_pool2d`].
+    fn kernel_pool2d(x: FloatTensor<Self>, pooling: Pooling, window: Window) -> FloatTensor<Self>;
+
+    /// See [`crate::linear`].
+    fn kernel_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        #[extension_type] bias: Optional<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// See [`crate::softmax_cross_entropy`].
+    fn kernel_softmax_cross_entropy(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> FloatTensor<Self>;
 }
 
 /// Operations that are kernels without gradients only.
 #[backend_extension(Flex)]
-pub trait InferenceKernels: Backend {
+pub(crate) trait InferenceKernels: Backend {
     /// See [`crate::batch_norm_eval`].
     #[allow(clippy::too_many_arguments)]
     fn kernel_batch_norm_eval(
@@ -60,4 +80,12 @@ pub trait InferenceKernels: Backend {
         eps: f64,
         relu: bool,
     ) -> FloatTensor<Self>;
+
+    /// See [`crate::sgd_step`]; the new weight and velocity.
+    fn kernel_sgd_step(
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        #[extension_type] velocity: Optional<Self>,
+        options: SgdOptions,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
 }

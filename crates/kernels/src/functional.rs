@@ -6,7 +6,7 @@ use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{Int, Tensor};
 
 #[cfg(feature = "flex")]
-use crate::flex::functional as kernels;
+use crate::{cpu::pool::Pooling, flex::functional as kernels};
 
 /// Geometry of a 2-D convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,12 +123,20 @@ pub fn batch_norm_eval(
 
 /// Mean over positions: `[N, C, H, W]` to `[N, C]`.
 pub fn global_avg_pool(x: Tensor<4>) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if kernels::run_here(&x) {
+        return kernels::global_avg_pool(x);
+    }
     let [n, c, h, w] = x.dims();
     x.reshape([n, c, h * w]).mean_dim(2).reshape([n, c])
 }
 
 /// Average pooling without padding.
 pub fn avg_pool2d(x: Tensor<4>, kernel: [usize; 2], stride: [usize; 2]) -> Tensor<4> {
+    #[cfg(feature = "flex")]
+    if kernels::run_here(&x) {
+        return kernels::pool2d(x, Pooling::Average, kernel, stride, [0, 0]);
+    }
     module::avg_pool2d(x, AvgPoolOptions::new(kernel).with_stride(stride))
 }
 
@@ -139,6 +147,10 @@ pub fn max_pool2d(
     stride: [usize; 2],
     padding: [usize; 2],
 ) -> Tensor<4> {
+    #[cfg(feature = "flex")]
+    if kernels::run_here(&x) {
+        return kernels::pool2d(x, Pooling::Maximum, kernel, stride, padding);
+    }
     let options = MaxPoolOptions::new(kernel)
         .with_stride(stride)
         .with_padding(padding);
@@ -150,6 +162,10 @@ pub fn max_pool2d(
 /// # Shapes
 /// - `x`: `[N, in]`, `weight`: `[out, in]`, `bias`: `[out]`, output: `[N, out]`
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if kernels::run_here(&x) {
+        return kernels::linear(x, weight, bias);
+    }
     module::linear(x, weight.transpose(), bias)
 }
 
@@ -158,8 +174,60 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
 /// # Shapes
 /// - `logits`: `[N, C]`, `targets`: `[N]`, output: `[N]`
 pub fn softmax_cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+    #[cfg(feature = "flex")]
+    if kernels::run_here(&logits) {
+        return kernels::softmax_cross_entropy(logits, targets);
+    }
     let [n, _] = logits.dims();
     let known = targets.clone().greater_equal_elem(0).float();
     let index = targets.clamp_min(0).reshape([n, 1]);
     -log_softmax(logits, 1).gather(1, index).reshape([n]) * known
+}
+
+/// Settings of one update of stochastic gradient descent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SgdOptions {
+    /// Factor of the update.
+    pub learning_rate: f64,
+    /// Share `mu` of the velocity that is kept.
+    pub momentum: f64,
+    /// Factor of the weight that is added to the gradient.
+    pub weight_decay: f64,
+    /// Whether to step along the velocity of the next update (Nesterov) instead of this one's.
+    pub nesterov: bool,
+}
+
+/// One update of stochastic gradient descent, as PyTorch defines it:
+/// `d = g + decay w`, `v = mu v + d`, `w = w - rate (d + mu v)` if Nesterov, else
+/// `w = w - rate v`. A missing velocity counts as zero.
+///
+/// The tensors carry no gradients; on `flex` the storage of `weight` and `velocity` is
+/// reused when nobody else holds it. Returns the new weight and the new velocity.
+pub fn sgd_step<const D: usize>(
+    weight: Tensor<D>,
+    gradient: Tensor<D>,
+    velocity: Option<Tensor<D>>,
+    options: SgdOptions,
+) -> (Tensor<D>, Tensor<D>) {
+    #[cfg(feature = "flex")]
+    if kernels::run_here(&weight) && !weight.device().is_autodiff() {
+        return kernels::sgd_step(weight, gradient, velocity, options);
+    }
+    let SgdOptions {
+        learning_rate,
+        momentum,
+        weight_decay,
+        nesterov,
+    } = options;
+    let direction = gradient + weight.clone() * weight_decay;
+    let velocity = match velocity {
+        Some(velocity) => velocity * momentum + direction.clone(),
+        None => direction.clone(),
+    };
+    let step = if nesterov {
+        direction + velocity.clone() * momentum
+    } else {
+        velocity.clone()
+    };
+    (weight - step * learning_rate, velocity)
 }

@@ -17,6 +17,6 @@ mod functional;
 pub use cpu::simd::{Isa, isa};
 
 pub use functional::{
-    BatchNormTrain, Conv2dOptions, avg_pool2d, batch_norm_eval, batch_norm_train, conv2d,
-    global_avg_pool, linear, max_pool2d, softmax_cross_entropy,
+    BatchNormTrain, Conv2dOptions, SgdOptions, avg_pool2d, batch_norm_eval, batch_norm_train,
+    conv2d, global_avg_pool, linear, max_pool2d, sgd_step, softmax_cross_entropy,
 };

@@ -3,9 +3,12 @@
 
 use burn::tensor::activation::relu;
 use burn::tensor::module;
-use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Device, Distribution, Tensor};
-use offramp_kernels::{Conv2dOptions, batch_norm_eval, batch_norm_train, conv2d};
+use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
+use burn::tensor::{Device, Distribution, Int, Tensor};
+use offramp_kernels::{
+    Conv2dOptions, SgdOptions, avg_pool2d, batch_norm_eval, batch_norm_train, conv2d,
+    global_avg_pool, linear, max_pool2d, sgd_step, softmax_cross_entropy,
+};
 
 /// Largest error relative to the largest expected value.
 const TOLERANCE: f32 = 1e-5;
@@ -264,4 +267,118 @@ fn burn_reads_channels_last_results() {
         theirs.slice([0..1, 2..5, 1..3, 0..4]),
     );
     assert_close("slice", &a, &b);
+}
+
+#[test]
+fn pooling() {
+    let device = Device::flex();
+    let inputs = [random([2, 19, 9, 8], &device)];
+    let pool = |f: fn(Tensor<4>) -> Tensor<4>, g: fn(Tensor<4>) -> Tensor<4>, what: &str| {
+        let (y, [dx]) = run(&inputs, |[x]| f(x));
+        let (y2, [dx2]) = run(&inputs, |[x]| g(x));
+        assert_close(what, &y, &y2);
+        assert_close(what, &dx, &dx2);
+    };
+    pool(
+        |x| avg_pool2d(x, [3, 2], [2, 2]),
+        |x| module::avg_pool2d(x, AvgPoolOptions::new([3, 2]).with_stride([2, 2])),
+        "average",
+    );
+    pool(
+        |x| max_pool2d(x, [3, 3], [2, 2], [1, 1]),
+        |x| {
+            let options = MaxPoolOptions::new([3, 3]);
+            module::max_pool2d(x, options.with_stride([2, 2]).with_padding([1, 1]))
+        },
+        "maximum",
+    );
+    pool(
+        |x| global_avg_pool(x).reshape([2, 19, 1, 1]),
+        |x| x.mean_dims(&[2, 3]),
+        "global average",
+    );
+}
+
+#[test]
+fn linear_layer() {
+    let device = Device::flex();
+    let inputs = [
+        random([33, 1, 1, 20], &device),
+        random([7, 1, 1, 20], &device),
+        random([7, 1, 1, 1], &device),
+    ];
+    let flat = |x: Tensor<4>, columns: usize| x.reshape([-1, columns as i32]);
+    let wrap = |y: Tensor<2>| y.reshape([33, 7, 1, 1]);
+    let (y, gradients) = run(&inputs, |[x, w, b]| {
+        wrap(linear(flat(x, 20), flat(w, 20), Some(as_vector(b))))
+    });
+    let (y2, gradients2) = run(&inputs, |[x, w, b]| {
+        wrap(flat(x, 20).matmul(flat(w, 20).transpose()) + flat(b, 7))
+    });
+    assert_close("output", &y, &y2);
+    for (i, (a, b)) in gradients.iter().zip(&gradients2).enumerate() {
+        assert_close(&format!("gradient {i}"), a, b);
+    }
+    let (x, w) = (flat(inputs[0].clone(), 20), flat(inputs[1].clone(), 20));
+    let transposed = w.clone().transpose().reshape([20, 7]).transpose();
+    assert_close(
+        "strided weight",
+        &linear(x.clone(), transposed, None),
+        &x.matmul(w.transpose()),
+    );
+}
+
+#[test]
+fn cross_entropy() {
+    let device = Device::flex();
+    let inputs = [random([9, 5, 1, 1], &device) * 3.0];
+    let targets =
+        |device: &Device| Tensor::<1, Int>::from_ints([0, 4, -1, 2, 3, 1, -1, 0, 4], device);
+    let (y, [dx]) = run(&inputs, |[x]| {
+        let targets = targets(&x.device());
+        softmax_cross_entropy(x.reshape([9, 5]), targets).reshape([9, 1, 1, 1])
+    });
+    let (y2, [dx2]) = run(&inputs, |[x]| {
+        let targets = targets(&x.device());
+        let known = targets.clone().greater_equal_elem(0).float();
+        let index = targets.clamp_min(0).reshape([9, 1]);
+        let log = burn::tensor::activation::log_softmax(x.reshape([9, 5]), 1);
+        (-log.gather(1, index).reshape([9]) * known).reshape([9, 1, 1, 1])
+    });
+    assert_close("loss", &y, &y2);
+    assert_close("gradient", &dx, &dx2);
+}
+
+#[test]
+fn update_of_stochastic_gradient_descent() {
+    let device = Device::flex();
+    for nesterov in [false, true] {
+        let options = SgdOptions {
+            learning_rate: 0.1,
+            momentum: 0.9,
+            weight_decay: 5e-4,
+            nesterov,
+        };
+        let (start, g): (Tensor<3>, _) = (random([3, 7, 11], &device), random([3, 7, 11], &device));
+        let (mut w, mut v) = (start.clone(), None);
+        let (mut w2, mut v2) = (start.clone(), Tensor::zeros([3, 7, 11], &device));
+        for _ in 0..3 {
+            let (new, velocity) = sgd_step(w, g.clone(), v, options);
+            (w, v) = (new, Some(velocity));
+            let d = g.clone() + w2.clone() * 5e-4;
+            v2 = v2 * 0.9 + d.clone();
+            let step = if nesterov {
+                d + v2.clone() * 0.9
+            } else {
+                v2.clone()
+            };
+            w2 = w2 - step * 0.1;
+        }
+        assert_close("weight", &w, &w2);
+        assert_close("velocity", &v.expect("a velocity"), &v2);
+        assert!(
+            values(&start) != values(&w),
+            "the first weight is still held and unchanged"
+        );
+    }
 }

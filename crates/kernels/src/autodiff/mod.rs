@@ -1,13 +1,20 @@
 //! Gradients of the kernels.
 
 mod conv;
+mod linear;
+mod loss;
 mod norm;
 mod pending;
+mod pool;
 
 use burn::backend::autodiff::{Autodiff, checkpoint::strategy::CheckpointStrategy};
-use burn::backend::{Flex, tensor::FloatTensor};
+use burn::backend::{
+    Flex,
+    tensor::{FloatTensor, IntTensor},
+};
 
 use crate::Conv2dOptions;
+use crate::cpu::pool::{Pooling, Window};
 use crate::extension::{Optional, TrainingKernels};
 
 impl<C: CheckpointStrategy> TrainingKernels for Autodiff<Flex, C> {
@@ -29,5 +36,24 @@ impl<C: CheckpointStrategy> TrainingKernels for Autodiff<Flex, C> {
         relu: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         norm::batch_norm_train::<C>(x, gamma, beta, residual.into_option(), eps, relu)
+    }
+
+    fn kernel_pool2d(x: FloatTensor<Self>, pooling: Pooling, window: Window) -> FloatTensor<Self> {
+        pool::pool2d::<C>(x, pooling, window)
+    }
+
+    fn kernel_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: Optional<Self>,
+    ) -> FloatTensor<Self> {
+        linear::linear::<C>(x, weight, bias.into_option())
+    }
+
+    fn kernel_softmax_cross_entropy(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> FloatTensor<Self> {
+        loss::softmax_cross_entropy::<C>(logits, targets)
     }
 }

@@ -9,11 +9,14 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod conv;
+pub(crate) mod cross_entropy;
 pub(crate) mod elementwise;
 pub(crate) mod map;
 pub(crate) mod memory;
 pub(crate) mod norm;
 pub(crate) mod parallel;
+pub(crate) mod pool;
+pub(crate) mod sgd;
 pub(crate) mod simd;
 #[cfg(test)]
 pub(crate) mod testing;

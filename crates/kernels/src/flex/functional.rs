@@ -1,10 +1,11 @@
 //! From public tensors to the extension and back.
 
 use burn::backend::{Dispatch, DispatchDevice};
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Int, Tensor};
 
+use crate::cpu::pool::{Pooling, Window};
 use crate::extension::{InferenceKernels, Optional, TrainingKernels};
-use crate::{BatchNormTrain, Conv2dOptions};
+use crate::{BatchNormTrain, Conv2dOptions, SgdOptions};
 
 /// Whether the kernels serve this tensor: `f32` on the `flex` backend, with or without gradients.
 pub(crate) fn run_here<const D: usize>(x: &Tensor<D>) -> bool {
@@ -80,4 +81,66 @@ pub(crate) fn batch_norm_eval(
         eps,
         relu,
     ))
+}
+
+/// See [`crate::global_avg_pool`].
+pub(crate) fn global_avg_pool(x: Tensor<4>) -> Tensor<2> {
+    let [n, c, h, w] = x.dims();
+    pool2d(x, Pooling::Average, [h, w], [1, 1], [0, 0]).reshape([n, c])
+}
+
+/// See [`crate::avg_pool2d`] and [`crate::max_pool2d`].
+pub(crate) fn pool2d(
+    x: Tensor<4>,
+    pooling: Pooling,
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    padding: [usize; 2],
+) -> Tensor<4> {
+    let window = Window {
+        kernel,
+        stride,
+        padding,
+    };
+    Tensor::from_dispatch(<Dispatch as TrainingKernels>::kernel_pool2d(
+        x.into_dispatch(),
+        pooling,
+        window,
+    ))
+}
+
+/// See [`crate::linear`].
+pub(crate) fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as TrainingKernels>::kernel_linear(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        optional(bias),
+    ))
+}
+
+/// See [`crate::softmax_cross_entropy`].
+pub(crate) fn softmax_cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+    Tensor::from_dispatch(<Dispatch as TrainingKernels>::kernel_softmax_cross_entropy(
+        logits.into_dispatch(),
+        targets.into_dispatch(),
+    ))
+}
+
+/// See [`crate::sgd_step`].
+pub(crate) fn sgd_step<const D: usize>(
+    weight: Tensor<D>,
+    gradient: Tensor<D>,
+    velocity: Option<Tensor<D>>,
+    options: SgdOptions,
+) -> (Tensor<D>, Tensor<D>) {
+    let (weight, velocity) = <Dispatch as InferenceKernels>::kernel_sgd_step(
+        weight.into_dispatch(),
+        gradient.into_dispatch(),
+        optional(velocity),
+        options,
+    );
+    (
+        Tensor::from_dispatch(weight),
+        Tensor::from_dispatch(velocity),
+    )
 }

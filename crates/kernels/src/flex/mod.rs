@@ -2,14 +2,19 @@
 
 pub(crate) mod conv;
 pub(crate) mod functional;
+pub(crate) mod linear;
+pub(crate) mod loss;
 pub(crate) mod norm;
+pub(crate) mod pool;
+mod sgd;
 mod storage;
 pub(crate) mod tensor;
 
 use burn::backend::{Flex, flex::FlexTensor};
 
-use crate::Conv2dOptions;
+use crate::cpu::pool::{Pooling, Window};
 use crate::extension::{InferenceKernels, Optional, TrainingKernels};
+use crate::{Conv2dOptions, SgdOptions};
 
 impl TrainingKernels for Flex {
     fn kernel_conv2d(
@@ -37,6 +42,18 @@ impl TrainingKernels for Flex {
             tensor::vector(result.statistics.variance),
         )
     }
+
+    fn kernel_pool2d(x: FlexTensor, pooling: Pooling, window: Window) -> FlexTensor {
+        pool::forward(pooling, window, &x)
+    }
+
+    fn kernel_linear(x: FlexTensor, weight: FlexTensor, bias: Optional<Self>) -> FlexTensor {
+        linear::forward(&x, &weight, bias.into_option().as_ref())
+    }
+
+    fn kernel_softmax_cross_entropy(logits: FlexTensor, targets: FlexTensor) -> FlexTensor {
+        loss::forward(&logits, targets).loss
+    }
 }
 
 impl InferenceKernels for Flex {
@@ -52,5 +69,14 @@ impl InferenceKernels for Flex {
     ) -> FlexTensor {
         let parameters = [&gamma, &beta, &mean, &variance];
         norm::eval(x, parameters, residual.into_option().as_ref(), eps, relu)
+    }
+
+    fn kernel_sgd_step(
+        weight: FlexTensor,
+        gradient: FlexTensor,
+        velocity: Optional<Self>,
+        options: SgdOptions,
+    ) -> (FlexTensor, FlexTensor) {
+        sgd::step(weight, &gradient, velocity.into_option(), options)
     }
 }

@@ -158,6 +158,23 @@ pub(crate) struct Correlation {
     pub taps: Vec<Tap>,
 }
 
+impl Correlation {
+    /// Each output is the source at its place.
+    pub fn identity(out: [usize; 2]) -> Self {
+        Self {
+            pad: [0, 0],
+            step: [1, 1],
+            out,
+            first: [0, 0],
+            spread: [1, 1],
+            taps: vec![Tap {
+                kernel: [0, 0],
+                offset: [0, 0],
+            }],
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

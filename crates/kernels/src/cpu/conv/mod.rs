@@ -1,6 +1,7 @@
 //! 2-D convolution and its gradients.
 
 mod correlate;
+mod depthwise;
 mod geometry;
 mod panel;
 #[cfg(test)]
@@ -36,6 +37,10 @@ pub(crate) fn forward(
         shape[3] * c_out,
     ];
     let out = Shared::new(out);
+    if geometry.is_depthwise() {
+        depthwise::correlate(&correlation, x, weight, kw, bias, false, (out, shape));
+        return;
+    }
     for g in 0..geometry.groups {
         dispatch(Correlate {
             correlation: &correlation,
@@ -76,6 +81,10 @@ pub(crate) fn input_gradient(
     let dx = Shared::new(dx);
     for correlation in &geometry.input_gradient(input) {
         if accumulate && correlation.taps.is_empty() {
+            continue;
+        }
+        if geometry.is_depthwise() {
+            depthwise::correlate(correlation, dy, weight, kw, None, accumulate, (dx, input));
             continue;
         }
         for g in 0..geometry.groups {

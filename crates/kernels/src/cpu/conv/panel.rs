@@ -9,6 +9,7 @@
 
 use super::geometry::Tap;
 use crate::cpu::memory::Buffer;
+use crate::cpu::parallel::{Shared, for_each};
 use crate::cpu::simd::{LANES, Simd};
 
 /// A group of output channels that is computed at once.
@@ -75,72 +76,90 @@ pub(crate) fn panel_offsets(panels: &[Panel], inputs: usize, taps: usize) -> Vec
     offsets
 }
 
-/// Calls `f(packed index of the sixteen lanes, lanes, weight index of lane 0)` for
-/// every vector of a panel.
+/// The part of a panel that belongs to one block of input channels.
+#[derive(Clone, Copy)]
+struct Part {
+    /// First input channel.
+    first: usize,
+    /// Input channels.
+    lanes: usize,
+    /// Values between packed input channels.
+    width: usize,
+}
+
+/// Calls `f(packed index, weight index)` for every weight of a part, in the order
+/// in which `weight` is nearly sequential.
 #[inline(always)]
-fn for_each_vector(
+fn for_each_weight(
+    part: Part,
     panel: Panel,
-    inputs: usize,
     taps: &[Tap],
     strides: WeightStrides,
-    mut f: impl FnMut(usize, usize, usize),
+    mut f: impl FnMut(usize, usize),
 ) {
-    let width = panel.vectors * LANES;
-    let mut at = 0;
-    for block in (0..inputs).step_by(LANES) {
-        let lanes = LANES.min(inputs - block);
-        for tap in taps {
+    let mut place = |input: usize, output: usize| {
+        let from = (panel.first + output) * strides.output + (part.first + input) * strides.input;
+        for (t, tap) in taps.iter().enumerate() {
             let tap_at = tap.kernel[0] * strides.row + tap.kernel[1];
-            for input in block..block + lanes {
-                for v in 0..panel.vectors {
-                    let output = v * LANES;
-                    if output < panel.count {
-                        let from = (panel.first + output) * strides.output
-                            + input * strides.input
-                            + tap_at;
-                        f(at + output, LANES.min(panel.count - output), from);
-                    } else {
-                        f(at + output, 0, 0);
-                    }
-                }
-                at += width;
+            f(
+                (t * part.lanes + input) * part.width + output,
+                from + tap_at,
+            );
+        }
+    };
+    if strides.output > strides.input {
+        for output in 0..panel.count {
+            for input in 0..part.lanes {
+                place(input, output);
+            }
+        }
+    } else {
+        for input in 0..part.lanes {
+            for output in 0..panel.count {
+                place(input, output);
             }
         }
     }
 }
 
-/// Packs one panel of `weight` into `packed`.
-pub(crate) fn pack_panel(
-    weight: &[f32],
-    strides: WeightStrides,
-    panel: Panel,
-    inputs: usize,
-    taps: &[Tap],
-    packed: &mut [f32],
-) {
-    for_each_vector(panel, inputs, taps, strides, |at, lanes, from| {
-        let cell = &mut packed[at..at + LANES];
-        for (i, value) in cell[..lanes].iter_mut().enumerate() {
-            *value = weight[from + i * strides.output];
+/// The parts of all panels in the order of their common buffer, with their starts.
+fn parts(panels: &[Panel], inputs: usize, taps: usize) -> Vec<(Panel, Part, usize)> {
+    let mut parts = Vec::new();
+    let mut at = 0;
+    for &panel in panels {
+        for first in (0..inputs).step_by(LANES) {
+            let lanes = LANES.min(inputs - first);
+            let width = panel.vectors * LANES;
+            parts.push((
+                panel,
+                Part {
+                    first,
+                    lanes,
+                    width,
+                },
+                at,
+            ));
+            at += lanes * taps * width;
         }
-        cell[lanes..].fill(0.0);
-    });
+    }
+    parts
 }
 
-/// The inverse of [`pack_panel`]: writes the packed values to their places in `weight`.
-pub(crate) fn unpack_panel(
+/// The inverse of [`pack`]: writes packed values to their places in `weight`.
+pub(crate) fn unpack(
     packed: &[f32],
     strides: WeightStrides,
-    panel: Panel,
+    panels: &[Panel],
     inputs: usize,
     taps: &[Tap],
     weight: &mut [f32],
 ) {
-    for_each_vector(panel, inputs, taps, strides, |at, lanes, to| {
-        for (i, &value) in packed[at..at + lanes].iter().enumerate() {
-            weight[to + i * strides.output] = value;
-        }
-    });
+    for (panel, part, at) in parts(panels, inputs, taps.len()) {
+        let packed = &packed[at..at + part.lanes * taps.len() * part.width];
+        for_each_weight(part, panel, taps, strides, |from, to| {
+            weight[to] = packed[from]
+        });
+    }
 }
 
 /// All panels of `weight` in one buffer.
@@ -151,13 +170,20 @@ pub(crate) fn pack(
     inputs: usize,
     taps: &[Tap],
 ) -> Buffer {
-    let offsets = panel_offsets(panels, inputs, taps.len());
-    let mut packed = Buffer::new(offsets[panels.len()]);
-    let shared = crate::cpu::parallel::Shared::new(&mut packed);
-    crate::cpu::parallel::for_each(panels.len(), |i| {
-        // SAFETY: panels do not overlap, and each task writes its own.
-        let part = unsafe { shared.slice(offsets[i], offsets[i + 1] - offsets[i]) };
-        pack_panel(weight, strides, panels[i], inputs, taps, part);
+    let parts = parts(panels, inputs, taps.len());
+    let total = panel_offsets(panels, inputs, taps.len())[panels.len()];
+    let mut packed = Buffer::new(total);
+    let shared = Shared::new(&mut packed);
+    for_each(parts.len(), |i| {
+        let (panel, part, at) = parts[i];
+        // SAFETY: parts do not overlap, and each task writes its own.
+        let packed = unsafe { shared.slice(at, part.lanes * taps.len() * part.width) };
+        if panel.count < part.width {
+            packed.fill(0.0);
+        }
+        for_each_weight(part, panel, taps, strides, |to, from| {
+            packed[to] = weight[from]
+        });
     });
     packed
 }

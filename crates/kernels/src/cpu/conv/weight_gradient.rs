@@ -4,15 +4,16 @@
 //! input channels `i` against one panel of output channels and runs over the outputs.
 
 use super::geometry::{Correlation, Geometry};
-use super::panel::{Panel, WeightStrides, panel_len, panel_offsets, panels, unpack_panel};
+use super::panel::{Panel, WeightStrides, panel_len, panel_offsets, panels, unpack};
 use super::source::Source;
-use crate::cpu::map::{Map, channels_last_strides};
+use crate::cpu::map::Map;
 use crate::cpu::memory::Buffer;
 use crate::cpu::parallel::{Shared, for_each};
 use crate::cpu::simd::{Kernel, LANES, Simd, dispatch};
 
-/// Outputs of a band of rows, whose cells stay in the first-level cache over all taps.
-const BAND: usize = 128;
+/// Vectors of output gradient in a band of rows; they and the cells the band reads stay
+/// in the first-level cache over all taps.
+const BAND: usize = 256;
 
 /// The batch is cut into chunks until there are about this many tasks. A constant,
 /// because the chunks decide the order of summation.
@@ -25,6 +26,10 @@ pub(crate) fn weight_gradient(geometry: &Geometry, x: Map, dy: Map, dw: &mut [f3
     let [c_out, c_in, kh, kw] = geometry.weight;
     let taps = kh * kw;
     assert_eq!(dw.len(), c_out * c_in * taps, "gradient length");
+    if geometry.is_depthwise() {
+        super::depthwise::weight_gradient(geometry, x, dy, dw);
+        return;
+    }
     let mut dense = Buffer::new(0);
     let dy = match dy.rows() {
         Some(rows) => rows,
@@ -114,16 +119,7 @@ fn accumulate<S: Simd>(work: WeightGradient) {
             *a += b;
         }
     }
-    for (panel, offset) in panels.iter().zip(&offsets) {
-        unpack_panel(
-            &first[*offset..],
-            work.strides,
-            *panel,
-            inputs,
-            taps,
-            work.dw,
-        );
-    }
+    unpack(first, work.strides, &panels, inputs, taps, work.dw);
 }
 
 struct Task<'a> {
@@ -149,18 +145,18 @@ impl Kernel for Task<'_> {
         } = self;
         self.dw.fill(0.0);
         let [rows, columns] = work.correlation.out;
-        let [image_stride, _, row_stride, column_stride] = channels_last_strides(work.dy_shape);
-        let band = (BAND / columns).clamp(1, rows);
+        let width = panel.vectors * LANES;
+        let band = (BAND / panel.vectors / columns).clamp(1, rows);
         let mut cells = Buffer::new(layout.block_stride());
+        let mut gradients = Buffer::new(band * columns * width);
         // Lanes beyond the last channel are multiplied too; what they give is not stored.
-        let per_tap = self.lanes * panel.vectors * LANES;
+        let per_tap = self.lanes * width;
         for n in self.images[0]..self.images[1] {
             layout.fill(work.input, n, 0, self.block, &mut cells);
             for row in (0..rows).step_by(band) {
                 let count = band.min(rows - row);
-                let at = n * image_stride + row * row_stride + work.first + panel.first;
-                let end = at + (count - 1) * row_stride + (columns - 1) * column_stride;
-                assert!(end + panel.count <= work.dy.len(), "gradient too short");
+                let position = (n * rows + row) * columns;
+                let dy = gather(work, panel, position, count * columns, &mut gradients);
                 for (tap, dw) in work
                     .correlation
                     .taps
@@ -173,21 +169,50 @@ impl Kernel for Task<'_> {
                         extent: [count, columns],
                         source: cells[cell..].as_ptr(),
                         source_row: work.correlation.step[0] * layout.row_stride(),
-                        dy: work.dy[at..].as_ptr(),
-                        dy_row: row_stride,
-                        dy_column: column_stride,
-                        last: panel.count - (panel.vectors - 1) * LANES,
+                        dy: dy.as_ptr(),
                         lanes: self.lanes,
                         dw: dw.as_mut_ptr(),
                     };
-                    // SAFETY: the layout holds a cell for every tap of every output; the
-                    // outputs of the band lie within `dy` by the assertion; `dw` holds
+                    // SAFETY: the layout holds a cell for every tap of every output; `dy`
+                    // holds the panel's vectors for `count * columns` outputs; `dw` holds
                     // `lanes` rows of the panel's vectors.
                     unsafe { rows_of_tiles(s, args, panel.vectors) };
                 }
             }
         }
     }
+}
+
+/// The panel's gradients of `count` outputs from `position` on, side by side and padded
+/// with zeros to whole vectors; a copy unless the tensor holds them so.
+#[inline(always)]
+fn gather<'a>(
+    work: &'a WeightGradient,
+    panel: Panel,
+    position: usize,
+    count: usize,
+    copy: &'a mut [f32],
+) -> &'a [f32] {
+    let width = panel.vectors * LANES;
+    let stride = work.dy_shape[1];
+    let from = &work.dy[position * stride..(position + count) * stride];
+    if stride == width && panel.count == width {
+        return from;
+    }
+    let at = work.first + panel.first;
+    let copy = &mut copy[..count * width];
+    for (to, from) in copy.chunks_exact_mut(width).zip(from.chunks_exact(stride)) {
+        if panel.count == width {
+            for v in 0..panel.vectors {
+                let from = &from[at + v * LANES..at + (v + 1) * LANES];
+                to[v * LANES..(v + 1) * LANES].copy_from_slice(from);
+            }
+        } else {
+            to[..panel.count].copy_from_slice(&from[at..at + panel.count]);
+            to[panel.count..].fill(0.0);
+        }
+    }
+    copy
 }
 
 /// One tap over one band of outputs.
@@ -199,14 +224,8 @@ struct Args {
     source: *const f32,
     /// Values between cells of vertically neighbouring outputs.
     source_row: usize,
-    /// Gradient of the first output.
+    /// Gradients of the outputs, one after the other.
     dy: *const f32,
-    /// Values between vertically neighbouring outputs.
-    dy_row: usize,
-    /// Values between horizontally neighbouring outputs.
-    dy_column: usize,
-    /// Real channels of the last vector.
-    last: usize,
     /// Real input channels.
     lanes: usize,
     /// `lanes` rows of the panel's vectors.
@@ -252,17 +271,13 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize>(s: S, args: Args, first:
     // SAFETY: every address below is one the caller vouches for.
     unsafe {
         let mut acc = [[s.splat(0.0); V]; R];
+        let mut dy = args.dy;
         for y in 0..args.extent[0] {
             let mut source = args.source.add(y * args.source_row + first);
-            let mut dy = args.dy.add(y * args.dy_row);
             for _ in 0..args.extent[1] {
                 let mut g = [s.splat(0.0); V];
                 for v in 0..V {
-                    g[v] = if v + 1 < V || args.last == LANES {
-                        s.load(dy.add(v * LANES))
-                    } else {
-                        s.load_first(dy.add(v * LANES), args.last)
-                    };
+                    g[v] = s.load(dy.add(v * LANES));
                 }
                 for r in 0..R {
                     let x = s.splat(*source.add(r));
@@ -270,14 +285,17 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize>(s: S, args: Args, first:
                         acc[r][v] = s.fma(x, g[v], acc[r][v]);
                     }
                 }
-                source = source.add(LANES);
-                dy = dy.wrapping_add(args.dy_column);
+                source = source.wrapping_add(LANES);
+                dy = dy.wrapping_add(V * LANES);
             }
         }
-        for r in 0..R.min(args.lanes - first) {
-            for v in 0..V {
-                let at = args.dw.add(((first + r) * V + v) * LANES);
-                s.store(at, s.add(s.load(at), acc[r][v]));
+        // A constant number of rounds, or the sums would have to live in memory.
+        for r in 0..R {
+            if first + r < args.lanes {
+                for v in 0..V {
+                    let at = args.dw.add(((first + r) * V + v) * LANES);
+                    s.store(at, s.add(s.load(at), acc[r][v]));
+                }
             }
         }
         R
