@@ -1,0 +1,158 @@
+//! What can go wrong while training.
+
+use std::path::PathBuf;
+
+use offramp_core::DeviceError;
+use offramp_core::files::FileError;
+use offramp_data::DataError;
+use offramp_heads::{ModelError, NetError};
+use offramp_methods::MethodError;
+use offramp_policies::PolicyError;
+use thiserror::Error;
+
+use crate::checkpoint::CheckpointError;
+use crate::recipe::RecipeError;
+
+/// A run that could not be trained, or a network that could not be evaluated.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The recipe.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// The device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The images.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The network.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// The method.
+    #[error(transparent)]
+    Method(#[from] MethodError),
+    /// A checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The trained network's files.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Another file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The outputs of the network.
+    #[error(transparent)]
+    Table(#[from] PolicyError),
+    /// The run folder.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The loss is no number any more.
+    #[error(
+        "step {step} (epoch {epoch:.2}): {term} is {value}; the last good checkpoint is {}; \
+         lower train.optimizer.lr, raise train.warmup-epochs or set train.clip-norm",
+        checkpoint_name(checkpoint)
+    )]
+    NotFinite {
+        /// The step, counted from 1.
+        step: u64,
+        /// Epochs done.
+        epoch: f64,
+        /// The term of the loss, `total` or `the gradient norm`.
+        term: String,
+        /// NaN or an infinity.
+        value: f64,
+        /// The newest checkpoint, if there is one yet.
+        checkpoint: Option<PathBuf>,
+    },
+    /// Every term of the loss has weight 0.
+    #[error(
+        "every term of the loss has weight 0: nothing would be learned; set a weight in [method]"
+    )]
+    NoLoss,
+    /// Nothing to evaluate.
+    #[error("the {split} split of {dataset} has no labelled rows to evaluate")]
+    NoRows {
+        /// The split.
+        split: String,
+        /// The data set.
+        dataset: String,
+    },
+}
+
+fn checkpoint_name(checkpoint: &Option<PathBuf>) -> String {
+    match checkpoint {
+        Some(path) => path.display().to_string(),
+        None => "none, it would have been the first".into(),
+    }
+}
+
+/// A run folder that cannot be used.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// It holds a run already.
+    #[error(
+        "{} holds a run already: go on with it by --resume, or choose another folder with --out",
+        path.display()
+    )]
+    Exists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// It holds something else.
+    #[error("{} is not empty and holds no run: choose another folder with --out", path.display())]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There is nothing to resume.
+    #[error("{} holds no run to resume: begin one without --resume", path.display())]
+    Nothing {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Another process trains there.
+    #[error("another process is training in {}", path.display())]
+    Busy {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The run was begun with another recipe.
+    #[error(
+        "{}: the run was begun with `{key}` = {recorded}, the recipe now says {given}; resume it \
+         as it was begun, or begin another one",
+        path.display()
+    )]
+    OtherRecipe {
+        /// Recipe of the run.
+        path: PathBuf,
+        /// The differing key.
+        key: String,
+        /// Its value in the run.
+        recorded: String,
+        /// Its value now.
+        given: String,
+    },
+    /// The data have changed.
+    #[error(
+        "{}: an epoch had {recorded} steps when the run was begun and has {found} now: the data \
+         of {dataset} have changed; begin another run",
+        path.display()
+    )]
+    OtherData {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The data set.
+        dataset: String,
+        /// Steps an epoch in the checkpoint.
+        recorded: u64,
+        /// Steps an epoch now.
+        found: u64,
+    },
+    /// The checkpoint of the best validation is gone.
+    #[error("the best checkpoint, {}, is missing", path.display())]
+    NoBest {
+        /// The file.
+        path: PathBuf,
+    },
+}

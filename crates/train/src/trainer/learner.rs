@@ -1,0 +1,134 @@
+//! What training changes, and one step of it.
+
+use burn::tensor::{Int, Tensor};
+use offramp_core::ExitOutputs;
+use offramp_heads::MultiExitNet;
+use offramp_methods::{AnyMethod, LossTerms, Method, StepContext};
+
+use crate::batch::Input;
+use crate::ema::Ema;
+use crate::metrics::{StepValues, TermValue};
+use crate::optim::{GradientNorm, Optimizer};
+use crate::{METHOD, NET, TrainError};
+
+/// Network, method, optimiser and moving average.
+#[derive(Debug)]
+pub(crate) struct Learner {
+    pub net: MultiExitNet,
+    pub method: AnyMethod,
+    pub optimizer: Optimizer,
+    pub ema: Option<Ema>,
+}
+
+/// Settings of one step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StepSettings {
+    /// Its number, from 0.
+    pub step: u64,
+    pub lr: f64,
+    pub clip_norm: Option<f64>,
+    pub context: StepContext,
+}
+
+impl Learner {
+    /// Learns from one batch: forward, backward, update. Everything that is logged comes back
+    /// from the device in one transfer, after the update has been queued.
+    ///
+    /// # Errors
+    /// [`TrainError::NoLoss`] when nothing can be learned.
+    pub fn step(
+        self,
+        input: Input,
+        settings: StepSettings,
+    ) -> Result<(Self, StepValues), TrainError> {
+        let Self {
+            net,
+            mut method,
+            mut optimizer,
+            mut ema,
+        } = self;
+        let (images, labelled) = (input.images.dims()[0], input.labelled);
+        let outputs = net.forward(input.images);
+        let terms = method.losses(&outputs, &input.targets, &settings.context);
+        let total = terms.total();
+        if !total.is_tracked() {
+            return Err(TrainError::NoLoss);
+        }
+        let mut gradients = total.backward();
+
+        let norm = settings.clip_norm.map(|max| {
+            let mut norm = GradientNorm::default();
+            norm.add(&net, &gradients);
+            norm.add(&method, &gradients);
+            (norm.value(), norm.clip(max))
+        });
+        let (norm, scale) = norm.unwrap_or_default();
+        let (lr, scale) = (settings.lr, scale.as_ref());
+        let net = optimizer.step(NET, net, &mut gradients, lr, scale);
+        method = optimizer.step(METHOD, method, &mut gradients, lr, scale);
+        method.after_step(&outputs);
+        if let Some(ema) = &mut ema {
+            ema.update(&net, settings.step);
+        }
+
+        let mut values = read_back(&terms, total, &outputs, &input.targets.labels, norm);
+        values.images = images;
+        values.labelled = labelled;
+        Ok((
+            Self {
+                net,
+                method,
+                optimizer,
+                ema,
+            },
+            values,
+        ))
+    }
+}
+
+/// Total, terms, right answers of each exit and the norm, in one transfer.
+fn read_back(
+    terms: &LossTerms,
+    total: Tensor<1>,
+    outputs: &ExitOutputs,
+    labels: &Tensor<1, Int>,
+    norm: Option<Tensor<1>>,
+) -> StepValues {
+    let labels = labels.clone().without_autodiff().unsqueeze_dim::<2>(1);
+    let correct = outputs.logits().map(|logits| {
+        let prediction = logits.clone().without_autodiff().argmax(1);
+        prediction.equal(labels.clone()).float().sum()
+    });
+    let exits = correct.len();
+    let clipped = norm.is_some();
+    let all: Vec<Tensor<1>> = [total.without_autodiff()]
+        .into_iter()
+        .chain(
+            terms
+                .iter()
+                .map(|term| term.value.clone().without_autodiff()),
+        )
+        .chain(correct)
+        .chain(norm)
+        .collect();
+    let mut values = Tensor::cat(all, 0)
+        .into_data()
+        .iter::<f64>()
+        .collect::<Vec<_>>()
+        .into_iter();
+    let mut next = || values.next().unwrap_or(f64::NAN);
+    StepValues {
+        loss: next(),
+        terms: terms
+            .iter()
+            .map(|term| TermValue {
+                name: term.name.clone(),
+                value: next(),
+                weight: term.weight,
+            })
+            .collect(),
+        correct: (0..exits).map(|_| next()).collect(),
+        gradient_norm: clipped.then(&mut next),
+        ..StepValues::default()
+    }
+}

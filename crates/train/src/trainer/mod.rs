@@ -1,0 +1,112 @@
+//! Training a recipe into a run folder.
+
+mod finish;
+mod learner;
+mod session;
+mod state;
+
+use std::path::PathBuf;
+
+use offramp_core::DeviceSpec;
+
+use crate::log::RunLog;
+use crate::progress::Progress;
+use crate::recipe::Recipe;
+use crate::run_folder::RunFolder;
+use crate::{EvalReport, TrainError};
+use session::Session;
+
+/// What a recipe does not say.
+pub struct TrainOptions<'a> {
+    /// The run folder.
+    pub out: PathBuf,
+    /// Whether to go on with the run that is there.
+    pub resume: bool,
+    /// The folder in which data sets lie.
+    pub data_root: Option<PathBuf>,
+    /// Where to run, instead of where the recipe says.
+    pub device: Option<DeviceSpec>,
+    /// Who is told.
+    pub progress: &'a mut dyn Progress,
+    /// Stops after so many steps of the whole run, without a last checkpoint, as if the process
+    /// had been killed; for tests.
+    pub stop_after_steps: Option<u64>,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainReport {
+    /// The run folder.
+    pub out: PathBuf,
+    /// Steps done.
+    pub steps: u64,
+    /// The results; `None` when [`TrainOptions::stop_after_steps`] ended the run.
+    pub outcome: Option<Outcome>,
+}
+
+/// The results of a finished run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// The step whose weights are the model: the last, or the best by validation.
+    pub model_step: u64,
+    /// Whether training ended early.
+    pub stopped_early: bool,
+    /// The model on the validation rows, if there are any.
+    pub val: Option<EvalReport>,
+    /// The model on the test rows.
+    pub test: EvalReport,
+    /// Seconds of training, over all the times the run was resumed.
+    pub seconds: f64,
+}
+
+/// Trains a recipe; see [`RunFolder`] for what it leaves behind.
+///
+/// A run that was killed at any moment and is resumed ends, on the CPU, with the same weights bit
+/// for bit as one that was never interrupted: a checkpoint holds everything that training changes,
+/// and every random choice is a function of seed, epoch and sample. A run that is resumed after it
+/// was finished evaluates its model anew.
+///
+/// # Errors
+/// Whatever is wrong with the recipe, the data, the run folder or a checkpoint, and
+/// [`TrainError::NotFinite`] when the loss is; what was written before stays.
+pub fn train(recipe: &Recipe, options: TrainOptions<'_>) -> Result<TrainReport, TrainError> {
+    let out = &options.out;
+    let folder = match options.resume {
+        false => RunFolder::create(out, recipe)?,
+        true => RunFolder::reopen(out, recipe)?,
+    };
+    let _log = RunLog::start(&folder.log())?;
+    let result = run(recipe, folder, options);
+    if let Err(error) = &result {
+        tracing::info!("stopped: {error}");
+    }
+    result
+}
+
+fn run(
+    recipe: &Recipe,
+    folder: RunFolder,
+    options: TrainOptions<'_>,
+) -> Result<TrainReport, TrainError> {
+    let TrainOptions {
+        data_root,
+        device,
+        progress,
+        stop_after_steps,
+        ..
+    } = options;
+    let device = device.unwrap_or(recipe.device);
+    let out = folder.path().to_owned();
+    let mut session = Session::open(recipe, folder, data_root.as_deref(), device, progress)?;
+    let finished = session.train(stop_after_steps)?;
+    let steps = session.steps_done();
+    let outcome = match finished {
+        true => Some(session.finish()?),
+        false => None,
+    };
+    Ok(TrainReport {
+        out,
+        steps,
+        outcome,
+    })
+}
