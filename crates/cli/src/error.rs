@@ -7,6 +7,7 @@ use offramp_heads::ModelError;
 use offramp_infer::InferError;
 use offramp_policies::PolicyError;
 use offramp_train::TrainError;
+use offramp_train::recipe::RecipeError;
 use thiserror::Error;
 
 /// Any error of the libraries, and those of the command line itself.
@@ -30,6 +31,9 @@ pub enum CliError {
     /// Thresholds could not be fitted or read.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// The recipe could not be read.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
     /// Training or evaluation failed.
     #[error(transparent)]
     Train(Box<TrainError>),

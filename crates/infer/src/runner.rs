@@ -126,7 +126,7 @@ impl<N: StagedNet> Runner<N> {
 /// Copies logits to the host, one vector a sample.
 fn rows(logits: Tensor<2>) -> Vec<Vec<f32>> {
     let [n, classes] = logits.dims();
-    let values: Vec<f32> = logits.into_data().convert::<f32>().to_vec().unwrap_or_default();
+    let values: Vec<f32> = logits.into_data().iter::<f32>().collect();
     debug_assert_eq!(values.len(), n * classes);
     values.chunks(classes).map(<[f32]>::to_vec).collect()
 }

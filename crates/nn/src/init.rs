@@ -86,7 +86,7 @@ mod tests {
     fn kaiming_has_the_stated_variance_and_no_mean() {
         let mut init = Init::new(1, &Device::flex());
         let weight = init.kaiming_fan_out([64, 32, 3, 3], 1).val();
-        let values: Vec<f32> = weight.into_data().to_vec().unwrap();
+        let values: Vec<f32> = weight.into_data().try_to_vec().unwrap();
         let n = values.len() as f64;
         let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
         let variance = values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / n;

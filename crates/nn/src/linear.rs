@@ -82,7 +82,7 @@ mod tests {
             bias: Some(Param::from_data([0.5, 0.0], &device)),
         };
         let y = layer.forward(Tensor::from_floats([[1.0, 1.0, 1.0]], &device));
-        assert_eq!(y.into_data().to_vec::<f32>().unwrap(), [6.5, 1.0]);
+        assert_eq!(y.into_data().try_to_vec::<f32>().unwrap(), [6.5, 1.0]);
         assert_eq!(layer.cost().params, 8);
     }
 }

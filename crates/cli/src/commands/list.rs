@@ -31,22 +31,22 @@ pub fn run(args: &ListArgs) -> Result<(), CliError> {
 
 fn entries(kind: Kind) -> Vec<Entry> {
     macro_rules! table {
-        ($registry:expr) => {
+        ($registry:expr, $doc:ident) => {
             $registry
                 .iter()
                 .map(|entry| Entry {
-                    name: entry.name,
-                    doc: entry.doc,
+                    name: &entry.name,
+                    doc: &entry.$doc,
                 })
                 .collect()
         };
     }
     match kind {
-        Kind::Backbones => table!(offramp_backbones::registry()),
-        Kind::Heads => table!(offramp_heads::registry()),
-        Kind::Methods => table!(offramp_methods::registry()),
-        Kind::Datasets => table!(offramp_data::registry()),
-        Kind::Policies => table!(offramp_policies::registry()),
+        Kind::Backbones => table!(offramp_backbones::registry(), doc),
+        Kind::Heads => table!(offramp_heads::registry(), doc),
+        Kind::Methods => table!(offramp_methods::registry(), doc),
+        Kind::Datasets => table!(offramp_data::registry(), about),
+        Kind::Policies => table!(offramp_policies::registry(), doc),
     }
 }
 
