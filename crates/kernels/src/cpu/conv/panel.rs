@@ -10,7 +10,7 @@
 use super::geometry::Tap;
 use crate::cpu::memory::Buffer;
 use crate::cpu::parallel::{Shared, for_each};
-use crate::cpu::simd::{LANES, Simd};
+use crate::cpu::simd::{Kernel, LANES, Simd, dispatch};
 
 /// A group of output channels that is computed at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub(crate) struct WeightStrides {
     pub input: usize,
     /// Distance of neighbouring kernel rows; columns are adjacent.
     pub row: usize,
+    /// Number of kernel positions.
+    pub positions: usize,
 }
 
 /// Length of a panel `vectors` wide for `inputs` channels and `taps` taps.
@@ -87,38 +89,134 @@ struct Part {
     width: usize,
 }
 
-/// Calls `f(packed index, weight index)` for every weight of a part, in the order
-/// in which `weight` is nearly sequential.
-#[inline(always)]
-fn for_each_weight(
+/// Runs of weights that are neighbours in the tensor, as columns of a matrix whose rows are
+/// output channels, and the packed places of these columns.
+struct Columns {
+    /// Kernel positions, `K_h * K_w`.
+    positions: usize,
+    /// The tap that reads a kernel position, if any.
+    tap_of: Vec<Option<usize>>,
+    strides: WeightStrides,
+}
+
+impl Columns {
+    fn new(strides: WeightStrides, taps: &[Tap]) -> Self {
+        let positions = strides.positions;
+        let mut tap_of = vec![None; positions];
+        for (t, tap) in taps.iter().enumerate() {
+            tap_of[tap.kernel[0] * strides.row + tap.kernel[1]] = Some(t);
+        }
+        Self {
+            positions,
+            tap_of,
+            strides,
+        }
+    }
+
+    /// Calls `f(first output, outputs, weight index, packed places of the columns)` for every
+    /// block of at most 16 x 16 weights of a part.
+    #[inline(always)]
+    fn for_each_block(
+        &self,
+        part: Part,
+        panel: Panel,
+        mut f: impl FnMut(usize, usize, usize, &[Option<usize>]),
+    ) {
+        // Where the positions of neighbouring inputs are neighbours they form one long run.
+        let (runs, inputs) = if self.strides.input == self.positions {
+            (1, part.lanes)
+        } else {
+            (part.lanes, 1)
+        };
+        let mut places = [None; LANES];
+        for run in 0..runs {
+            let columns = inputs * self.positions;
+            for column in (0..columns).step_by(LANES) {
+                let count = LANES.min(columns - column);
+                for (j, place) in places[..count].iter_mut().enumerate() {
+                    let input = run + (column + j) / self.positions;
+                    *place = self.tap_of[(column + j) % self.positions]
+                        .map(|t| (t * part.lanes + input) * part.width);
+                }
+                if places[..count].iter().all(Option::is_none) {
+                    continue;
+                }
+                for output in (0..part.width).step_by(LANES) {
+                    let outputs = panel.count.saturating_sub(output).min(LANES);
+                    let weight = (panel.first + output) * self.strides.output
+                        + (part.first + run) * self.strides.input
+                        + column;
+                    f(output, outputs, weight, &places[..count]);
+                }
+            }
+        }
+    }
+}
+
+struct PackPart<'a> {
+    columns: &'a Columns,
     part: Part,
     panel: Panel,
-    taps: &[Tap],
-    strides: WeightStrides,
-    mut f: impl FnMut(usize, usize),
-) {
-    let mut place = |input: usize, output: usize| {
-        let from = (panel.first + output) * strides.output + (part.first + input) * strides.input;
-        for (t, tap) in taps.iter().enumerate() {
-            let tap_at = tap.kernel[0] * strides.row + tap.kernel[1];
-            f(
-                (t * part.lanes + input) * part.width + output,
-                from + tap_at,
-            );
-        }
-    };
-    if strides.output > strides.input {
-        for output in 0..panel.count {
-            for input in 0..part.lanes {
-                place(input, output);
+    weight: &'a [f32],
+    packed: &'a mut [f32],
+}
+
+impl Kernel for PackPart<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let stride = self.columns.strides.output;
+        let (weight, packed) = (self.weight, self.packed);
+        self.columns.for_each_block(self.part, self.panel, |output, outputs, from, places| {
+            let mut rows = [s.splat(0.0); LANES];
+            for (i, row) in rows.iter_mut().enumerate().take(outputs) {
+                let from = &weight[from + i * stride..from + i * stride + places.len()];
+                // SAFETY: the slice holds as many values.
+                *row = unsafe { s.load_first(from.as_ptr(), from.len()) };
             }
-        }
-    } else {
-        for input in 0..part.lanes {
-            for output in 0..panel.count {
-                place(input, output);
+            for (column, place) in s.transpose(rows).into_iter().zip(places) {
+                if let Some(place) = place {
+                    let to = &mut packed[place + output..place + output + LANES];
+                    // SAFETY: the slice holds a vector.
+                    unsafe { s.store(to.as_mut_ptr(), column) };
+                }
             }
-        }
+        });
+    }
+}
+
+struct UnpackPart<'a> {
+    columns: &'a Columns,
+    part: Part,
+    panel: Panel,
+    packed: &'a [f32],
+    weight: Shared<'a>,
+}
+
+impl Kernel for UnpackPart<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let stride = self.columns.strides.output;
+        let (weight, packed) = (self.weight, self.packed);
+        self.columns.for_each_block(self.part, self.panel, |output, outputs, to, places| {
+            let mut columns = [s.splat(0.0); LANES];
+            for (column, place) in columns.iter_mut().zip(places) {
+                // A weight gradient has a tap for every kernel position.
+                let place = place.unwrap_or_else(|| unreachable!()) + output;
+                let from = &packed[place..place + LANES];
+                // SAFETY: the slice holds a vector.
+                *column = unsafe { s.load(from.as_ptr()) };
+            }
+            for (i, row) in s.transpose(columns).into_iter().enumerate().take(outputs) {
+                // SAFETY: parts touch disjoint weights, and each is touched once.
+                let to = unsafe { weight.slice(to + i * stride, places.len()) };
+                // SAFETY: the slice holds as many values.
+                unsafe { s.store_first(to.as_mut_ptr(), row, to.len()) };
+            }
+        });
     }
 }
 
@@ -154,12 +252,19 @@ pub(crate) fn unpack(
     taps: &[Tap],
     weight: &mut [f32],
 ) {
-    for (panel, part, at) in parts(panels, inputs, taps.len()) {
-        let packed = &packed[at..at + part.lanes * taps.len() * part.width];
-        for_each_weight(part, panel, taps, strides, |from, to| {
-            weight[to] = packed[from]
+    let columns = Columns::new(strides, taps);
+    let parts = parts(panels, inputs, taps.len());
+    let weight = Shared::new(weight);
+    for_each(parts.len(), |i| {
+        let (panel, part, at) = parts[i];
+        dispatch(UnpackPart {
+            columns: &columns,
+            part,
+            panel,
+            packed: &packed[at..at + part.lanes * taps.len() * part.width],
+            weight,
         });
-    }
+    });
 }
 
 /// All panels of `weight` in one buffer.
@@ -171,6 +276,7 @@ pub(crate) fn pack(
     taps: &[Tap],
 ) -> Buffer {
     let parts = parts(panels, inputs, taps.len());
+    let columns = Columns::new(strides, taps);
     let total = panel_offsets(panels, inputs, taps.len())[panels.len()];
     let mut packed = Buffer::new(total);
     let shared = Shared::new(&mut packed);
@@ -178,11 +284,12 @@ pub(crate) fn pack(
         let (panel, part, at) = parts[i];
         // SAFETY: parts do not overlap, and each task writes its own.
         let packed = unsafe { shared.slice(at, part.lanes * taps.len() * part.width) };
-        if panel.count < part.width {
-            packed.fill(0.0);
-        }
-        for_each_weight(part, panel, taps, strides, |to, from| {
-            packed[to] = weight[from]
+        dispatch(PackPart {
+            columns: &columns,
+            part,
+            panel,
+            weight,
+            packed,
         });
     });
     packed

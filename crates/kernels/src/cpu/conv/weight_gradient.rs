@@ -55,6 +55,7 @@ pub(crate) fn weight_gradient(geometry: &Geometry, x: Map, dy: Map, dw: &mut [f3
                 output: c_in * taps,
                 input: taps,
                 row: kw,
+                positions: kh * kw,
             },
         });
     }

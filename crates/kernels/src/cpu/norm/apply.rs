@@ -127,7 +127,8 @@ impl Apply<'_> {
                         v = s.add(v, load(s, residual.as_ptr().add(at), lanes));
                     }
                     if RELU {
-                        v = s.max(v, s.splat(0.0));
+                        // In this order a NaN stays a NaN.
+                        v = s.max(s.splat(0.0), v);
                     }
                     store(s, out.add(at), v, lanes);
                 }

@@ -75,4 +75,39 @@ impl Simd for Avx512 {
     unsafe fn store_first(self, p: *mut f32, v: Self::V, n: usize) {
         unsafe { _mm512_mask_storeu_ps(p, mask(n), v) }
     }
+    #[inline(always)]
+    fn transpose(self, r: [Self::V; LANES]) -> [Self::V; LANES] {
+        unsafe {
+            // Pairs of rows, pairs of pairs, then whole quarters of registers.
+            let zero = _mm512_setzero_ps();
+            let (mut a, mut b) = ([zero; LANES], [zero; LANES]);
+            for i in 0..8 {
+                a[2 * i] = _mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+                a[2 * i + 1] = _mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+            }
+            for i in 0..4 {
+                let cast = |v: __m512| _mm512_castps_pd(v);
+                let back = |v: __m512d| _mm512_castpd_ps(v);
+                let [p, q, s, t] = [a[4 * i], a[4 * i + 1], a[4 * i + 2], a[4 * i + 3]];
+                b[4 * i] = back(_mm512_unpacklo_pd(cast(p), cast(s)));
+                b[4 * i + 1] = back(_mm512_unpackhi_pd(cast(p), cast(s)));
+                b[4 * i + 2] = back(_mm512_unpacklo_pd(cast(q), cast(t)));
+                b[4 * i + 3] = back(_mm512_unpackhi_pd(cast(q), cast(t)));
+            }
+            let mut out = [zero; LANES];
+            for j in 0..4 {
+                // Column j of each quarter, for four groups of four rows.
+                let [p, q, s, t] = [b[j], b[4 + j], b[8 + j], b[12 + j]];
+                let even = _mm512_shuffle_f32x4::<0x88>(p, q);
+                let odd = _mm512_shuffle_f32x4::<0xdd>(p, q);
+                let even_below = _mm512_shuffle_f32x4::<0x88>(s, t);
+                let odd_below = _mm512_shuffle_f32x4::<0xdd>(s, t);
+                out[j] = _mm512_shuffle_f32x4::<0x88>(even, even_below);
+                out[4 + j] = _mm512_shuffle_f32x4::<0x88>(odd, odd_below);
+                out[8 + j] = _mm512_shuffle_f32x4::<0xdd>(even, even_below);
+                out[12 + j] = _mm512_shuffle_f32x4::<0xdd>(odd, odd_below);
+            }
+            out
+        }
+    }
 }

@@ -43,7 +43,7 @@ pub(crate) trait Simd: Copy + Send + Sync {
     fn sub(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a * b`.
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
-    /// The larger of `a` and `b`.
+    /// `a` where `a > b`, else `b`; so `b` where either is NaN.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a * b + c`, rounded once where the machine can.
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
@@ -84,6 +84,17 @@ pub(crate) trait Simd: Copy + Send + Sync {
         let lanes = self.lanes(v);
         // SAFETY: the caller grants n writable values and n fits the array.
         unsafe { core::ptr::copy_nonoverlapping(lanes.as_ptr(), p, n.min(LANES)) }
+    }
+
+    /// Lane `j` of vector `i` becomes lane `i` of vector `j`.
+    #[inline(always)]
+    fn transpose(self, rows: [Self::V; LANES]) -> [Self::V; LANES] {
+        let rows = rows.map(|row| self.lanes(row));
+        std::array::from_fn(|j| {
+            let column: [f32; LANES] = std::array::from_fn(|i| rows[i][j]);
+            // SAFETY: the array holds sixteen values.
+            unsafe { self.load(column.as_ptr()) }
+        })
     }
 
     /// The lanes as an array.
@@ -189,8 +200,15 @@ mod tests {
             assert_eq!(s.lanes(s.fma(v, two, v)), a.map(|x| 3.0 * x));
             assert_eq!(s.lanes(s.sub(s.mul(v, two), v)), a);
             assert_eq!(s.lanes(s.max(v, s.splat(0.0))), a.map(|x| x.max(0.0)));
+            let nan = s.lanes(s.max(s.splat(0.0), s.splat(f32::NAN)));
+            assert!(nan.iter().all(|x| x.is_nan()), "{nan:?}");
             let gated = a.map(|x| if x > 0.0 { 2.0 } else { 0.0 });
             assert_eq!(s.lanes(s.where_positive(v, two)), gated);
+            let rows: [S::V; LANES] = core::array::from_fn(|i| s.add(v, s.splat(100.0 * i as f32)));
+            for (j, column) in s.transpose(rows).into_iter().enumerate() {
+                let expected = core::array::from_fn(|i| a[j] + 100.0 * i as f32);
+                assert_eq!(s.lanes(column), expected);
+            }
             for n in 0..=LANES {
                 let mut out = [9.0f32; LANES];
                 // SAFETY: n <= 16 values of both arrays are touched.
