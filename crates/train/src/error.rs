@@ -70,6 +70,9 @@ pub enum TrainError {
         "every term of the loss has weight 0: nothing would be learned; set a weight in [method]"
     )]
     NoLoss,
+    /// Early stopping without validation rows.
+    #[error("train.patience needs validation rows: set data.val-fraction above 0, or no patience")]
+    NoValidation,
     /// Nothing to evaluate.
     #[error("the {split} split of {dataset} has no labelled rows to evaluate")]
     NoRows {

@@ -26,12 +26,13 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// A new run.
+    /// A new run. What a run left behind that ended before its first result, because its data were
+    /// not found, say, is written over.
     ///
     /// # Errors
-    /// When there is a run already, or the folder cannot be written.
+    /// When there is a run already, or something else, or the folder cannot be written.
     pub fn create(path: &Path, recipe: &Recipe) -> Result<Self, TrainError> {
-        if path.join("recipe.toml").exists() {
+        if holds_results(path) {
             return Err(RunError::Exists { path: path.into() }.into());
         }
         if path
@@ -118,12 +119,26 @@ impl RunFolder {
     }
 }
 
-/// Whether something in a folder may be what a run left that was killed while it began.
+fn holds_results(path: &Path) -> bool {
+    let not_empty = |file: &str| path.join(file).metadata().is_ok_and(|file| file.len() > 0);
+    let checkpoints = path.join("checkpoints").read_dir();
+    let any = checkpoints.is_ok_and(|mut all| all.any(|entry| !is_beginning(entry)));
+    not_empty("metrics.jsonl") || not_empty("model.json") || any
+}
+
+/// Whether something in a folder may be what a run leaves that ends before its first result.
 fn is_beginning(entry: std::io::Result<std::fs::DirEntry>) -> bool {
     entry.is_ok_and(|entry| {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        name == ".lock" || name == "checkpoints" || name.starts_with(".tmp-")
+        const FILES: [&str; 5] = [
+            ".lock",
+            "checkpoints",
+            "log.txt",
+            "metrics.jsonl",
+            "recipe.toml",
+        ];
+        FILES.contains(&name.as_ref()) || name.starts_with(".tmp-")
     })
 }
 
@@ -146,6 +161,7 @@ mod tests {
         let missing = RunFolder::reopen(&path, &recipe(0)).unwrap_err();
         assert!(missing.to_string().contains("a/run"), "{missing}");
         let folder = RunFolder::create(&path, &recipe(0)).unwrap();
+        std::fs::write(folder.metrics(), "{}\n").unwrap();
         let exists = RunFolder::create(&path, &recipe(0))
             .unwrap_err()
             .to_string();
@@ -171,11 +187,12 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_died_before_its_recipe_was_written_begins_again() {
+    fn a_run_that_ended_before_its_first_result_begins_again() {
         let folder = tempfile::tempdir().unwrap();
         drop(RunFolder::lock(folder.path()).unwrap());
         std::fs::write(folder.path().join(".tmp-abc"), "x").unwrap();
-        RunFolder::create(folder.path(), &recipe(0)).unwrap();
+        drop(RunFolder::create(folder.path(), &recipe(0)).unwrap());
+        RunFolder::create(folder.path(), &recipe(1)).unwrap();
     }
 
     #[test]

@@ -169,6 +169,40 @@ fn resuming_with_another_recipe_or_other_data_is_refused() {
 }
 
 #[test]
+fn missing_data_leave_nothing_in_the_way_of_the_next_try() {
+    let parent = tempfile::tempdir().unwrap();
+    let out = parent.path().join("run");
+    let missing = recipe("plain", &["data.dataset=folder", "data.dir=no/such/folder"]);
+    let error = run(&missing, &out, false, None).unwrap_err().to_string();
+    assert!(error.contains("no/such/folder"), "{error}");
+    run(&recipe("plain", &[]), &out, false, Some(1)).unwrap();
+    // Data that changed under a run are noticed before anything is written.
+    run(&recipe("plain", &[]), &out, true, Some(5)).unwrap();
+    let before = fs::read(out.join("metrics.jsonl")).unwrap();
+    let text = fs::read_to_string(out.join("recipe.toml")).unwrap();
+    fs::write(
+        out.join("recipe.toml"),
+        text.replace("train = 60", "train = 90"),
+    )
+    .unwrap();
+    let grown = recipe("plain", &["data.generated.train=90"]);
+    let error = run(&grown, &out, true, None).unwrap_err().to_string();
+    assert!(
+        error.contains("4 steps") && error.contains("6 now"),
+        "{error}"
+    );
+    assert_eq!(fs::read(out.join("metrics.jsonl")).unwrap(), before);
+}
+
+#[test]
+fn early_stopping_needs_validation_rows() {
+    let parent = tempfile::tempdir().unwrap();
+    let recipe = recipe("plain", &["data.val-fraction=0.0", "train.patience=1"]);
+    let error = run(&recipe, &parent.path().join("run"), false, None).unwrap_err();
+    assert!(error.to_string().contains("data.val-fraction"), "{error}");
+}
+
+#[test]
 fn the_best_by_validation_is_kept_and_test_rows_never_choose() {
     let parent = tempfile::tempdir().unwrap();
     let out = parent.path().join("run");

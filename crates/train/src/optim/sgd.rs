@@ -1,6 +1,7 @@
 //! Stochastic gradient descent.
 
 use burn::tensor::Tensor;
+use offramp_kernels::{SgdOptions, sgd_step};
 use serde::{Deserialize, Serialize};
 
 use super::{Exclude, Slot};
@@ -48,22 +49,18 @@ impl SgdConfig {
         gradient: Tensor<1>,
         lr: f64,
     ) -> Tensor<1> {
-        let direction = match weight_decay > 0.0 {
-            true => gradient + weight.clone() * weight_decay,
-            false => gradient,
+        let velocity = slot.tensors.remove("momentum");
+        let options = SgdOptions {
+            learning_rate: lr,
+            momentum: self.momentum,
+            weight_decay,
+            nesterov: self.nesterov,
         };
-        if self.momentum == 0.0 {
-            return weight - direction * lr;
+        let (weight, velocity) = sgd_step(weight, gradient, velocity, options);
+        if self.momentum > 0.0 {
+            slot.tensors.insert("momentum".into(), velocity);
         }
-        let velocity = match slot.tensors.remove("momentum") {
-            Some(velocity) => velocity * self.momentum + direction.clone(),
-            None => direction.clone(),
-        };
-        slot.tensors.insert("momentum".into(), velocity.clone());
-        match self.nesterov {
-            true => weight - (direction + velocity * self.momentum) * lr,
-            false => weight - velocity * lr,
-        }
+        weight
     }
 }
 

@@ -4,6 +4,7 @@ mod finish;
 mod learner;
 mod session;
 mod state;
+mod steps;
 
 use std::path::PathBuf;
 
@@ -95,7 +96,10 @@ fn run(
         stop_after_steps,
         ..
     } = options;
-    let device = device.unwrap_or(recipe.device);
+    let device = match device.unwrap_or(recipe.device) {
+        DeviceSpec::Auto => DeviceSpec::available().first().copied().unwrap_or_default(),
+        chosen => chosen,
+    };
     let out = folder.path().to_owned();
     let mut session = Session::open(recipe, folder, data_root.as_deref(), device, progress)?;
     let finished = session.train(stop_after_steps)?;

@@ -5,23 +5,22 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use offramp_core::{Cost, DeviceSpec, MapShape};
-use offramp_data::{Batch, Loader, LoaderConfig, Split, Splits, Subset};
+use offramp_data::{Loader, LoaderConfig, Split, Splits, Subset};
 use offramp_heads::MultiExitNet;
-use offramp_methods::{Method, NetworkInfo, StepContext};
+use offramp_methods::{Method, NetworkInfo};
 use offramp_nn::Init;
 
-use super::learner::{Learner, StepSettings};
-use crate::batch::Input;
+use super::learner::Learner;
 use crate::checkpoint::{BestSoFar, Kept, Shelf};
 use crate::ema::Ema;
 use crate::evaluate::{EvalOptions, evaluate};
-use crate::metrics::{EvalRecord, MetricsFile, Record, StepValues, Sums, TrainRecord};
+use crate::metrics::{MetricsFile, Sums, TrainRecord};
 use crate::optim::Optimizer;
 use crate::progress::{Plan, Progress};
 use crate::recipe::Recipe;
 use crate::run_folder::RunFolder;
 use crate::schedule::Schedule;
-use crate::{Best, EvalReport, TrainError};
+use crate::{EvalReport, RunError, TrainError};
 
 /// A run that goes on.
 pub(super) struct Session<'a> {
@@ -29,6 +28,7 @@ pub(super) struct Session<'a> {
     pub folder: RunFolder,
     pub shelf: Shelf,
     pub device: Device,
+    pub device_name: String,
     pub splits: Splits,
     pub loader: Loader,
     pub schedule: Schedule,
@@ -65,21 +65,13 @@ impl<'a> Session<'a> {
         progress: &'a mut dyn Progress,
     ) -> Result<Self, TrainError> {
         let train = &recipe.train;
+        let device_name = device.to_string();
         let device = device.device()?.autodiff();
         let splits = offramp_data::open(&recipe.data, data_root)?;
-        let loader = Loader::new(
-            splits.train.clone(),
-            &splits.info,
-            LoaderConfig {
-                batch_size: train.batch_size,
-                shuffle: true,
-                drop_last: train.drop_last,
-                seed: recipe.seed,
-                workers: train.workers,
-                prefetch: train.prefetch,
-                augment: Some(recipe.data.augment.clone()),
-            },
-        )?;
+        if train.patience.is_some() && splits.val.is_empty() {
+            return Err(TrainError::NoValidation);
+        }
+        let loader = loader(recipe, &splits)?;
         let shape = splits.info.shape;
         let image = MapShape::new(shape.channels, shape.height, shape.width);
         let learner = learner(recipe, splits.info.classes.len(), image, &device)?;
@@ -94,15 +86,27 @@ impl<'a> Session<'a> {
         };
         let shelf = Shelf::new(folder.checkpoints(), train.checkpoint.keep_last);
         let newest = shelf.newest()?;
-        let known = newest
-            .as_ref()
-            .map_or(0, |(_, found)| found.position.metrics_bytes);
+        let position = newest.as_ref().map(|(path, found)| (path, &found.position));
+        if let Some((path, position)) = position
+            && position.steps_per_epoch != steps_per_epoch
+        {
+            return Err(RunError::OtherData {
+                path: path.clone(),
+                dataset: splits.info.name.clone(),
+                recorded: position.steps_per_epoch,
+                found: steps_per_epoch,
+            }
+            .into());
+        }
+        // Nothing is cut off before all that can be refused has been checked.
+        let known = position.map_or(0, |(_, position)| position.metrics_bytes);
         let metrics = MetricsFile::open(&folder.metrics(), known)?;
         let mut session = Self {
             recipe,
             folder,
             shelf,
             device,
+            device_name,
             splits,
             loader,
             schedule,
@@ -145,7 +149,7 @@ impl<'a> Session<'a> {
         let recipe = self.recipe;
         let plan = Plan {
             name: recipe.name.clone(),
-            device: format!("{:?}", self.device),
+            device: self.device_name.clone(),
             summary: format!(
                 "{} ({} images), {}, {} exits, {}",
                 self.splits.info.name,
@@ -171,140 +175,6 @@ impl<'a> Session<'a> {
         self.progress.start(&plan);
     }
 
-    /// One step and whatever is due after it.
-    fn step(&mut self, batch: Batch, began: Instant) -> Result<(), TrainError> {
-        let (train, step) = (&self.recipe.train, self.state.step);
-        let epoch = step as f64 / self.schedule.steps_per_epoch as f64;
-        let settings = StepSettings {
-            step,
-            lr: self.schedule.at(step),
-            clip_norm: train.clip_norm,
-            context: StepContext {
-                epoch,
-                epochs: train.epochs as f64,
-            },
-        };
-        let input = Input::new(
-            batch,
-            &self.splits.info,
-            train.label_smoothing,
-            &self.device,
-        );
-        // Missing only after an error, and then no further step is taken.
-        let learner = self.learner.take().ok_or(TrainError::NoLoss)?;
-        let (learner, mut values) = learner.step(input, settings)?;
-        if let Some((term, value)) = values.not_finite() {
-            return Err(TrainError::NotFinite {
-                step: step + 1,
-                epoch,
-                term,
-                value,
-                checkpoint: self.state.newest.clone(),
-            });
-        }
-        self.learner = Some(learner);
-        values.seconds = began.elapsed().as_secs_f64();
-        self.count(&values);
-        self.after_step(settings.lr)
-    }
-
-    fn count(&mut self, values: &StepValues) {
-        self.state.step += 1;
-        self.state.seconds += values.seconds;
-        self.state.window.add(values);
-        self.state.epoch.add(values);
-        self.progress.advance(self.state.step);
-    }
-
-    fn after_step(&mut self, lr: f64) -> Result<(), TrainError> {
-        let (train, step) = (&self.recipe.train, self.state.step);
-        if step % train.log_every as u64 == 0 {
-            let window = std::mem::take(&mut self.state.window);
-            let record = self.record(&window, lr);
-            self.progress
-                .train(&record, window.seconds / window.steps.max(1) as f64);
-            self.metrics.append(&Record::Step(record))?;
-        }
-        let every = train.checkpoint.every_steps;
-        let mut due = every > 0 && step % every == 0;
-        if step % self.schedule.steps_per_epoch == 0 {
-            due |= self.end_epoch(lr)?;
-        }
-        match due {
-            true => self.checkpoint(),
-            false => Ok(()),
-        }
-    }
-
-    /// Closes an epoch; whether a checkpoint is due.
-    fn end_epoch(&mut self, lr: f64) -> Result<bool, TrainError> {
-        let sums = std::mem::take(&mut self.state.epoch);
-        let record = self.record(&sums, lr);
-        self.progress.epoch(&record);
-        tracing::info!(
-            "epoch {:.0}: loss {:.4}, train top-1 {:.2?}, {:.0} images/s",
-            record.epoch,
-            record.loss,
-            record.train_top1,
-            record.images_per_second
-        );
-        self.metrics.append(&Record::Epoch(record))?;
-
-        let train = &self.recipe.train;
-        let epoch = self.state.step / self.schedule.steps_per_epoch;
-        let last = epoch >= train.epochs as u64;
-        let validate =
-            last || (train.eval_every > 0 && epoch.is_multiple_of(train.eval_every as u64));
-        let best = validate && !self.splits.val.is_empty() && self.validate(epoch)?;
-        let every = train.checkpoint.every_epochs as u64;
-        let regular = every > 0 && epoch.is_multiple_of(every);
-        Ok(best || regular || last || self.state.stopped)
-    }
-
-    /// Evaluates on the validation rows; whether it is the best so far.
-    fn validate(&mut self, epoch: u64) -> Result<bool, TrainError> {
-        let Some(learner) = &self.learner else {
-            return Ok(false);
-        };
-        let report = self.evaluate(&learner.evaluated(), Split::Val)?;
-        let top1 = report.top1();
-        let value = match self.recipe.train.checkpoint.best {
-            Best::Deepest => top1.last().copied(),
-            Best::Mean => Some(top1.iter().sum::<f64>() / top1.len().max(1) as f64),
-            Best::Last => None,
-        };
-        let best = value.is_some_and(|value| self.state.best.is_none_or(|best| value > best.top1));
-        if let (true, Some(top1)) = (best, value) {
-            let step = self.state.step;
-            self.state.best = Some(BestSoFar { step, epoch, top1 });
-        }
-        self.state.stale = if best { 0 } else { self.state.stale + 1 };
-        let patience = self.recipe.train.patience;
-        if value.is_some() && patience.is_some_and(|patience| self.state.stale >= patience) {
-            self.state.stopped = true;
-            let text = format!(
-                "no better validation for {} times: training ends",
-                self.state.stale
-            );
-            tracing::info!("{text}");
-            self.progress.message(&text);
-        }
-        tracing::info!(
-            "epoch {epoch}: val top-1 {top1:.2?}{}",
-            if best { ", the best" } else { "" }
-        );
-        let step = self.state.step;
-        let record = EvalRecord {
-            step,
-            epoch,
-            best,
-            report,
-        };
-        self.progress.eval(&record);
-        self.metrics.append(&Record::Eval(record))?;
-        Ok(best)
-    }
-
     /// How good a network is on a split.
     pub fn evaluate(&self, net: &MultiExitNet, split: Split) -> Result<EvalReport, TrainError> {
         let options = EvalOptions::from(&self.recipe.train);
@@ -317,7 +187,7 @@ impl<'a> Session<'a> {
         Ok(EvalReport::new(&split.to_string(), &table, &self.costs))
     }
 
-    fn record(&self, sums: &Sums, lr: f64) -> TrainRecord {
+    pub(super) fn record(&self, sums: &Sums, lr: f64) -> TrainRecord {
         let step = self.state.step;
         let epoch = step as f64 / self.schedule.steps_per_epoch as f64;
         let mut record = sums.record(step, epoch, lr);
@@ -337,6 +207,20 @@ impl Learner {
             None => self.net.clone(),
         }
     }
+}
+
+fn loader(recipe: &Recipe, splits: &Splits) -> Result<Loader, TrainError> {
+    let train = &recipe.train;
+    let config = LoaderConfig {
+        batch_size: train.batch_size,
+        shuffle: true,
+        drop_last: train.drop_last,
+        seed: recipe.seed,
+        workers: train.workers,
+        prefetch: train.prefetch,
+        augment: Some(recipe.data.augment.clone()),
+    };
+    Ok(Loader::new(splits.train.clone(), &splits.info, config)?)
 }
 
 /// A learner that has learned nothing.

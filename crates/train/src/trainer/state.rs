@@ -10,10 +10,10 @@ use offramp_methods::Method;
 
 use super::learner::Learner;
 use super::session::{Session, State};
+use crate::TrainError;
 use crate::checkpoint::{Checkpoint, CheckpointError, FORMAT, Position};
 use crate::ema::Ema;
 use crate::optim::{Optimizer, Slot};
-use crate::{RunError, TrainError};
 
 impl Session<'_> {
     /// Writes a checkpoint of this moment.
@@ -68,16 +68,6 @@ impl Session<'_> {
             ema,
             optimizer,
         } = found;
-        let steps_per_epoch = self.schedule.steps_per_epoch;
-        if position.steps_per_epoch != steps_per_epoch {
-            return Err(RunError::OtherData {
-                path,
-                dataset: self.splits.info.name.clone(),
-                recorded: position.steps_per_epoch,
-                found: steps_per_epoch,
-            }
-            .into());
-        }
         let Some(learner) = self.learner.take() else {
             return Ok(());
         };

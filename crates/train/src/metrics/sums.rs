@@ -1,85 +1,10 @@
-//! `metrics.jsonl`: what happened, one JSON object a line.
+//! From the numbers of single steps to a line about many.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
 
-use offramp_core::files::FileError;
 use serde::{Deserialize, Serialize};
 
-use crate::report::EvalReport;
-
-/// A line of `metrics.jsonl`; its `kind` says which.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Record {
-    /// The mean of the steps since the last such line.
-    Step(TrainRecord),
-    /// The mean of the steps of an epoch.
-    Epoch(TrainRecord),
-    /// A validation.
-    Eval(EvalRecord),
-    /// The end of the run.
-    Final(FinalRecord),
-}
-
-/// What some steps of training came to.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct TrainRecord {
-    /// Steps done.
-    pub step: u64,
-    /// Epochs done, with a fraction.
-    pub epoch: f64,
-    /// Learning rate of the last of these steps.
-    pub lr: f64,
-    /// Mean of what was minimised.
-    pub loss: f64,
-    /// Mean of each term of the loss, unweighted.
-    pub terms: BTreeMap<String, f64>,
-    /// Accuracy on the (augmented) training images in percent, by exit, shallowest first.
-    pub train_top1: Vec<f64>,
-    /// Mean norm of the gradient before clipping; only with `clip-norm`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gradient_norm: Option<f64>,
-    /// What the method logs beside its terms, such as the weights of its teachers.
-    pub scalars: BTreeMap<String, f64>,
-    /// Images trained on a second, the time to wait for data included.
-    pub images_per_second: f64,
-    /// Seconds of training so far.
-    pub seconds: f64,
-}
-
-/// A validation.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct EvalRecord {
-    /// Steps done.
-    pub step: u64,
-    /// Epochs done.
-    pub epoch: u64,
-    /// Whether it is the best so far.
-    pub best: bool,
-    /// The numbers.
-    #[serde(flatten)]
-    pub report: EvalReport,
-}
-
-/// The end of a run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct FinalRecord {
-    /// Steps done.
-    pub step: u64,
-    /// The step whose weights are the model.
-    pub model_step: u64,
-    /// Whether early stopping ended the training.
-    pub stopped_early: bool,
-    /// Validation of the model; `null` without validation rows.
-    pub val: Option<EvalReport>,
-    /// Score of the model.
-    pub test: EvalReport,
-    /// Seconds of training.
-    pub seconds: f64,
-}
+use super::TrainRecord;
 
 /// Sums over steps, from which a [`TrainRecord`] is made. Part of a checkpoint, so that a line
 /// that spans an interruption is the same as without it.
@@ -196,83 +121,9 @@ impl Sums {
     }
 }
 
-/// Appends to `metrics.jsonl`.
-#[derive(Debug)]
-pub struct MetricsFile {
-    path: PathBuf,
-    file: File,
-    bytes: u64,
-}
-
-impl MetricsFile {
-    /// Opens the file and cuts it to its first `bytes` bytes, so that what an interrupted run
-    /// wrote after its last checkpoint is not there twice.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn open(path: &Path, bytes: u64) -> Result<Self, FileError> {
-        let attempt = || {
-            let mut options = OpenOptions::new();
-            let file = options.create(true).append(true).read(true).open(path)?;
-            let length = file.metadata()?.len();
-            if length < bytes {
-                tracing::warn!(
-                    "{} has {length} bytes, the checkpoint knows of {bytes}: lines are missing",
-                    path.display()
-                );
-            }
-            let bytes = bytes.min(length);
-            file.set_len(bytes)?;
-            Ok((file, bytes))
-        };
-        let (file, bytes) = attempt().map_err(|source| FileError::Write {
-            path: path.to_owned(),
-            source,
-        })?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-            bytes,
-        })
-    }
-
-    /// Appends a line.
-    ///
-    /// # Errors
-    /// When the file cannot be written; what is in it stays.
-    pub fn append(&mut self, record: &Record) -> Result<(), FileError> {
-        let mut attempt = || {
-            let mut line = serde_json::to_vec(record)?;
-            line.push(b'\n');
-            self.file.write_all(&line)?;
-            self.bytes += line.len() as u64;
-            Ok(())
-        };
-        attempt().map_err(|source| FileError::Write {
-            path: self.path.clone(),
-            source,
-        })
-    }
-
-    /// Bytes in the file.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Brings what was appended to the disk, before a checkpoint speaks of it.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub fn sync(&self) -> Result<(), FileError> {
-        self.file.sync_data().map_err(|source| FileError::Write {
-            path: self.path.clone(),
-            source,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Record;
     use super::*;
 
     fn values(loss: f64) -> StepValues {
@@ -290,12 +141,6 @@ mod tests {
             gradient_norm: None,
             seconds: 0.5,
         }
-    }
-
-    fn record(loss: f64) -> Record {
-        let mut sums = Sums::default();
-        sums.add(&values(loss));
-        Record::Step(sums.record(1, 0.5, 0.1))
     }
 
     #[test]
@@ -336,28 +181,5 @@ mod tests {
         let mut step = values(1.0);
         step.gradient_norm = Some(f64::INFINITY);
         assert_eq!(step.not_finite().unwrap().0, "the gradient norm");
-    }
-
-    #[test]
-    fn the_file_is_cut_to_what_the_checkpoint_knows() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("metrics.jsonl");
-        let mut file = MetricsFile::open(&path, 0).unwrap();
-        file.append(&record(1.0)).unwrap();
-        let known = file.bytes();
-        file.append(&record(2.0)).unwrap();
-        drop(file);
-        // The process died in the middle of a line.
-        let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(&path, &text[..text.len() - 5]).unwrap();
-        let mut file = MetricsFile::open(&path, known).unwrap();
-        file.append(&record(3.0)).unwrap();
-        let text = std::fs::read_to_string(&path).unwrap();
-        let losses: Vec<f64> = text
-            .lines()
-            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["loss"].as_f64())
-            .map(Option::unwrap)
-            .collect();
-        assert_eq!(losses, [1.0, 3.0]);
     }
 }

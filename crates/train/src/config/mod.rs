@@ -1,0 +1,157 @@
+//! The `[train]` table of a recipe.
+
+mod check;
+
+use serde::{Deserialize, Serialize};
+
+use crate::optim::OptimizerConfig;
+use crate::schedule::ScheduleConfig;
+
+/// How long, how fast and with what the network is trained.
+///
+/// ```
+/// let train: offramp_train::TrainConfig = toml::from_str(r#"
+///     epochs = 24
+///     [optimizer]
+///     name = "sgd"
+///     lr = 0.05
+/// "#)?;
+/// assert_eq!((train.epochs, train.batch_size), (24, 128));
+/// # Ok::<(), toml::de::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// Passes over the training rows.
+    pub epochs: usize,
+    /// Images a step.
+    pub batch_size: usize,
+    /// Whether the last batch of an epoch is left out when it is not full.
+    pub drop_last: bool,
+    /// Epochs of linear warm-up of the learning rate; fractions are fine.
+    pub warmup_epochs: f64,
+    /// Mass taken from the label and spread evenly over all classes.
+    pub label_smoothing: f64,
+    /// The gradient is scaled down to at most this norm, over all parameters; absent: never.
+    pub clip_norm: Option<f64>,
+    /// Epochs between two validations; 0 validates after the last only.
+    pub eval_every: usize,
+    /// Images a step in validation and test. The result may depend on it in the last digits.
+    pub eval_batch_size: usize,
+    /// Validations without a better one after which training ends; absent: never.
+    pub patience: Option<usize>,
+    /// Steps between two lines of the log.
+    pub log_every: usize,
+    /// Threads that prepare batches. No result depends on it.
+    pub workers: usize,
+    /// Batches prepared ahead. No result depends on it.
+    pub prefetch: usize,
+    /// The optimiser.
+    pub optimizer: OptimizerConfig,
+    /// How the learning rate falls.
+    pub schedule: ScheduleConfig,
+    /// Moving average of the weights; absent: none.
+    pub ema: Option<EmaConfig>,
+    /// When checkpoints are written and which are kept.
+    pub checkpoint: CheckpointConfig,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 200,
+            batch_size: 128,
+            drop_last: true,
+            warmup_epochs: 0.0,
+            label_smoothing: 0.0,
+            clip_norm: None,
+            eval_every: 1,
+            eval_batch_size: 250,
+            patience: None,
+            log_every: 50,
+            workers: 2,
+            prefetch: 4,
+            optimizer: OptimizerConfig::default(),
+            schedule: ScheduleConfig::default(),
+            ema: None,
+            checkpoint: CheckpointConfig::default(),
+        }
+    }
+}
+
+/// Exponential moving average of weights and running statistics:
+/// `ema <- d ema + (1 - d) w` after each step, `d = min(decay, (1 + s) / (10 + s))` with `s` the
+/// steps done. The averaged network is the one that is evaluated and kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct EmaConfig {
+    /// The decay that is reached.
+    pub decay: f64,
+    /// Whether the decay starts small, so that the first weights are soon forgotten; otherwise
+    /// `d = decay` throughout.
+    pub warmup: bool,
+}
+
+impl Default for EmaConfig {
+    fn default() -> Self {
+        Self {
+            decay: 0.999,
+            warmup: true,
+        }
+    }
+}
+
+/// When checkpoints are written and which are kept; one is written at the end in any case, and
+/// at every validation that is the best so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct CheckpointConfig {
+    /// Steps between two; 0: none within an epoch.
+    pub every_steps: u64,
+    /// Epochs between two; 0: none between epochs.
+    pub every_epochs: usize,
+    /// How many are kept, the newest; at least 1.
+    pub keep_last: usize,
+    /// Which validation is the best.
+    pub best: Best,
+}
+
+impl Default for CheckpointConfig {
+    fn default() -> Self {
+        Self {
+            every_steps: 0,
+            every_epochs: 1,
+            keep_last: 2,
+            best: Best::Deepest,
+        }
+    }
+}
+
+/// The validation accuracy by which the network is chosen. Test rows never choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Best {
+    /// That of the deepest exit.
+    Deepest,
+    /// The mean over the exits.
+    Mean,
+    /// None: the last weights are kept.
+    Last,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn survives_a_round_trip_through_toml() {
+        let config = TrainConfig {
+            clip_norm: Some(5.0),
+            ema: Some(EmaConfig::default()),
+            ..Default::default()
+        };
+        let text = toml::to_string(&config).unwrap();
+        assert_eq!(toml::from_str::<TrainConfig>(&text).unwrap(), config);
+        config.check().unwrap();
+    }
+}

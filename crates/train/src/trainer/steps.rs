@@ -1,0 +1,149 @@
+//! One step after another, and what is due after each.
+
+use std::time::Instant;
+
+use offramp_data::{Batch, Split};
+use offramp_methods::StepContext;
+
+use super::learner::StepSettings;
+use super::session::Session;
+use crate::batch::Input;
+use crate::checkpoint::BestSoFar;
+use crate::metrics::{EvalRecord, Record, StepValues};
+use crate::{Best, TrainError};
+
+impl Session<'_> {
+    /// One step and whatever is due after it.
+    pub(super) fn step(&mut self, batch: Batch, began: Instant) -> Result<(), TrainError> {
+        let (train, step) = (&self.recipe.train, self.state.step);
+        let epoch = step as f64 / self.schedule.steps_per_epoch as f64;
+        let settings = StepSettings {
+            step,
+            lr: self.schedule.at(step),
+            clip_norm: train.clip_norm,
+            context: StepContext {
+                epoch,
+                epochs: train.epochs as f64,
+            },
+        };
+        let input = Input::new(
+            batch,
+            &self.splits.info,
+            train.label_smoothing,
+            &self.device,
+        );
+        // Missing only after an error, and then no further step is taken.
+        let learner = self.learner.take().ok_or(TrainError::NoLoss)?;
+        let (learner, mut values) = learner.step(input, settings)?;
+        if let Some((term, value)) = values.not_finite() {
+            return Err(TrainError::NotFinite {
+                step: step + 1,
+                epoch,
+                term,
+                value,
+                checkpoint: self.state.newest.clone(),
+            });
+        }
+        self.learner = Some(learner);
+        values.seconds = began.elapsed().as_secs_f64();
+        self.count(&values);
+        self.after_step(settings.lr)
+    }
+
+    fn count(&mut self, values: &StepValues) {
+        self.state.step += 1;
+        self.state.seconds += values.seconds;
+        self.state.window.add(values);
+        self.state.epoch.add(values);
+        self.progress.advance(self.state.step);
+    }
+
+    fn after_step(&mut self, lr: f64) -> Result<(), TrainError> {
+        let (train, step) = (&self.recipe.train, self.state.step);
+        if step % train.log_every as u64 == 0 {
+            let window = std::mem::take(&mut self.state.window);
+            let record = self.record(&window, lr);
+            self.progress
+                .train(&record, window.seconds / window.steps.max(1) as f64);
+            self.metrics.append(&Record::Step(record))?;
+        }
+        let every = train.checkpoint.every_steps;
+        let mut due = every > 0 && step % every == 0;
+        if step % self.schedule.steps_per_epoch == 0 {
+            due |= self.end_epoch(lr)?;
+        }
+        match due {
+            true => self.checkpoint(),
+            false => Ok(()),
+        }
+    }
+
+    /// Closes an epoch; whether a checkpoint is due.
+    fn end_epoch(&mut self, lr: f64) -> Result<bool, TrainError> {
+        let sums = std::mem::take(&mut self.state.epoch);
+        let record = self.record(&sums, lr);
+        self.progress.epoch(&record);
+        tracing::info!(
+            "epoch {:.0}: loss {:.4}, train top-1 {:.2?}, {:.0} images/s",
+            record.epoch,
+            record.loss,
+            record.train_top1,
+            record.images_per_second
+        );
+        self.metrics.append(&Record::Epoch(record))?;
+
+        let train = &self.recipe.train;
+        let epoch = self.state.step / self.schedule.steps_per_epoch;
+        let last = epoch >= train.epochs as u64;
+        let validate =
+            last || (train.eval_every > 0 && epoch.is_multiple_of(train.eval_every as u64));
+        let best = validate && !self.splits.val.is_empty() && self.validate(epoch)?;
+        let every = train.checkpoint.every_epochs as u64;
+        let regular = every > 0 && epoch.is_multiple_of(every);
+        Ok(best || regular || last || self.state.stopped)
+    }
+
+    /// Evaluates on the validation rows; whether it is the best so far.
+    fn validate(&mut self, epoch: u64) -> Result<bool, TrainError> {
+        let Some(learner) = &self.learner else {
+            return Ok(false);
+        };
+        let report = self.evaluate(&learner.evaluated(), Split::Val)?;
+        let top1 = report.top1();
+        let value = match self.recipe.train.checkpoint.best {
+            Best::Deepest => top1.last().copied(),
+            Best::Mean => Some(top1.iter().sum::<f64>() / top1.len().max(1) as f64),
+            Best::Last => None,
+        };
+        let best = value.is_some_and(|value| self.state.best.is_none_or(|best| value > best.top1));
+        if let (true, Some(top1)) = (best, value) {
+            let step = self.state.step;
+            self.state.best = Some(BestSoFar { step, epoch, top1 });
+        }
+        self.state.stale = if best { 0 } else { self.state.stale + 1 };
+        let patience = self.recipe.train.patience;
+        if value.is_some() && patience.is_some_and(|patience| self.state.stale >= patience) {
+            self.state.stopped = true;
+            let text = format!(
+                "no better validation for {} times: training ends",
+                self.state.stale
+            );
+            tracing::info!("{text}");
+            self.progress.message(&text);
+        }
+        tracing::info!(
+            "epoch {epoch}: val top-1 {top1:.2?}{}",
+            if best { ", the best" } else { "" }
+        );
+        let step = self.state.step;
+        let record = EvalRecord {
+            step,
+            epoch,
+            best,
+            report,
+        };
+        self.progress.eval(&record);
+        self.metrics.append(&Record::Eval(record))?;
+        Ok(best)
+    }
+}
