@@ -24,8 +24,17 @@ struct Parameters {
     maps: Vec<Tensor<4>>,
     rows: Vec<Tensor<2>>,
     vectors: Vec<Tensor<1>>,
+    velocities: Velocities,
     next: [usize; 3],
     training: bool,
+}
+
+/// The velocity of every parameter, none before the first update.
+#[derive(Default)]
+struct Velocities {
+    maps: Vec<Option<Tensor<4>>>,
+    rows: Vec<Option<Tensor<2>>>,
+    vectors: Vec<Option<Tensor<1>>>,
 }
 
 impl Parameters {
@@ -133,27 +142,52 @@ impl Parameters {
 
     fn update(&mut self, loss: &Tensor<1>) {
         let grads = loss.backward();
-        fn step<const D: usize>(values: &mut [Tensor<D>], grads: &burn::tensor::Gradients) {
-            for value in values {
+        fn step<const D: usize>(
+            values: &mut [Tensor<D>],
+            velocities: &mut Vec<Option<Tensor<D>>>,
+            grads: &burn::tensor::Gradients,
+        ) {
+            velocities.resize(values.len(), None);
+            for (value, velocity) in values.iter_mut().zip(velocities) {
                 let grad = value.grad(grads).expect("every parameter has a gradient");
-                let (new, _) = sgd_step(value.clone().inner(), grad, None, OPTIONS);
+                let old = value.clone().inner();
+                let (new, next) = sgd_step(old, grad, velocity.take(), OPTIONS);
                 *value = Tensor::from_inner(new).require_grad();
+                *velocity = Some(next);
             }
         }
-        step(&mut self.maps, &grads);
-        step(&mut self.rows, &grads);
-        step(&mut self.vectors, &grads);
+        step(&mut self.maps, &mut self.velocities.maps, &grads);
+        step(&mut self.rows, &mut self.velocities.rows, &grads);
+        step(&mut self.vectors, &mut self.velocities.vectors, &grads);
     }
 }
 
-fn report(what: &str, batch: usize, mut seconds: Vec<f64>) {
+/// Processor seconds of this process so far, over all threads; 0 where the system does not say.
+fn processor_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // After the name in brackets, user and system time are fields 12 and 13, in hundredths.
+    let fields = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace();
+    let ticks = fields
+        .skip(11)
+        .take(2)
+        .filter_map(|t| t.parse::<f64>().ok());
+    ticks.sum::<f64>() / 100.0
+}
+
+/// Wall-clock rates, and the processor time an image costs, which a busy machine changes little.
+fn report(what: &str, batch: usize, mut seconds: Vec<f64>, processor: f64) {
     seconds.sort_by(f64::total_cmp);
     let rate = |s: f64| batch as f64 / s;
     println!(
-        "{what}: median {:.0} images/s, best {:.0}, worst {:.0}",
+        "{what}: median {:.0} images/s, best {:.0}, worst {:.0}; {:.3} processor ms an image",
         rate(seconds[seconds.len() / 2]),
         rate(seconds[0]),
-        rate(seconds[seconds.len() - 1])
+        rate(seconds[seconds.len() - 1]),
+        1e3 * processor / (batch * seconds.len()) as f64
     );
 }
 
@@ -172,6 +206,7 @@ fn main() {
         maps: vec![],
         rows: vec![],
         vectors: vec![],
+        velocities: Velocities::default(),
         next: [0; 3],
         training: true,
     };
@@ -184,6 +219,7 @@ fn main() {
         &device,
     );
     let mut times = Vec::new();
+    let mut processor = 0.0;
     for step in 0..steps + 2 {
         let start = Instant::now();
         let x = Tensor::from_inner(images.clone());
@@ -195,13 +231,16 @@ fn main() {
             .reduce(|a, b| a + b)
             .expect("an exit");
         parameters.update(&loss);
+        if step == 1 {
+            processor = processor_seconds();
+        }
         if step >= 2 {
             times.push(start.elapsed().as_secs_f64());
         } else {
             println!("loss {:.4}", loss.into_scalar::<f32>());
         }
     }
-    report("training", batch, times);
+    report("training", batch, times, processor_seconds() - processor);
     let inner = |values: &[Tensor<4>]| values.iter().map(|v| v.clone().inner()).collect();
     let mut frozen = Parameters {
         maps: inner(&parameters.maps),
@@ -211,13 +250,15 @@ fn main() {
             .iter()
             .map(|v| v.clone().inner())
             .collect(),
+        velocities: Velocities::default(),
         next: [0; 3],
         training: false,
         device,
     };
     for count in [batch, 1] {
         let mut times = Vec::new();
-        let images = images.clone().slice([0..count]);
+        let images = images.clone().narrow(0, 0, count);
+        let mut processor = 0.0;
         let repeats = steps * batch.div_ceil(count).min(20);
         for step in 0..repeats + 2 {
             let start = Instant::now();
@@ -225,9 +266,12 @@ fn main() {
             let _ = exits.last().expect("an exit").to_data();
             if step >= 2 {
                 times.push(start.elapsed().as_secs_f64());
+            } else {
+                processor = processor_seconds();
             }
         }
-        report(&format!("inference, batch {count}"), count, times);
+        let what = format!("inference, batch {count}");
+        report(&what, count, times, processor_seconds() - processor);
     }
     if let Ok(status) = std::fs::read_to_string("/proc/self/status") {
         for line in status.lines().filter(|l| l.starts_with("VmHWM")) {

@@ -9,7 +9,7 @@ use burn::backend::autodiff::{
 use burn::backend::flex::FlexTensor;
 use burn::backend::{Autodiff, tensor::FloatTensor};
 
-use super::pending::{add, output_gradient, wanted};
+use super::pending::{add, output_gradient, plus, wanted};
 use crate::Conv2dOptions;
 use crate::flex::conv::{forward, input_gradient, weight_gradient};
 use crate::flex::norm::channel_sums;
@@ -42,14 +42,6 @@ fn backward<const N: usize>(ops: Ops<Saved, N>, grads: &mut Gradients) {
         add(&ops, 0, grads, |sum| {
             input_gradient(input, weight, &dy, saved.options, sum)
         });
-    }
-}
-
-fn plus(value: FlexTensor, sum: Option<FlexTensor>) -> FlexTensor {
-    use burn::backend::ops::FloatTensorOps;
-    match sum {
-        Some(sum) => Flex::float_add(value, sum),
-        None => value,
     }
 }
 

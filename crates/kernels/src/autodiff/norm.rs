@@ -6,10 +6,9 @@ use burn::backend::autodiff::{
     grads::Gradients,
     ops::{Backward, Ops, OpsKind},
 };
-use burn::backend::flex::FlexTensor;
 use burn::backend::{Autodiff, tensor::FloatTensor};
 
-use super::pending::{add, output_gradient, wanted};
+use super::pending::{add, output_gradient, plus, wanted};
 use crate::flex::norm::{self, Saved};
 use crate::flex::tensor::{add_rows, vector};
 
@@ -30,14 +29,6 @@ fn backward<const N: usize>(ops: Ops<Saved, N>, grads: &mut Gradients) {
     add(&ops, 2, grads, |sum| plus(beta, sum));
     if let Some(residual) = residual {
         add(&ops, N - 1, grads, |sum| add_rows(residual, sum));
-    }
-}
-
-fn plus(value: FlexTensor, sum: Option<FlexTensor>) -> FlexTensor {
-    use burn::backend::ops::FloatTensorOps;
-    match sum {
-        Some(sum) => Flex::float_add(value, sum),
-        None => value,
     }
 }
 

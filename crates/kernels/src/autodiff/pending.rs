@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use burn::backend::Flex;
 use burn::backend::autodiff::{NodeId, grads::Gradients, ops::Ops};
 use burn::backend::flex::FlexTensor;
+use burn::backend::ops::FloatTensorOps;
 
 /// Nodes to which a kernel has given a gradient that nobody has taken yet.
 static PENDING: Mutex<Option<HashSet<NodeId>>> = Mutex::new(None);
@@ -62,5 +63,13 @@ pub(super) fn add<S, const N: usize>(
             set.clear();
         }
         set.insert(node.id);
+    }
+}
+
+/// `value + sum` of row-major tensors.
+pub(super) fn plus(value: FlexTensor, sum: Option<FlexTensor>) -> FlexTensor {
+    match sum {
+        Some(sum) => Flex::float_add(value, sum),
+        None => value,
     }
 }

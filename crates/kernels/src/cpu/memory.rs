@@ -170,9 +170,15 @@ mod tests {
 
     #[test]
     fn rounding_wastes_an_eighth_at_most() {
-        for len in (0..100_000).step_by(37).chain([0, 1, 2, 1 << 20, (1 << 20) + 1]) {
+        for len in (0..100_000)
+            .step_by(37)
+            .chain([0, 1, 2, 1 << 20, (1 << 20) + 1])
+        {
             let capacity = capacity(len);
-            assert!(capacity >= len && capacity <= len + len / 8 + 1, "{len}: {capacity}");
+            assert!(
+                capacity >= len && capacity <= len + len / 8 + 1,
+                "{len}: {capacity}"
+            );
         }
     }
 
@@ -189,7 +195,11 @@ mod tests {
         assert_eq!(b.as_ptr(), address, "no other test asks for this size");
         assert!(b.iter().all(|&x| x == 3.0));
         drop(b);
-        assert_eq!(Buffer::new(len + 1).as_ptr(), address, "sizes are rounded up");
+        assert_eq!(
+            Buffer::new(len + 1).as_ptr(),
+            address,
+            "sizes are rounded up"
+        );
         assert!(Buffer::zeroed(0).is_empty());
         assert_eq!(Buffer::zeroed(5)[..], [0.0; 5]);
     }

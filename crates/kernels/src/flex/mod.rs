@@ -68,7 +68,7 @@ impl InferenceKernels for Flex {
         relu: bool,
     ) -> FlexTensor {
         let parameters = [&gamma, &beta, &mean, &variance];
-        norm::eval(x, parameters, residual.into_option().as_ref(), eps, relu)
+        norm::eval(&x, parameters, residual.into_option().as_ref(), eps, relu)
     }
 
     fn kernel_sgd_step(

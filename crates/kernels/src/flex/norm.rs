@@ -58,9 +58,8 @@ pub(crate) fn train(
 }
 
 /// The same with given statistics: `parameters` are gamma, beta, mean and variance.
-/// Writes into `x` if nobody else holds it.
 pub(crate) fn eval(
-    x: FlexTensor,
+    x: &FlexTensor,
     parameters: [&FlexTensor; 4],
     residual: Option<&FlexTensor>,
     eps: f64,
@@ -68,7 +67,7 @@ pub(crate) fn eval(
 ) -> FlexTensor {
     let [gamma, beta, mean, variance] = parameters.map(|p| values(p).into_owned());
     let affine = affine(&gamma, &beta, &Statistics { mean, variance }, eps);
-    let x = readable(&x);
+    let x = readable(x);
     let shape = shape4(&x);
     let residual = residual.map(readable);
     let residual = residual.as_ref().map(rows);

@@ -168,21 +168,22 @@ impl Kernel for PackPart<'_> {
     fn run<S: Simd>(self, s: S) {
         let stride = self.columns.strides.output;
         let (weight, packed) = (self.weight, self.packed);
-        self.columns.for_each_block(self.part, self.panel, |output, outputs, from, places| {
-            let mut rows = [s.splat(0.0); LANES];
-            for (i, row) in rows.iter_mut().enumerate().take(outputs) {
-                let from = &weight[from + i * stride..from + i * stride + places.len()];
-                // SAFETY: the slice holds as many values.
-                *row = unsafe { s.load_first(from.as_ptr(), from.len()) };
-            }
-            for (column, place) in s.transpose(rows).into_iter().zip(places) {
-                if let Some(place) = place {
-                    let to = &mut packed[place + output..place + output + LANES];
-                    // SAFETY: the slice holds a vector.
-                    unsafe { s.store(to.as_mut_ptr(), column) };
+        self.columns
+            .for_each_block(self.part, self.panel, |output, outputs, from, places| {
+                let mut rows = [s.splat(0.0); LANES];
+                for (i, row) in rows.iter_mut().enumerate().take(outputs) {
+                    let from = &weight[from + i * stride..from + i * stride + places.len()];
+                    // SAFETY: the slice holds as many values.
+                    *row = unsafe { s.load_first(from.as_ptr(), from.len()) };
                 }
-            }
-        });
+                for (column, place) in s.transpose(rows).into_iter().zip(places) {
+                    if let Some(place) = place {
+                        let to = &mut packed[place + output..place + output + LANES];
+                        // SAFETY: the slice holds a vector.
+                        unsafe { s.store(to.as_mut_ptr(), column) };
+                    }
+                }
+            });
     }
 }
 
@@ -201,22 +202,23 @@ impl Kernel for UnpackPart<'_> {
     fn run<S: Simd>(self, s: S) {
         let stride = self.columns.strides.output;
         let (weight, packed) = (self.weight, self.packed);
-        self.columns.for_each_block(self.part, self.panel, |output, outputs, to, places| {
-            let mut columns = [s.splat(0.0); LANES];
-            for (column, place) in columns.iter_mut().zip(places) {
-                // A weight gradient has a tap for every kernel position.
-                let place = place.unwrap_or_else(|| unreachable!()) + output;
-                let from = &packed[place..place + LANES];
-                // SAFETY: the slice holds a vector.
-                *column = unsafe { s.load(from.as_ptr()) };
-            }
-            for (i, row) in s.transpose(columns).into_iter().enumerate().take(outputs) {
-                // SAFETY: parts touch disjoint weights, and each is touched once.
-                let to = unsafe { weight.slice(to + i * stride, places.len()) };
-                // SAFETY: the slice holds as many values.
-                unsafe { s.store_first(to.as_mut_ptr(), row, to.len()) };
-            }
-        });
+        self.columns
+            .for_each_block(self.part, self.panel, |output, outputs, to, places| {
+                let mut columns = [s.splat(0.0); LANES];
+                for (column, place) in columns.iter_mut().zip(places) {
+                    // A weight gradient has a tap for every kernel position.
+                    let place = place.unwrap_or_else(|| unreachable!()) + output;
+                    let from = &packed[place..place + LANES];
+                    // SAFETY: the slice holds a vector.
+                    *column = unsafe { s.load(from.as_ptr()) };
+                }
+                for (i, row) in s.transpose(columns).into_iter().enumerate().take(outputs) {
+                    // SAFETY: parts touch disjoint weights, and each is touched once.
+                    let to = unsafe { weight.slice(to + i * stride, places.len()) };
+                    // SAFETY: the slice holds as many values.
+                    unsafe { s.store_first(to.as_mut_ptr(), row, to.len()) };
+                }
+            });
     }
 }
 

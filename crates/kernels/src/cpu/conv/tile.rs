@@ -121,6 +121,7 @@ unsafe fn step<S: Simd, const P: usize, const V: usize>(
 /// # Safety
 /// As for [`tile`], with `outputs` for `P` and `vectors` for `V`.
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 pub(crate) unsafe fn run_of_tiles<S: Simd>(
     s: S,
     args: TileArgs,

@@ -200,8 +200,12 @@ impl InputGradient<'_> {
     }
 }
 
+/// Reads `lanes` values.
+///
+/// # Safety
+/// `p..p + lanes` is readable, `lanes` at most 16.
 #[inline(always)]
-unsafe fn load<S: Simd>(s: S, p: *const f32, lanes: usize) -> S::V {
+pub(super) unsafe fn load<S: Simd>(s: S, p: *const f32, lanes: usize) -> S::V {
     // SAFETY: the caller grants `lanes` readable values.
     unsafe {
         if lanes == LANES {
@@ -212,6 +216,10 @@ unsafe fn load<S: Simd>(s: S, p: *const f32, lanes: usize) -> S::V {
     }
 }
 
+/// Writes `lanes` values.
+///
+/// # Safety
+/// `p..p + lanes` is writable, `lanes` at most 16.
 #[inline(always)]
 unsafe fn store<S: Simd>(s: S, p: *mut f32, v: S::V, lanes: usize) {
     // SAFETY: the caller grants `lanes` writable values.

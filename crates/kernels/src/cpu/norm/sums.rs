@@ -1,5 +1,6 @@
 //! Sums over rows: batch statistics, and the sums of the backward pass.
 
+use super::apply::load;
 use super::{GradientSums, Statistics, chunk_rows};
 use crate::cpu::memory::Buffer;
 use crate::cpu::parallel::{Shared, for_each};
@@ -113,18 +114,6 @@ trait Terms<S: Simd, const K: usize> {
     /// # Safety
     /// `at + lanes` is within the rows and `channel + lanes` within the channels.
     unsafe fn at(&self, s: S, at: usize, channel: usize, lanes: usize) -> [S::V; K];
-}
-
-#[inline(always)]
-unsafe fn load<S: Simd>(s: S, p: *const f32, lanes: usize) -> S::V {
-    // SAFETY: the caller grants `lanes` readable values.
-    unsafe {
-        if lanes == LANES {
-            s.load(p)
-        } else {
-            s.load_first(p, lanes)
-        }
-    }
 }
 
 /// Sums of `terms` over `rows` rows; quantity `k` of channel `c` goes to `out[k * channels + c]`.

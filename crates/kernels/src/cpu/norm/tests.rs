@@ -90,3 +90,16 @@ fn sums_and_element_passes() {
         }
     }
 }
+
+#[test]
+fn a_nan_stays_visible_behind_the_relu() {
+    let affine = Affine {
+        mean: vec![0.0; 3],
+        scale: vec![1.0; 3],
+        shift: vec![0.0; 3],
+    };
+    let mut out = [0.0; 3];
+    apply(&[f32::NAN, -1.0, 2.0], &affine, None, true, &mut out);
+    assert!(out[0].is_nan());
+    assert_eq!(out[1..], [0.0, 2.0]);
+}
