@@ -179,6 +179,24 @@ pub enum DataError {
         reason: String,
     },
 
+    /// The data set cannot be downloaded.
+    #[error("`{name}` has no download: {advice}")]
+    NoDownload {
+        /// The data set.
+        name: String,
+        /// How to get it.
+        advice: String,
+    },
+
+    /// Another process is fetching the same data set.
+    #[error("another process is fetching `{name}` (it holds `{}`); wait for it to end", path.display())]
+    Busy {
+        /// The data set.
+        name: String,
+        /// The lock file.
+        path: PathBuf,
+    },
+
     /// A downloaded file is not the one the manifest names.
     #[error("`{}` from {url} has {kind} {found}, but the manifest says {expected}; the file was removed, run the command again, and if it stays wrong the server's file has changed", path.display())]
     Checksum {

@@ -42,7 +42,14 @@ pub const DEFAULT_ROOT: &str = "datasets";
 pub fn open(config: &DataConfig, data_root: Option<&Path>) -> Result<Splits, DataError> {
     config.check()?;
     let entry = registry::find(&config.dataset)?;
-    let contents = read(config, entry, data_root)?;
+    let contents = match entry.reader {
+        Reader::Generated => draw(config, entry)?,
+        _ => read(
+            config,
+            entry,
+            &find_folder(entry, config.dir.as_deref(), data_root)?,
+        )?,
+    };
     let found = contents.classes.len();
     if let Some(expected) = config.classes.filter(|&expected| expected != found) {
         return Err(DataError::ClassCount {
@@ -65,25 +72,27 @@ pub fn open(config: &DataConfig, data_root: Option<&Path>) -> Result<Splits, Dat
     Ok(splits)
 }
 
-fn read(
+fn draw(config: &DataConfig, entry: &DatasetEntry) -> Result<Contents, DataError> {
+    let size = config.image_size.unwrap_or(entry.size);
+    let draw = |split, count| generated::generate(split, count, size, config.generated.seed);
+    Ok(Contents {
+        classes: entry.classes.clone(),
+        train: draw(Split::Train, config.generated.train)?,
+        val: None,
+        test: Some(draw(Split::Test, config.generated.test)?),
+    })
+}
+
+/// Reads the files in `folder` by the reader of `entry`; draws what has no files.
+pub(crate) fn read(
     config: &DataConfig,
     entry: &DatasetEntry,
-    root: Option<&Path>,
+    folder: &Path,
 ) -> Result<Contents, DataError> {
     let size = config.image_size.unwrap_or(entry.size);
-    if entry.reader == Reader::Generated {
-        let draw = |split, count| generated::generate(split, count, size, config.generated.seed);
-        return Ok(Contents {
-            classes: entry.classes.clone(),
-            train: draw(Split::Train, config.generated.train)?,
-            val: None,
-            test: Some(draw(Split::Test, config.generated.test)?),
-        });
-    }
-    let folder = find_folder(entry, config.dir.as_deref(), root)?;
     let (on_error, cache) = (config.on_error, config.cache);
     let request = Request {
-        folder: &folder,
+        folder,
         size,
         on_error,
         cache,
@@ -92,7 +101,8 @@ fn read(
         Reader::Cifar10 => cifar::read(request, cifar::Variant::Cifar10, &entry.classes),
         Reader::Cifar100 => cifar::read(request, cifar::Variant::Cifar100, &entry.classes),
         Reader::TinyImagenet => tiny_imagenet::read(request),
-        Reader::Folder | Reader::Generated => folder::read(request),
+        Reader::Folder => folder::read(request),
+        Reader::Generated => draw(config, entry),
     }
 }
 
