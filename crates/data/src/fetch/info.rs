@@ -11,7 +11,6 @@ use crate::registry::{DatasetEntry, find};
 
 /// What is known of a data set, and whether it is there.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct Info {
     /// Its name in recipes.
     pub name: String,

@@ -1,6 +1,6 @@
-//! A web server for tests, and archives for it to serve.
+//! A web server on the loopback address that can misbehave.
 
-use std::io::{BufRead, BufReader, Cursor, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
@@ -90,31 +90,4 @@ fn serve(mut stream: TcpStream, file: &[u8], answer: Answer, seen: &Mutex<Vec<Op
     let _ = stream
         .write_all(head.as_bytes())
         .and_then(|()| stream.write_all(sent));
-}
-
-/// A gzipped tar of these files.
-pub fn tar_gz(files: &[(&str, &[u8])]) -> Vec<u8> {
-    let fast = flate2::Compression::fast();
-    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), fast));
-    for (name, content) in files {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(content.len() as u64);
-        header.set_mode(0o644);
-        // `set_path` would refuse the names that matter here.
-        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
-        header.set_cksum();
-        tar.append(&header, *content).unwrap();
-    }
-    tar.into_inner().unwrap().finish().unwrap()
-}
-
-/// A zip of these files.
-pub fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    for (name, content) in files {
-        zip.start_file(*name, zip::write::SimpleFileOptions::default())
-            .unwrap();
-        zip.write_all(content).unwrap();
-    }
-    zip.finish().unwrap().into_inner()
 }
