@@ -82,6 +82,8 @@ impl RunFolder {
         if let Err(std::fs::TryLockError::WouldBlock) = file.try_lock() {
             return Err(RunError::Busy { path: path.into() }.into());
         }
+        remove_unfinished(path);
+        remove_unfinished(&checkpoints);
         Ok(Self {
             path: path.to_owned(),
             _lock: file,
@@ -124,6 +126,16 @@ fn holds_results(path: &Path) -> bool {
     let checkpoints = path.join("checkpoints").read_dir();
     let any = checkpoints.is_ok_and(|mut all| all.any(|entry| !is_beginning(entry)));
     not_empty("metrics.jsonl") || not_empty("model.json") || any
+}
+
+/// Removes the temporary files of a process that was killed while it wrote. To be called with the
+/// lock held: nobody else is writing.
+fn remove_unfinished(folder: &Path) {
+    let entries = folder.read_dir().into_iter().flatten().flatten();
+    for entry in entries.filter(|e| e.file_name().to_string_lossy().starts_with(".tmp-")) {
+        // What cannot be removed is in nobody's way.
+        let _ = std::fs::remove_file(entry.path());
+    }
 }
 
 /// Whether something in a folder may be what a run leaves that ends before its first result.
@@ -192,6 +204,7 @@ mod tests {
         drop(RunFolder::lock(folder.path()).unwrap());
         std::fs::write(folder.path().join(".tmp-abc"), "x").unwrap();
         drop(RunFolder::create(folder.path(), &recipe(0)).unwrap());
+        assert!(!folder.path().join(".tmp-abc").exists());
         RunFolder::create(folder.path(), &recipe(1)).unwrap();
     }
 

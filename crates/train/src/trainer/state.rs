@@ -16,7 +16,8 @@ use crate::ema::Ema;
 use crate::optim::{Optimizer, Slot};
 
 impl Session<'_> {
-    /// Writes a checkpoint of this moment.
+    /// Writes a checkpoint of this moment, unless an update has just spoiled the weights: what the
+    /// next step would notice must not be kept as the last good checkpoint.
     pub(super) fn checkpoint(&mut self) -> Result<(), TrainError> {
         let Some(learner) = &self.learner else {
             return Ok(());
@@ -52,6 +53,15 @@ impl Session<'_> {
             ema: ema.unwrap_or_default(),
             optimizer: collect_slots(&learner.optimizer),
         };
+        if let Some((name, value)) = not_finite(&checkpoint.net) {
+            return Err(TrainError::NotFinite {
+                step: state.step,
+                epoch: state.step as f64 / self.schedule.steps_per_epoch as f64,
+                term: format!("the updated tensor {name:?}"),
+                value,
+                checkpoint: state.newest.clone(),
+            });
+        }
         let (path, kept) = self.shelf.put(&checkpoint)?;
         tracing::info!("checkpoint {}", path.display());
         self.state.kept = kept;
@@ -99,6 +109,14 @@ impl Session<'_> {
         };
         Ok(())
     }
+}
+
+/// The first tensor with a value that is not finite, and the value.
+fn not_finite(tensors: &NamedTensors) -> Option<(&str, f64)> {
+    tensors.iter().find_map(|(name, data)| {
+        let value = data.iter::<f64>().find(|value| !value.is_finite())?;
+        Some((name.as_str(), value))
+    })
 }
 
 /// Fills a module with the tensors of a checkpoint.

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use offramp_data::{Batch, Split};
 use offramp_methods::StepContext;
+use offramp_policies::PolicyError;
 
 use super::learner::StepSettings;
 use super::session::Session;
@@ -103,12 +104,34 @@ impl Session<'_> {
         Ok(best || regular || last || self.state.stopped)
     }
 
+    /// Says of logits that are not finite where in the run that was.
+    fn diverged(&self, error: TrainError) -> TrainError {
+        let TrainError::Table(PolicyError::NonFiniteLogit {
+            sample,
+            exit,
+            value,
+            ..
+        }) = error
+        else {
+            return error;
+        };
+        TrainError::NotFinite {
+            step: self.state.step,
+            epoch: self.state.step as f64 / self.schedule.steps_per_epoch as f64,
+            term: format!("a logit of exit {exit} for validation row {sample}"),
+            value: value.into(),
+            checkpoint: self.state.newest.clone(),
+        }
+    }
+
     /// Evaluates on the validation rows; whether it is the best so far.
     fn validate(&mut self, epoch: u64) -> Result<bool, TrainError> {
         let Some(learner) = &self.learner else {
             return Ok(false);
         };
-        let report = self.evaluate(&learner.evaluated(), Split::Val)?;
+        let report = self
+            .evaluate(&learner.evaluated(), Split::Val)
+            .map_err(|error| self.diverged(error))?;
         let top1 = report.top1();
         let value = match self.recipe.train.checkpoint.best {
             Best::Deepest => top1.last().copied(),
