@@ -1,5 +1,7 @@
 //! What ends the program with a message.
 
+use std::path::PathBuf;
+
 use offramp_core::DeviceError;
 use offramp_core::files::FileError;
 use offramp_data::DataError;
@@ -37,6 +39,16 @@ pub enum CliError {
     /// Training or evaluation failed.
     #[error(transparent)]
     Train(Box<TrainError>),
+    /// Files of a data set are not what they should be.
+    #[error("`{name}` is damaged: {failed}; remove `{}` and fetch it again", folder.display())]
+    Damaged {
+        /// The data set.
+        name: String,
+        /// Its folder.
+        folder: PathBuf,
+        /// The checks that failed.
+        failed: String,
+    },
     /// A result could not be written as JSON.
     #[error("the result cannot be written as JSON: {0}")]
     Json(serde_json::Error),

@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod error;
+mod fetch_progress;
 mod run;
 mod table;
 
