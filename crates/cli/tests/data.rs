@@ -1,5 +1,6 @@
 //! `offramp data`, without a network.
 
+#[allow(dead_code, reason = "no run is trained here")]
 mod support;
 
 use std::path::Path;
