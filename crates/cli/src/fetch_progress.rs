@@ -19,7 +19,8 @@ impl FetchProgress {
         if !io::stderr().is_terminal() {
             return Self::Lines(Lines::new(name, io::stderr()));
         }
-        let template = "{prefix} {msg:<12} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+        let template = "{prefix} {msg:<11} [{bar:30}] {decimal_bytes}/{decimal_total_bytes} \
+                        {decimal_bytes_per_sec} {eta}";
         let style = ProgressStyle::with_template(template);
         let bar = ProgressBar::new(0).with_prefix(name.to_owned());
         // The template is a constant; without it the bar looks plainer.
@@ -61,7 +62,7 @@ fn draw(bar: &ProgressBar, progress: &Progress) {
     bar.set_position(step.done);
 }
 
-/// A line at the beginning of each kind of work and one at each tenth of it.
+/// A line at the beginning of each kind of work and, where it may take minutes, one at each tenth.
 pub struct Lines<W> {
     name: String,
     out: W,
@@ -118,6 +119,7 @@ impl Step {
 
     fn tenths(&self) -> u64 {
         match self.total {
+            _ if self.verb == "checking" => 0,
             Some(total) => (self.done.saturating_mul(10))
                 .checked_div(total)
                 .unwrap_or(10),
@@ -155,8 +157,8 @@ mod tests {
                 });
             }
         }
-        for done in [0, 7] {
-            lines.show(&Progress::Checking { done, total: 0 });
+        for done in [0, 7, 20] {
+            lines.show(&Progress::Checking { done, total: 20 });
         }
         lines.show(&Progress::Unpacking {
             done: 30,
