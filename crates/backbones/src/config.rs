@@ -21,7 +21,10 @@ pub enum BackboneConfig {
 #[derive(Debug, Error)]
 pub enum BackboneError {
     /// The name is not in the registry.
-    #[error("no backbone is called {name:?}{}; `offramp list backbones` shows them all", hint(nearest))]
+    #[error(
+        "no backbone is called {name:?}{}; `offramp list backbones` shows them all",
+        hint(nearest)
+    )]
     Unknown {
         /// What was asked for.
         name: String,
@@ -118,7 +121,9 @@ impl<'de> Deserialize<'de> for BackboneConfig {
             Value::Object(mut table) => match table.remove("name") {
                 Some(Value::String(name)) => (name, table),
                 Some(other) => {
-                    return Err(D::Error::custom(format!("a backbone's name is a text, not {other}")));
+                    return Err(D::Error::custom(format!(
+                        "a backbone's name is a text, not {other}"
+                    )));
                 }
                 None => return Err(D::Error::missing_field("name")),
             },
@@ -155,16 +160,26 @@ mod tests {
             let config = (entry.config)();
             assert_eq!(config.name(), entry.name);
             let json = serde_json::to_value(&config).unwrap();
-            assert_eq!(serde_json::from_value::<BackboneConfig>(json).unwrap(), config);
+            assert_eq!(
+                serde_json::from_value::<BackboneConfig>(json).unwrap(),
+                config
+            );
         }
     }
 
     #[test]
     fn mistakes_are_named() {
-        let error = |value| serde_json::from_value::<BackboneConfig>(value).unwrap_err().to_string();
+        let error = |value| {
+            serde_json::from_value::<BackboneConfig>(value)
+                .unwrap_err()
+                .to_string()
+        };
         assert!(error(json!("restnet20")).contains("did you mean \"resnet20\""));
         let unknown = error(json!({"name": "resnet20", "shortcuts": "A"}));
-        assert!(unknown.contains("shortcuts") && unknown.contains("resnet20"), "{unknown}");
+        assert!(
+            unknown.contains("shortcuts") && unknown.contains("resnet20"),
+            "{unknown}"
+        );
         assert!(error(json!(3)).contains('3'));
     }
 }

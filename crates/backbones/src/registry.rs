@@ -37,15 +37,69 @@ const NARROW: [usize; 3] = [16, 32, 64];
 const WIDE: [usize; 3] = [64, 128, 256];
 
 static REGISTRY: &[BackboneEntry] = &[
-    small!("resnet8", 1, 16, NARROW, "ResNet-8 for small images (He et al., CVPR 2016), widths 16/32/64"),
-    small!("resnet14", 2, 16, NARROW, "ResNet-14 for small images, widths 16/32/64"),
-    small!("resnet20", 3, 16, NARROW, "ResNet-20 for small images, widths 16/32/64"),
-    small!("resnet32", 5, 16, NARROW, "ResNet-32 for small images, widths 16/32/64"),
-    small!("resnet44", 7, 16, NARROW, "ResNet-44 for small images, widths 16/32/64"),
-    small!("resnet56", 9, 16, NARROW, "ResNet-56 for small images, widths 16/32/64"),
-    small!("resnet110", 18, 16, NARROW, "ResNet-110 for small images, widths 16/32/64"),
-    small!("resnet8x4", 1, 32, WIDE, "ResNet-8x4 (RepDistiller), stem 32, widths 64/128/256"),
-    small!("resnet32x4", 5, 32, WIDE, "ResNet-32x4 (RepDistiller), stem 32, widths 64/128/256"),
+    small!(
+        "resnet8",
+        1,
+        16,
+        NARROW,
+        "ResNet-8 for small images (He et al., CVPR 2016), widths 16/32/64"
+    ),
+    small!(
+        "resnet14",
+        2,
+        16,
+        NARROW,
+        "ResNet-14 for small images, widths 16/32/64"
+    ),
+    small!(
+        "resnet20",
+        3,
+        16,
+        NARROW,
+        "ResNet-20 for small images, widths 16/32/64"
+    ),
+    small!(
+        "resnet32",
+        5,
+        16,
+        NARROW,
+        "ResNet-32 for small images, widths 16/32/64"
+    ),
+    small!(
+        "resnet44",
+        7,
+        16,
+        NARROW,
+        "ResNet-44 for small images, widths 16/32/64"
+    ),
+    small!(
+        "resnet56",
+        9,
+        16,
+        NARROW,
+        "ResNet-56 for small images, widths 16/32/64"
+    ),
+    small!(
+        "resnet110",
+        18,
+        16,
+        NARROW,
+        "ResNet-110 for small images, widths 16/32/64"
+    ),
+    small!(
+        "resnet8x4",
+        1,
+        32,
+        WIDE,
+        "ResNet-8x4 (RepDistiller), stem 32, widths 64/128/256"
+    ),
+    small!(
+        "resnet32x4",
+        5,
+        32,
+        WIDE,
+        "ResNet-32x4 (RepDistiller), stem 32, widths 64/128/256"
+    ),
     BackboneEntry {
         name: "resnet18",
         doc: "ResNet-18, widths 64/128/256/512, 3x3 stem (or 7x7 with pooling)",

@@ -103,17 +103,17 @@ impl ResNetConfig {
         let conv1 = stem.init(init);
         let bn1 = BatchNorm2d::new(self.stem_width, init);
         let mut width = self.stem_width;
-        let mut layers = (self.blocks.iter().zip(self.widths).enumerate()).map(|(i, (&n, &out))| {
-            let stride = if i == 0 { 1 } else { 2 };
-            let blocks = (0..n)
-                .map(|block| {
-                    let stride = if block == 0 { stride } else { 1 };
-                    let input = std::mem::replace(&mut width, out);
-                    BasicBlock::new([input, out], stride, self.options, init)
-                })
-                .collect::<Vec<_>>();
-            blocks
-        });
+        let mut layers =
+            (self.blocks.iter().zip(self.widths).enumerate()).map(|(i, (&n, &out))| {
+                let stride = if i == 0 { 1 } else { 2 };
+                (0..n)
+                    .map(|block| {
+                        let stride = if block == 0 { stride } else { 1 };
+                        let input = std::mem::replace(&mut width, out);
+                        BasicBlock::new([input, out], stride, self.options, init)
+                    })
+                    .collect::<Vec<_>>()
+            });
         let mut next = || layers.next().unwrap_or_default();
         let (layer1, layer2, layer3) = (next(), next(), next());
         let layer4 = layers.next();
@@ -214,7 +214,12 @@ pub struct BasicBlock {
 type Downsample = (Conv2d, BatchNorm2d);
 
 impl BasicBlock {
-    fn new([input, out]: [usize; 2], stride: usize, options: ResNetOptions, init: &mut Init) -> Self {
+    fn new(
+        [input, out]: [usize; 2],
+        stride: usize,
+        options: ResNetOptions,
+        init: &mut Init,
+    ) -> Self {
         let conv1 = Conv2dConfig::new(input, out, 3)
             .with_stride(stride)
             .init(init);
@@ -264,7 +269,8 @@ impl BasicBlock {
 fn pad_shortcut(x: Tensor<4>, stride: usize, channels: usize) -> Tensor<4> {
     let x = match stride {
         1 => x,
-        _ => x.slice_dim(2, burn::tensor::s![..;stride as isize])
+        _ => x
+            .slice_dim(2, burn::tensor::s![..;stride as isize])
             .slice_dim(3, burn::tensor::s![..;stride as isize]),
     };
     let [n, c, h, w] = x.dims();
@@ -273,7 +279,10 @@ fn pad_shortcut(x: Tensor<4>, stride: usize, channels: usize) -> Tensor<4> {
     }
     let before = (channels - c) / 2;
     let zeros = |count| Tensor::zeros([n, count, h, w], &x.device());
-    Tensor::cat(vec![zeros(before), x.clone(), zeros(channels - c - before)], 1)
+    Tensor::cat(
+        vec![zeros(before), x.clone(), zeros(channels - c - before)],
+        1,
+    )
 }
 
 #[cfg(test)]
@@ -348,7 +357,11 @@ mod tests {
             if entry.name == "resnet110" {
                 continue; // the same code as resnet56, three times the time
             }
-            for options in [json!({}), json!({"shortcut": "A"}), json!({"stem": "imagenet"})] {
+            for options in [
+                json!({}),
+                json!({"shortcut": "A"}),
+                json!({"stem": "imagenet"}),
+            ] {
                 let net = build(entry.name, options);
                 assert_eq!(total(&net, 32).params, trainable(&net), "{}", entry.name);
                 let mut x = Tensor::zeros([1, 3, 32, 32], &device);

@@ -238,7 +238,10 @@ mod tests {
         for command in Cli::command().get_subcommands() {
             let help = command.get_after_help().map(ToString::to_string);
             let example = format!("offramp {}", command.get_name());
-            assert!(help.is_some_and(|help| help.contains(&example)), "{example}");
+            assert!(
+                help.is_some_and(|help| help.contains(&example)),
+                "{example}"
+            );
         }
     }
 }

@@ -7,7 +7,10 @@ pub fn render(header: &[&str], rows: &[Vec<String>]) -> String {
     let columns = header.len();
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.chain([header[column].chars().count()]).max().unwrap_or(0)
+        cells
+            .chain([header[column].chars().count()])
+            .max()
+            .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
@@ -45,8 +48,14 @@ mod tests {
 
     #[test]
     fn columns_line_up() {
-        let rows = vec![vec!["0".into(), "61.20".into()], vec!["10".into(), "7".into()]];
-        assert_eq!(render(&["exit", "top-1"], &rows), "exit  top-1\n0     61.20\n10        7\n");
+        let rows = vec![
+            vec!["0".into(), "61.20".into()],
+            vec!["10".into(), "7".into()],
+        ];
+        assert_eq!(
+            render(&["exit", "top-1"], &rows),
+            "exit  top-1\n0     61.20\n10        7\n"
+        );
     }
 
     #[test]

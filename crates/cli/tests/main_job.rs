@@ -10,7 +10,15 @@ use support::{TINY, failure, json, recipe, text};
 fn trained(folder: &Path) -> std::path::PathBuf {
     let out = folder.join("run");
     let recipe = recipe(folder, TINY);
-    json(&["train", text(&recipe), "--out", text(&out), "--device", "cpu", "--json"]);
+    json(&[
+        "train",
+        text(&recipe),
+        "--out",
+        text(&out),
+        "--device",
+        "cpu",
+        "--json",
+    ]);
     out
 }
 
@@ -54,10 +62,14 @@ fn evaluates_alike(run: &Path) {
     assert_eq!(first["samples"], 96);
     let exits = first["exits"].as_array().unwrap();
     assert_eq!(exits.len(), 3);
-    let macs: Vec<u64> = exits.iter().map(|exit| exit["macs"].as_u64().unwrap()).collect();
+    let macs: Vec<u64> = exits
+        .iter()
+        .map(|exit| exit["macs"].as_u64().unwrap())
+        .collect();
     assert!(macs.is_sorted_by(|a, b| a < b));
     assert!(first["ensemble"]["top1"].is_number());
-    let stored: Value = serde_json::from_slice(&std::fs::read(run.join("eval.json")).unwrap()).unwrap();
+    let stored: Value =
+        serde_json::from_slice(&std::fs::read(run.join("eval.json")).unwrap()).unwrap();
     assert_eq!(stored, first);
 
     let val = json(&["eval", text(run), "--split", "val", "--json"]);
@@ -78,7 +90,15 @@ fn calibrates(run: &Path) -> f64 {
     assert!(rows[0]["mean_macs"].as_f64() < rows[38]["mean_macs"].as_f64());
     assert!(run.join("policy.json").exists());
 
-    let budget = json(&["calibrate", text(run), "--policy", "entropy", "--max-macs", "80%", "--json"]);
+    let budget = json(&[
+        "calibrate",
+        text(run),
+        "--policy",
+        "entropy",
+        "--max-macs",
+        "80%",
+        "--json",
+    ]);
     assert_eq!(budget["rows"].as_array().unwrap().len(), 1);
     let full = budget["full"]["macs"].as_f64().unwrap();
     let expected = budget["policy"]["expected"]["mean_macs"].as_f64().unwrap();
@@ -90,7 +110,13 @@ fn predicts(folder: &Path, run: &Path, full_macs: f64) {
     let picture = folder.join("picture.png");
     let image = image::RgbImage::from_fn(32, 32, |x, y| image::Rgb([x as u8 * 8, y as u8 * 8, 90]));
     image.save(&picture).unwrap();
-    let answer = json(&["predict", text(run), text(&picture), text(&picture), "--json"]);
+    let answer = json(&[
+        "predict",
+        text(run),
+        text(&picture),
+        text(&picture),
+        "--json",
+    ]);
     let rows = answer["predictions"].as_array().unwrap();
     assert_eq!(rows.len(), 2);
     assert_eq!(rows[0], rows[1]);
@@ -98,7 +124,14 @@ fn predicts(folder: &Path, run: &Path, full_macs: f64) {
 
     for exit in 0..3 {
         let exit_text = exit.to_string();
-        let answer = json(&["predict", text(run), text(&picture), "--exit", &exit_text, "--json"]);
+        let answer = json(&[
+            "predict",
+            text(run),
+            text(&picture),
+            "--exit",
+            &exit_text,
+            "--json",
+        ]);
         assert_eq!(answer["predictions"][0]["exit"], exit);
     }
     let error = failure(&["predict", text(run), text(&picture), "--exit", "3"]);
@@ -117,6 +150,10 @@ fn lists_are_json() {
         let entries = json(&["list", kind, "--json"]);
         let entries = entries.as_array().unwrap();
         assert!(!entries.is_empty());
-        assert!(entries.iter().all(|entry| entry["name"].is_string() && entry["doc"].is_string()));
+        assert!(
+            entries
+                .iter()
+                .all(|entry| entry["name"].is_string() && entry["doc"].is_string())
+        );
     }
 }

@@ -16,13 +16,19 @@ fn weights(run: &Path) -> Vec<u8> {
 /// Lines of kind `step` in the metrics so far.
 fn steps(run: &Path) -> usize {
     let metrics = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
-    metrics.lines().filter(|line| line.contains("\"step\"")).count()
+    metrics
+        .lines()
+        .filter(|line| line.contains("\"step\""))
+        .count()
 }
 
 fn kill_after(run: &Path, mut child: Child, wanted: usize) {
     let start = Instant::now();
     while steps(run) < wanted {
-        assert!(start.elapsed() < Duration::from_secs(120), "no step was logged");
+        assert!(
+            start.elapsed() < Duration::from_secs(120),
+            "no step was logged"
+        );
         if child.try_wait().expect("the child can be asked").is_some() {
             return;
         }
@@ -37,7 +43,14 @@ fn a_killed_run_goes_on_as_if_nothing_had_happened() {
     let folder = tempfile::tempdir().unwrap();
     let recipe = recipe(folder.path(), TINY);
     let train = |out: &Path, more: &[&str]| {
-        let mut args = vec!["train", text(&recipe), "--out", text(out), "--device", "cpu"];
+        let mut args = vec![
+            "train",
+            text(&recipe),
+            "--out",
+            text(out),
+            "--device",
+            "cpu",
+        ];
         args.extend(["--set", "train.log-every=1"]);
         args.extend(more);
         args.iter().map(ToString::to_string).collect::<Vec<_>>()
@@ -57,14 +70,20 @@ fn a_killed_run_goes_on_as_if_nothing_had_happened() {
             .spawn()
             .expect("the program starts");
         kill_after(&broken, child, wanted);
-        assert!(!broken.join("model.json").exists(), "it was killed before its end");
+        assert!(
+            !broken.join("model.json").exists(),
+            "it was killed before its end"
+        );
 
         let error = failure(&args);
         assert!(error.contains("--resume"), "{error}");
 
         let resumed = train(&broken, &["--resume", "--json"]);
         json(&resumed.iter().map(String::as_str).collect::<Vec<_>>());
-        assert!(weights(&broken) == weights(&whole), "killed after {wanted} steps");
+        assert!(
+            weights(&broken) == weights(&whole),
+            "killed after {wanted} steps"
+        );
         assert_eq!(steps(&broken), steps(&whole), "no line is doubled or lost");
     }
 }

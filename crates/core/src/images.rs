@@ -38,7 +38,13 @@ mod tests {
     fn every_channel_has_its_own_mean_and_std() {
         let device = Device::flex();
         let bytes = vec![0, 255, 51, 102, 0, 255];
-        let x = normalise(bytes, [1, 3, 1, 2], [0.0, 0.2, 0.5], [1.0, 0.5, 0.25], &device);
+        let x = normalise(
+            bytes,
+            [1, 3, 1, 2],
+            [0.0, 0.2, 0.5],
+            [1.0, 0.5, 0.25],
+            &device,
+        );
         let x: Vec<f32> = x.into_data().try_to_vec().unwrap();
         let expected = [0.0, 1.0, 0.0, 0.4, -2.0, 2.0];
         for (x, e) in x.iter().zip(expected) {

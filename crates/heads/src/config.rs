@@ -155,7 +155,10 @@ impl HeadConfig {
                 names.join(", ")
             ));
         };
-        if let Some(unknown) = options.keys().find(|key| !entry.options.contains(&key.as_str())) {
+        if let Some(unknown) = options
+            .keys()
+            .find(|key| !entry.options.contains(&key.as_str()))
+        {
             return Err(format!(
                 "head {name} has no option {unknown:?}; it has: {}",
                 match entry.options.is_empty() {
@@ -165,16 +168,19 @@ impl HeadConfig {
             ));
         }
         let mut config = (entry.config)();
-        let wrong = |key: &str, error: serde_json::Error| format!("head {name}, option {key}: {error}");
+        let wrong =
+            |key: &str, error: serde_json::Error| format!("head {name}, option {key}: {error}");
         match &mut config {
             Self::SepConv { style } => {
                 if let Some(value) = options.remove("style") {
-                    *style = serde_json::from_value(value).map_err(|error| wrong("style", error))?;
+                    *style =
+                        serde_json::from_value(value).map_err(|error| wrong("style", error))?;
                 }
             }
             Self::Conv { width } => {
                 if let Some(value) = options.remove("width") {
-                    *width = serde_json::from_value(value).map_err(|error| wrong("width", error))?;
+                    *width =
+                        serde_json::from_value(value).map_err(|error| wrong("width", error))?;
                 }
                 if *width == 0 {
                     return Err(format!("head {name}, option width: 0 channels"));
@@ -345,16 +351,29 @@ mod tests {
 
     #[test]
     fn exits_must_fit_the_backbone() {
-        for exits in [json!([]), json!([0]), json!([0, 3]), json!([1, 0, 2]), json!([2, 2])] {
+        for exits in [
+            json!([]),
+            json!([0]),
+            json!([0, 3]),
+            json!([1, 0, 2]),
+            json!([2, 2]),
+        ] {
             let error = build(json!({"exits": exits})).unwrap_err().to_string();
-            assert!(error.contains("resnet20") && error.contains("0 to 2"), "{error}");
+            assert!(
+                error.contains("resnet20") && error.contains("0 to 2"),
+                "{error}"
+            );
         }
         assert_eq!(build(json!({"exits": [1, 2]})).unwrap().num_exits(), 2);
     }
 
     #[test]
     fn mistakes_are_named() {
-        let error = |config| serde_json::from_value::<NetConfig>(config).unwrap_err().to_string();
+        let error = |config| {
+            serde_json::from_value::<NetConfig>(config)
+                .unwrap_err()
+                .to_string()
+        };
         assert!(error(json!({"head": "sepcov"})).contains("did you mean \"sepconv\""));
         assert!(error(json!({"head": {"name": "linear", "width": 3}})).contains("width"));
         assert!(error(json!({"head": {"name": "conv", "width": "x"}})).contains("width"));

@@ -7,6 +7,8 @@ use offramp_core::{Cost, ExitHead, ExitOutput, MapShape};
 use crate::heads::{BottleneckHead, ConvHead, LinearHead, SepConvHead};
 
 /// Any head of this crate.
+// A network has a handful of heads; a box would only cost an indirection.
+#[allow(clippy::large_enum_variant)]
 #[derive(Module, Debug)]
 #[non_exhaustive]
 pub enum AnyHead {

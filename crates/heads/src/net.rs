@@ -148,7 +148,12 @@ mod tests {
                     .filter(|(name, _)| !name.contains("running_"))
                     .map(|(_, data)| data.num_elements() as u64)
                     .sum();
-                assert_eq!(net.exit_costs(IMAGE).last().unwrap().params, all, "{}", entry.name);
+                assert_eq!(
+                    net.exit_costs(IMAGE).last().unwrap().params,
+                    all,
+                    "{}",
+                    entry.name
+                );
             }
         }
     }
@@ -156,18 +161,28 @@ mod tests {
     #[test]
     fn sepconv_widths_are_those_of_the_later_stages() {
         let config = config(json!({"backbone": "resnet20", "head": "sepconv"}));
-        let net = config.init(100, IMAGE, &mut Init::new(0, &Device::flex())).unwrap();
+        let net = config
+            .init(100, IMAGE, &mut Init::new(0, &Device::flex()))
+            .unwrap();
         assert_eq!(net.embedding_dims(), [64, 64, 64]);
         let names = params::collect(&net);
-        assert_eq!(names["heads.0.chain.0.pointwise.weight"].shape().to_vec(), [32, 16, 1, 1]);
-        assert_eq!(names["heads.0.chain.1.depthwise.weight"].shape().to_vec(), [32, 1, 3, 3]);
+        assert_eq!(
+            names["heads.0.chain.0.pointwise.weight"].shape().to_vec(),
+            [32, 16, 1, 1]
+        );
+        assert_eq!(
+            names["heads.0.chain.1.depthwise.weight"].shape().to_vec(),
+            [32, 1, 3, 3]
+        );
         assert!(!names.contains_key("heads.2.chain.0.pointwise.weight"));
     }
 
     #[test]
     fn costs_accumulate_with_the_heads() {
         let config = config(json!({"backbone": {"name": "resnet20", "shortcut": "A"}}));
-        let net = config.init(10, IMAGE, &mut Init::new(0, &Device::flex())).unwrap();
+        let net = config
+            .init(10, IMAGE, &mut Init::new(0, &Device::flex()))
+            .unwrap();
         let macs: Vec<u64> = net.exit_costs(IMAGE).iter().map(|cost| cost.macs).collect();
         // By hand: stem 27*16*1024; six 3x3 16->16 at 1024 pixels; linear 16*10.
         let first = 27 * 16 * 1024 + 6 * 9 * 16 * 16 * 1024 + 160;
@@ -185,7 +200,8 @@ mod tests {
         let two = two.init(3, IMAGE, &mut Init::new(5, &device)).unwrap();
         let x = Tensor::<4>::ones([1, 3, 32, 32], &device);
         let map = every.segment(1, every.segment(0, x.clone()));
-        map.into_data().assert_eq(&two.segment(0, x).into_data(), true);
+        map.into_data()
+            .assert_eq(&two.segment(0, x).into_data(), true);
         let cost: Vec<Cost> = two.exit_costs(IMAGE);
         assert_eq!(cost.len(), 2);
     }

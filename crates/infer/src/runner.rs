@@ -183,7 +183,9 @@ mod tests {
     fn net(seed: u64) -> MultiExitNet {
         let config: NetConfig = serde_json::from_str(r#"{"backbone": "resnet8"}"#).unwrap();
         let device = Device::flex();
-        let net = config.init(4, IMAGE, &mut Init::new(seed, &device)).unwrap();
+        let net = config
+            .init(4, IMAGE, &mut Init::new(seed, &device))
+            .unwrap();
         net.valid()
     }
 
@@ -196,7 +198,11 @@ mod tests {
         init.normal([n, 3, 16, 16], 2.0).val().detach()
     }
 
-    fn run(net: &MultiExitNet, policy: &AnyPolicy, x: Tensor<4>) -> (Vec<Answer>, Vec<(usize, usize)>) {
+    fn run(
+        net: &MultiExitNet,
+        policy: &AnyPolicy,
+        x: Tensor<4>,
+    ) -> (Vec<Answer>, Vec<(usize, usize)>) {
         let counting = Counting {
             net: net.clone(),
             calls: RefCell::default(),
@@ -218,7 +224,7 @@ mod tests {
         assert_eq!(calls, [(0, 5), (1, 5), (2, 5)]);
         assert!(answers.iter().all(|a| a.exit == 2 && a.macs == 100));
 
-        let (answers, calls) = run(&net, &never, images(1, 2).slice([0..0]));
+        let (answers, calls) = run(&net, &never, images(1, 2).slice_dim(0, 0..0));
         assert!(answers.is_empty() && calls.is_empty());
     }
 
@@ -226,7 +232,10 @@ mod tests {
     fn a_policy_for_another_network_is_refused() {
         let policy = AnyPolicy::with_thresholds(Criterion::Margin, vec![0.5; 2]).unwrap();
         let error = Runner::new(net(0), policy, vec![1, 2, 3]).unwrap_err();
-        assert!(error.to_string().contains('2') && error.to_string().contains('3'), "{error}");
+        assert!(
+            error.to_string().contains('2') && error.to_string().contains('3'),
+            "{error}"
+        );
     }
 
     proptest! {
@@ -270,7 +279,10 @@ mod tests {
 
     #[test]
     fn infinite_thresholds_are_taken() {
-        let policy = policy(Criterion::Confidence, [f64::INFINITY, 0.0, f64::NEG_INFINITY]);
+        let policy = policy(
+            Criterion::Confidence,
+            [f64::INFINITY, 0.0, f64::NEG_INFINITY],
+        );
         let (answers, _) = run(&net(3), &policy, images(3, 4));
         assert!(answers.iter().all(|answer| answer.exit == 1));
     }

@@ -87,7 +87,11 @@ impl BatchNorm2d {
         let result = batch_norm_train(x, weight, bias, self.eps, residual, relu);
         let count = (n * h * w) as f64;
         // One value a channel has no unbiased variance; PyTorch refuses it, we keep the biased one.
-        let unbiased = if count > 1.0 { count / (count - 1.0) } else { 1.0 };
+        let unbiased = if count > 1.0 {
+            count / (count - 1.0)
+        } else {
+            1.0
+        };
         self.follow(&self.running_mean, result.mean, 1.0);
         self.follow(&self.running_var, result.variance, unbiased);
         result.output

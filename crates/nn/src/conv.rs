@@ -68,7 +68,7 @@ impl Conv2dConfig {
         );
         let shape = [c_out, c_in / groups, self.kernel[0], self.kernel[1]];
         Conv2d {
-            weight: init.kaiming_fan_out(shape, groups),
+            weight: init.kaiming_fan_out(shape),
             bias: self.bias.then(|| init.full([c_out], 0.0)),
             stride: self.options.stride,
             padding: self.options.padding,

@@ -39,10 +39,11 @@ impl Init {
     }
 
     /// Kaiming normal by fan-out, for ReLU: `w ~ N(0, 2 / fan_out)`,
-    /// `fan_out = C_out / groups * K_h * K_w` (He et al., ICCV 2015; PyTorch's
-    /// `kaiming_normal_(mode="fan_out", nonlinearity="relu")`).
-    pub fn kaiming_fan_out(&mut self, shape: [usize; 4], groups: usize) -> Param<Tensor<4>> {
-        let fan_out = (shape[0] / groups) * shape[2] * shape[3];
+    /// `fan_out = C_out * K_h * K_w` (He et al., ICCV 2015). As PyTorch's
+    /// `kaiming_normal_(mode="fan_out", nonlinearity="relu")`, it does not divide by the
+    /// number of groups.
+    pub fn kaiming_fan_out(&mut self, shape: [usize; 4]) -> Param<Tensor<4>> {
+        let fan_out = shape[0] * shape[2] * shape[3];
         self.normal(shape, (2.0 / fan_out as f64).sqrt())
     }
 
@@ -85,7 +86,7 @@ mod tests {
     #[test]
     fn kaiming_has_the_stated_variance_and_no_mean() {
         let mut init = Init::new(1, &Device::flex());
-        let weight = init.kaiming_fan_out([64, 32, 3, 3], 1).val();
+        let weight = init.kaiming_fan_out([64, 32, 3, 3]).val();
         let values: Vec<f32> = weight.into_data().try_to_vec().unwrap();
         let n = values.len() as f64;
         let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
@@ -93,7 +94,10 @@ mod tests {
         let expected = 2.0 / (64.0 * 9.0);
         // Standard errors: sqrt(var / n) = 4.3e-4 for the mean, var * sqrt(2 / n) for the variance.
         assert!(mean.abs() < 4.0 * (expected / n).sqrt(), "{mean}");
-        assert!((variance / expected - 1.0).abs() < 4.0 * (2.0 / n).sqrt(), "{variance}");
+        assert!(
+            (variance / expected - 1.0).abs() < 4.0 * (2.0 / n).sqrt(),
+            "{variance}"
+        );
     }
 
     #[test]

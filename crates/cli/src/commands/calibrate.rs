@@ -17,7 +17,7 @@ use crate::table;
 /// deepest exit.
 const DEFAULT_DROP: f64 = 1.0;
 
-/// The JSON document; `rows` is the whole curve or the one point that meets the target.
+/// The JSON document; `rows` is the whole curve or, with a target, the one point that meets it.
 #[derive(Debug, Serialize)]
 pub struct Document {
     #[serde(flatten)]
@@ -40,17 +40,20 @@ pub struct Full {
 
 /// Fits, scores, prints and writes `policy.json`.
 pub fn run(args: &CalibrateArgs) -> Result<(), CliError> {
-    let document = calibrate(args)?;
+    let mut document = calibrate(args)?;
+    if args.max_macs.is_some() || args.max_drop.is_some() {
+        document.curve.rows = vec![document.scored.clone()];
+    }
     match args.json {
         true => print_json(&document),
         false => {
-            print(args, &document);
+            print(args, &document, 1);
             Ok(())
         }
     }
 }
 
-/// Fits, scores and writes `policy.json`.
+/// Fits, scores and writes `policy.json`; the curve is MSDNet's 39 budgets, with a target too.
 pub fn calibrate(args: &CalibrateArgs) -> Result<Document, CliError> {
     let run = Run::open(&args.run, args.place.device)?;
     let splits = run.open_data(args.place.data.as_deref(), None)?;
@@ -72,13 +75,9 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<Document, CliError> {
     let fit_rows = FitRows::new(FitSplit::Val, val);
     let score_rows = ScoreRows::new(ScoreSplit::Test, test);
 
-    let mut curve = budget_curve(&fit_rows, &score_rows, args.criterion, &macs)?;
-    let chosen = target.unwrap_or(Target::MaxDrop(DEFAULT_DROP));
-    let fitted = fit(&fit_rows, args.criterion, &macs, chosen)?;
+    let curve = budget_curve(&fit_rows, &score_rows, args.criterion, &macs)?;
+    let fitted = fit(&fit_rows, args.criterion, &macs, target)?;
     let scored = evaluate(&fitted.policy, score_rows.table(), &macs)?;
-    if target.is_some() {
-        curve.rows = vec![scored.clone()];
-    }
     let policy = PolicyFile::new(
         run.card.sha256.clone(),
         &fit_rows,
@@ -86,7 +85,11 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<Document, CliError> {
         fitted.on_fit,
     );
     policy.write(&run.dir.join("policy.json"))?;
-    let top1 = score_rows.table().metrics().last().map_or(0.0, |exit| exit.top1);
+    let top1 = score_rows
+        .table()
+        .metrics()
+        .last()
+        .map_or(0.0, |exit| exit.top1);
     Ok(Document {
         curve,
         policy,
@@ -98,11 +101,10 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<Document, CliError> {
     })
 }
 
-fn target(args: &CalibrateArgs, full_macs: u64) -> Result<Option<Target>, CliError> {
+fn target(args: &CalibrateArgs, full_macs: u64) -> Result<Target, CliError> {
     match (&args.max_macs, args.max_drop) {
-        (Some(text), _) => Ok(Some(Target::MaxMacs(parse_macs(text, full_macs)?))),
-        (None, Some(points)) => Ok(Some(Target::MaxDrop(points))),
-        (None, None) => Ok(None),
+        (Some(text), _) => Ok(Target::MaxMacs(parse_macs(text, full_macs)?)),
+        (None, points) => Ok(Target::MaxDrop(points.unwrap_or(DEFAULT_DROP))),
     }
 }
 
@@ -126,17 +128,23 @@ fn parse_macs(text: &str, full: u64) -> Result<f64, CliError> {
     }
 }
 
-/// The curve, the chosen policy and what it buys, for people.
-pub fn print(args: &CalibrateArgs, document: &Document) {
+/// Every `step`-th row of the curve, the chosen policy and what it buys, for people.
+pub fn print(args: &CalibrateArgs, document: &Document, step: usize) {
     let full = document.full;
     println!(
         "{} thresholds, fitted on validation rows, scored on test rows",
         args.criterion
     );
-    let rows: Vec<Vec<String>> = (document.curve.rows.iter())
+    let rows: Vec<Vec<String>> = (document.curve.rows.iter().step_by(step))
         .map(|point| cells(point, full))
         .collect();
-    let header = ["mean MACs", "of full", "top-1", "leave at exit", "thresholds"];
+    let header = [
+        "mean MACs",
+        "of full",
+        "top-1",
+        "leave at exit",
+        "thresholds",
+    ];
     print!("{}", table::render(&header, &rows));
     let scored = &document.scored;
     println!(
@@ -174,11 +182,22 @@ mod tests {
 
     #[test]
     fn budgets_are_read() {
-        for (text, value) in [("12000000", 12e6), ("12M", 12e6), ("1.5G", 1.5e9), ("60%", 600.0)] {
+        for (text, value) in [
+            ("12000000", 12e6),
+            ("12M", 12e6),
+            ("1.5G", 1.5e9),
+            ("60%", 600.0),
+        ] {
             assert_eq!(parse_macs(text, 1000).unwrap(), value);
         }
         for text in ["", "M", "-3", "NaN", "inf", "3X", "%"] {
-            assert!(parse_macs(text, 1000).unwrap_err().to_string().contains("60%"), "{text}");
+            assert!(
+                parse_macs(text, 1000)
+                    .unwrap_err()
+                    .to_string()
+                    .contains("60%"),
+                "{text}"
+            );
         }
     }
 }

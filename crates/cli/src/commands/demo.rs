@@ -14,6 +14,9 @@ use crate::error::CliError;
 /// The recipe is part of the program, so that the demo needs no files.
 const RECIPE: &str = include_str!("../../../../recipes/demo.toml");
 
+/// What the demo's policy may spend on average, of the full network's cost.
+const BUDGET: &str = "65%";
+
 /// Trains, evaluates and calibrates.
 pub fn run(args: &DemoArgs) -> Result<(), CliError> {
     let start = Instant::now();
@@ -40,7 +43,7 @@ pub fn run(args: &DemoArgs) -> Result<(), CliError> {
     let calibration = CalibrateArgs {
         run: args.out.clone(),
         criterion: Criterion::Confidence,
-        max_macs: None,
+        max_macs: Some(BUDGET.to_owned()),
         max_drop: None,
         batch_size: 128,
         place: Place {
@@ -50,7 +53,7 @@ pub fn run(args: &DemoArgs) -> Result<(), CliError> {
         json: false,
     };
     let document = calibrate::calibrate(&calibration)?;
-    calibrate::print(&calibration, &document);
+    calibrate::print(&calibration, &document, 3);
     println!(
         "\ndone in {} s; everything lies in {}, try `offramp predict {} PICTURE`",
         start.elapsed().as_secs(),

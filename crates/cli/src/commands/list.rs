@@ -63,7 +63,11 @@ mod tests {
             let names: BTreeSet<_> = entries.iter().map(|entry| entry.name).collect();
             assert_eq!(names.len(), entries.len());
             assert!(!entries.is_empty());
-            assert!(entries.iter().all(|entry| !entry.doc.is_empty() && !entry.doc.contains('\n')));
+            assert!(
+                entries
+                    .iter()
+                    .all(|entry| !entry.doc.is_empty() && !entry.doc.contains('\n'))
+            );
         }
     }
 }

@@ -42,4 +42,3 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
         }
     }
 }
-

@@ -77,7 +77,10 @@ impl BottleneckHead {
 
 impl ExitHead for BottleneckHead {
     fn forward(&self, map: Tensor<4>) -> ExitOutput {
-        let map = self.layers.iter().fold(map, |map, layer| layer.forward(map));
+        let map = self
+            .layers
+            .iter()
+            .fold(map, |map, layer| layer.forward(map));
         super::classify(map, &self.fc)
     }
 
