@@ -8,10 +8,6 @@ demo:
 test:
     cargo test --release --workspace
 
-# tests that take minutes, on real files
-test-slow:
-    cargo test --release --workspace -- --ignored
-
 # what CI runs
 ci:
     bash .ci/run
@@ -19,6 +15,10 @@ ci:
 # criterion benches
 bench *ARGS:
     cargo bench -p offramp-benches {{ARGS}}
+
+# ours and PyTorch's in turn; needs a Python with torch (PYTHON=...)
+bench-peers *ARGS:
+    cargo build --release -p offramp-kernels --example train_step && ${PYTHON:-python3} benches/peers/bench_peers.py {{ARGS}}
 
 # API documentation of all crates
 docs:

@@ -111,7 +111,7 @@ fn missing_things() {
     let absent = TINY.replace("\"generated\"", "\"cifar-100\"");
     let message = train(folder.path(), &absent, &["--data", text(folder.path())]);
     assert_names(&message, &["cifar-100", "fetch"]);
-    let message = train(folder.path(), TINY, &["--device", "gpu"]);
+    let message = failure(&["eval", nothing, "--device", "gpu"]);
     assert!(
         message.contains("gpu") && message.contains("cuda"),
         "{message}"
