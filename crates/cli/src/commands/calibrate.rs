@@ -2,8 +2,8 @@
 
 use offramp_data::Split;
 use offramp_policies::{
-    BudgetCurve, FitRows, FitSplit, OperatingPoint, PolicyFile, ScoreRows, ScoreSplit, Target,
-    budget_curve, evaluate, fit,
+    BudgetCurve, Criterion, FitRows, FitSplit, OperatingPoint, PolicyFile, ScoreRows, ScoreSplit,
+    Target, budget_curve, evaluate, fit,
 };
 use serde::Serialize;
 
@@ -136,7 +136,7 @@ pub fn print(args: &CalibrateArgs, document: &Document, step: usize) {
         args.criterion
     );
     let rows: Vec<Vec<String>> = (document.curve.rows.iter().step_by(step))
-        .map(|point| cells(point, full))
+        .map(|point| cells(args.criterion, point, full))
         .collect();
     let header = [
         "mean MACs",
@@ -161,18 +161,21 @@ pub fn print(args: &CalibrateArgs, document: &Document, step: usize) {
     );
 }
 
-fn cells(point: &OperatingPoint, full: Full) -> Vec<String> {
-    let join = |numbers: &[f64], digits: usize| {
-        let texts: Vec<_> = numbers.iter().map(|n| format!("{n:.digits$}")).collect();
-        texts.join(" ")
-    };
+fn cells(criterion: Criterion, point: &OperatingPoint, full: Full) -> Vec<String> {
+    let fractions = point.exit_fractions.iter().map(|n| format!("{n:.2}"));
     let early = point.thresholds.len().saturating_sub(1);
+    let thresholds = point.thresholds[..early].iter().map(|&t| match t {
+        t if t == criterion.never() => "never".to_owned(),
+        t if t == criterion.always() => "always".to_owned(),
+        t => format!("{t:.3}"),
+    });
+    let join = |texts: Vec<String>| texts.join(" ");
     vec![
         table::macs(point.mean_macs),
         format!("{:.1} %", 100.0 * point.mean_macs / full.macs as f64),
         format!("{:.2} %", point.top1),
-        join(&point.exit_fractions, 2),
-        join(&point.thresholds[..early], 3),
+        join(fractions.collect()),
+        join(thresholds.collect()),
     ]
 }
 
