@@ -66,7 +66,7 @@ pub struct TrainArgs {
     /// Change a key of the recipe, such as train.epochs=3 (repeatable)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Run folder [default: runs/<name of the recipe>]
+    /// Run folder [default: runs/NAME, the name of the recipe]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Go on with the run in the folder from its newest checkpoint
