@@ -4,7 +4,8 @@ the accuracy of every exit on the CIFAR-100 test set.
     cargo run --release -p offramp-heads --example gradients -- RUN BATCH.bin OURS.safetensors
     python compare_gradients.py RUN BATCH.bin OURS.safetensors DATA_DIR
 
-RUN was trained by recipes/cifar100-lowdata/*.toml, BATCH.bin holds CIFAR-100 records (for instance
+RUN was trained by recipes/cifar100-lowdata/*.toml with `--set model.head.style=mlcsd`, the form of the
+twin's heads. BATCH.bin holds CIFAR-100 records (for instance
 the first 128 of test.bin), DATA_DIR is the folder of test.bin. PyTorch computes in float64.
 """
 

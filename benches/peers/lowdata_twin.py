@@ -1,4 +1,6 @@
-"""The PyTorch twin of recipes/cifar100-lowdata/plain.toml: same network, data order apart.
+"""The PyTorch twin of recipes/cifar100-lowdata/plain.toml with `--set model.head.style=mlcsd`: the
+network of pytorch.py has heads of that form, the recipe of BYOT's. The order of the images differs.
+So far it was run for its first four epochs only.
 
 Usage: lowdata_twin.py DATA_DIR SEED [EPOCHS]
 """
