@@ -27,6 +27,14 @@ pub enum CliError {
     /// A runner could not be made.
     #[error(transparent)]
     Infer(#[from] InferError),
+    /// A network that loads and does not answer.
+    #[error("the network of `{}` cannot answer: {source}", run.display())]
+    NoAnswer {
+        /// The run's folder.
+        run: PathBuf,
+        /// What it gave instead.
+        source: InferError,
+    },
     /// The saved network could not be read.
     #[error(transparent)]
     Model(#[from] ModelError),

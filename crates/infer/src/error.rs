@@ -1,9 +1,9 @@
-//! What can go wrong before anything is computed.
+//! What can go wrong with a runner.
 
 use offramp_policies::PolicyError;
 use thiserror::Error;
 
-/// A runner that cannot be made or an input that it cannot take.
+/// A runner that cannot be made, or an input that it cannot answer.
 #[derive(Debug, Error)]
 pub enum InferError {
     /// The policy was made for another network.
@@ -16,5 +16,20 @@ pub enum InferError {
         found: usize,
         /// Number of exits.
         exits: usize,
+    },
+    /// A logit that is NaN or infinite: damaged weights or input.
+    #[error(
+        "exit {exit} gives sample {sample} of the batch a logit of {value} for class {class}: \
+         the weights or the input hold values that are not finite"
+    )]
+    NonFiniteLogit {
+        /// The sample's place in the batch, from 0.
+        sample: usize,
+        /// The exit, from 0.
+        exit: usize,
+        /// The class.
+        class: usize,
+        /// The logit.
+        value: f32,
     },
 }

@@ -74,7 +74,10 @@ impl<N: StagedNet> Runner<N> {
     ///
     /// # Shapes
     /// - `x`: `[N, 3, H, W]`, normalised as in training
-    pub fn run(&self, x: Tensor<4>) -> Vec<Answer> {
+    ///
+    /// # Errors
+    /// [`NonFiniteLogit`](InferError::NonFiniteLogit) for the first sample that has one.
+    pub fn run(&self, x: Tensor<4>) -> Result<Vec<Answer>, InferError> {
         let n = x.dims()[0];
         let mut answers: Vec<Option<Answer>> = vec![None; n];
         let mut waiting: Vec<usize> = (0..n).collect();
@@ -87,6 +90,7 @@ impl<N: StagedNet> Runner<N> {
             let logits = self.net.logits(exit, map.clone());
             let mut staying = Vec::new();
             for (row, logits) in rows(logits).into_iter().enumerate() {
+                check_finite(&logits, waiting[row], exit)?;
                 let evidence = self.evidence(exit, &logits);
                 match self.policy.decide(exit, &evidence) {
                     Decision::Exit => {
@@ -100,7 +104,7 @@ impl<N: StagedNet> Runner<N> {
             }
             waiting = staying.into_iter().map(|row| waiting[row]).collect();
         }
-        answers.into_iter().flatten().collect()
+        Ok(answers.into_iter().flatten().collect())
     }
 
     fn evidence(&self, exit: usize, logits: &[f32]) -> Evidence {
@@ -129,6 +133,18 @@ fn rows(logits: Tensor<2>) -> Vec<Vec<f32>> {
     let values: Vec<f32> = logits.into_data().iter::<f32>().collect();
     debug_assert_eq!(values.len(), n * classes);
     values.chunks(classes).map(<[f32]>::to_vec).collect()
+}
+
+fn check_finite(logits: &[f32], sample: usize, exit: usize) -> Result<(), InferError> {
+    match logits.iter().position(|z| !z.is_finite()) {
+        Some(class) => Err(InferError::NonFiniteLogit {
+            sample,
+            exit,
+            class,
+            value: logits[class],
+        }),
+        None => Ok(()),
+    }
 }
 
 /// The samples that go on, as a dense batch.
@@ -208,7 +224,7 @@ mod tests {
             calls: RefCell::default(),
         };
         let runner = Runner::new(counting, policy.clone(), vec![1, 10, 100]).unwrap();
-        let answers = runner.run(x);
+        let answers = runner.run(x).unwrap();
         (answers, runner.net.calls.into_inner())
     }
 
@@ -234,6 +250,29 @@ mod tests {
         let error = Runner::new(net(0), policy, vec![1, 2, 3]).unwrap_err();
         assert!(
             error.to_string().contains('2') && error.to_string().contains('3'),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_logit_that_is_not_finite_is_an_error_with_its_sample_and_exit() {
+        let runner = Runner::new(
+            net(1),
+            policy(Criterion::Confidence, [0.0; 3]),
+            vec![1, 2, 3],
+        );
+        let x = Tensor::cat(vec![images(2, 2), images(1, 3).mul_scalar(f32::NAN)], 0);
+        let error = runner.unwrap().run(x).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                InferError::NonFiniteLogit {
+                    sample: 2,
+                    exit: 0,
+                    class: 0,
+                    ..
+                }
+            ),
             "{error}"
         );
     }

@@ -60,7 +60,10 @@ pub fn run(args: &PredictArgs) -> Result<(), CliError> {
         }
         let shape = [paths.len(), 3, info.shape.height, info.shape.width];
         let x = normalise(bytes, shape, card.mean, card.std, &device);
-        let answers = runner.run(x);
+        let answers = runner.run(x).map_err(|source| CliError::NoAnswer {
+            run: args.run.clone(),
+            source,
+        })?;
         predictions.extend(
             paths
                 .iter()
