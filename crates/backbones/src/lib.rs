@@ -9,8 +9,7 @@ mod registry;
 pub mod resnet;
 
 use burn::module::Module;
-use burn::tensor::Tensor;
-use offramp_core::{Backbone, Cost, MapShape, StageInfo};
+use offramp_core::{Backbone, Cost, Features, MapShape, StageInfo};
 use offramp_nn::Init;
 
 pub use config::{BackboneConfig, BackboneError};
@@ -40,7 +39,7 @@ impl Backbone for AnyBackbone {
         }
     }
 
-    fn forward_stage(&self, stage: usize, x: Tensor<4>) -> Tensor<4> {
+    fn forward_stage(&self, stage: usize, x: Features) -> Features {
         match self {
             Self::ResNet(net) => net.forward_stage(stage, x),
         }

@@ -3,7 +3,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use offramp_core::{Backbone, Cost, MapShape, StageInfo};
+use offramp_core::{Backbone, Cost, Features, MapShape, StageInfo};
 use offramp_kernels::max_pool2d;
 use offramp_nn::{BatchNorm2d, Conv2d, Conv2dConfig, Init};
 use serde::{Deserialize, Serialize};
@@ -178,10 +178,10 @@ impl Backbone for ResNet {
             .collect()
     }
 
-    fn forward_stage(&self, stage: usize, x: Tensor<4>) -> Tensor<4> {
-        let x = if stage == 0 { self.stem(x) } else { x };
+    fn forward_stage(&self, stage: usize, x: Features) -> Features {
+        let x = if stage == 0 { self.stem(x.map) } else { x.map };
         let blocks = self.layers().nth(stage).expect("the stage exists");
-        blocks.iter().fold(x, |x, block| block.forward(x))
+        blocks.iter().fold(x, |x, block| block.forward(x)).into()
     }
 
     fn costs(&self, image: MapShape) -> Vec<(Cost, MapShape)> {
@@ -364,12 +364,12 @@ mod tests {
             ] {
                 let net = build(entry.name, options);
                 assert_eq!(total(&net, 32).params, trainable(&net), "{}", entry.name);
-                let mut x = Tensor::zeros([1, 3, 32, 32], &device);
+                let mut x = Features::from(Tensor::zeros([1, 3, 32, 32], &device));
                 let stages = net.stages();
                 let costs = net.costs(MapShape::new(3, 32, 32));
                 for (i, (stage, (_, map))) in stages.iter().zip(costs).enumerate() {
                     x = net.forward_stage(i, x);
-                    assert_eq!(x.dims(), [1, map.channels, map.height, map.width]);
+                    assert_eq!(x.map.dims(), [1, map.channels, map.height, map.width]);
                     assert_eq!(stage.channels, map.channels);
                     assert_eq!(stage.reduction * map.height, 32);
                 }

@@ -5,19 +5,36 @@ use burn::tensor::Tensor;
 /// Output of one exit.
 #[derive(Clone, Debug)]
 pub struct ExitOutput {
+    /// The head's last map, whose mean over positions is the embedding, `[N, D, H, W]`.
+    pub map: Tensor<4>,
     /// What the last linear layer of the exit sees, `[N, D]`.
     pub embedding: Tensor<2>,
     /// Unnormalised class scores, `[N, C]`.
     pub logits: Tensor<2>,
 }
 
+impl ExitOutput {
+    /// An output whose map has one position: the embedding.
+    ///
+    /// # Shapes
+    /// - `embedding`: `[N, D]`, `logits`: `[N, C]`
+    pub fn new(embedding: Tensor<2>, logits: Tensor<2>) -> Self {
+        let [n, d] = embedding.dims();
+        Self {
+            map: embedding.clone().reshape([n, d, 1, 1]),
+            embedding,
+            logits,
+        }
+    }
+}
+
 /// Outputs of all exits of one batch, shallowest first.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ExitOutputs {
     /// One entry an exit.
     pub exits: Vec<ExitOutput>,
-    /// The backbone's map that each exit was attached to, `[N, C_k, H_k, W_k]`.
-    pub maps: Vec<Tensor<4>>,
+    /// The map after every stage of the backbone that was computed, `[N, C_s, H_s, W_s]`.
+    pub stages: Vec<Tensor<4>>,
 }
 
 impl ExitOutputs {
@@ -39,5 +56,15 @@ impl ExitOutputs {
     /// Embeddings of every exit, shallowest first.
     pub fn embeddings(&self) -> impl DoubleEndedIterator<Item = &Tensor<2>> + ExactSizeIterator {
         self.exits.iter().map(|exit| &exit.embedding)
+    }
+}
+
+/// Outputs without stages, for what looks at the exits alone.
+impl From<Vec<ExitOutput>> for ExitOutputs {
+    fn from(exits: Vec<ExitOutput>) -> Self {
+        Self {
+            exits,
+            stages: Vec::new(),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Traits of the two parts that a multi-exit network is made of.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::{Cost, ExitOutput};
@@ -38,6 +38,39 @@ pub struct StageInfo {
     pub reduction: usize,
 }
 
+/// What one stage hands to the next.
+#[derive(Clone, Debug)]
+pub struct Features {
+    /// What an exit looks at, `[N, C, H, W]`.
+    pub map: Tensor<4>,
+    /// What the next stage needs besides, `[N, ...]` each: the way around a block that is cut in
+    /// two, or other scales. Empty for most backbones.
+    pub carried: Vec<Tensor<4>>,
+}
+
+impl Features {
+    /// The features of some samples, by their place in the batch, in the order given.
+    ///
+    /// # Panics
+    /// When a place is outside the batch.
+    pub fn select(self, rows: Tensor<1, Int>) -> Self {
+        let select = |map: Tensor<4>| map.select(0, rows.clone());
+        Self {
+            map: select(self.map),
+            carried: self.carried.into_iter().map(select).collect(),
+        }
+    }
+}
+
+impl From<Tensor<4>> for Features {
+    fn from(map: Tensor<4>) -> Self {
+        Self {
+            map,
+            carried: Vec::new(),
+        }
+    }
+}
+
 /// A network body cut into stages; exits are attached to the outputs of stages.
 pub trait Backbone {
     /// The stages, in the order of computation.
@@ -46,8 +79,8 @@ pub trait Backbone {
     /// Computes stage `stage` from the output of the one before (stage 0: from the image).
     ///
     /// # Shapes
-    /// - `x`: `[N, C_in, H, W]`, output: `[N, C_stage, H_out, W_out]`
-    fn forward_stage(&self, stage: usize, x: Tensor<4>) -> Tensor<4>;
+    /// - `x`: `[N, C_in, H, W]`, map of the output: `[N, C_stage, H_out, W_out]`
+    fn forward_stage(&self, stage: usize, x: Features) -> Features;
 
     /// Cost of every stage on its own for an input image, and the shape of its output.
     fn costs(&self, image: MapShape) -> Vec<(Cost, MapShape)>;

@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use offramp_core::{Cost, ExitHead, ExitOutput, MapShape};
+use offramp_nn::Linear;
 
 use crate::heads::{BottleneckHead, ConvHead, LinearHead, SepConvHead};
 
@@ -29,6 +30,18 @@ impl AnyHead {
             Self::SepConv(head) => head,
             Self::Bottleneck(head) => head,
             Self::Conv(head) => head,
+        }
+    }
+}
+
+impl AnyHead {
+    /// The linear layer that the head ends with.
+    pub fn classifier(&self) -> &Linear {
+        match self {
+            Self::Linear(head) => &head.fc,
+            Self::SepConv(head) => &head.fc,
+            Self::Bottleneck(head) => &head.fc,
+            Self::Conv(head) => &head.fc,
         }
     }
 }

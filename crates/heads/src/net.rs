@@ -1,9 +1,12 @@
 //! The multi-exit network.
 
+use std::ops::RangeInclusive;
+
 use burn::module::Module;
 use burn::tensor::Tensor;
 use offramp_backbones::AnyBackbone;
-use offramp_core::{Backbone, Cost, ExitHead, ExitOutput, ExitOutputs, MapShape};
+use offramp_core::{Backbone, Cost, ExitHead, ExitOutput, ExitOutputs, Features, MapShape};
+use offramp_nn::Linear;
 
 use crate::AnyHead;
 
@@ -53,33 +56,51 @@ impl MultiExitNet {
         self.heads.iter().map(ExitHead::embedding_dim).collect()
     }
 
+    /// The stage that every exit looks at, shallowest first.
+    pub fn exit_stages(&self) -> &[usize] {
+        &self.stages
+    }
+
+    /// The linear layer that exit `exit` ends with.
+    ///
+    /// # Panics
+    /// When there is no such exit.
+    pub fn classifier(&self, exit: usize) -> &Linear {
+        self.heads[exit].classifier()
+    }
+
     /// All exits.
     ///
     /// # Shapes
     /// - `x`: `[N, 3, H, W]`; logits: `[N, classes]`
     pub fn forward(&self, x: Tensor<4>) -> ExitOutputs {
-        let mut map = x;
-        let mut maps = Vec::with_capacity(self.heads.len());
+        let mut features = Features::from(x);
+        let mut outputs = ExitOutputs::default();
         for exit in 0..self.heads.len() {
-            map = self.segment(exit, map);
-            maps.push(map.clone());
+            for stage in self.segment_stages(exit) {
+                features = self.backbone.forward_stage(stage, features);
+                outputs.stages.push(features.map.clone());
+            }
+            outputs.exits.push(self.exit(exit, features.map.clone()));
         }
-        let exits = (maps.iter().enumerate())
-            .map(|(exit, map)| self.exit(exit, map.clone()))
-            .collect();
-        ExitOutputs { exits, maps }
+        outputs
     }
 
     /// The stages between exit `exit - 1` (or the image) and exit `exit`.
     ///
     /// # Shapes
-    /// - `x`: the map of the exit before or the image, output: the map of exit `exit`
-    pub fn segment(&self, exit: usize, x: Tensor<4>) -> Tensor<4> {
+    /// - `x`: the features at the exit before or the image, output: the features at exit `exit`
+    pub fn segment(&self, exit: usize, x: Features) -> Features {
+        self.segment_stages(exit)
+            .fold(x, |x, stage| self.backbone.forward_stage(stage, x))
+    }
+
+    fn segment_stages(&self, exit: usize) -> RangeInclusive<usize> {
         let first = match exit {
             0 => 0,
             _ => self.stages[exit - 1] + 1,
         };
-        (first..=self.stages[exit]).fold(x, |x, stage| self.backbone.forward_stage(stage, x))
+        first..=self.stages[exit]
     }
 
     /// Classifies the map of exit `exit`.
@@ -199,9 +220,9 @@ mod tests {
         let every = every.init(3, IMAGE, &mut Init::new(5, &device)).unwrap();
         let two = two.init(3, IMAGE, &mut Init::new(5, &device)).unwrap();
         let x = Tensor::<4>::ones([1, 3, 32, 32], &device);
-        let map = every.segment(1, every.segment(0, x.clone()));
+        let map = every.segment(1, every.segment(0, x.clone().into())).map;
         map.into_data()
-            .assert_eq(&two.segment(0, x).into_data(), true);
+            .assert_eq(&two.segment(0, x.into()).map.into_data(), true);
         let cost: Vec<Cost> = two.exit_costs(IMAGE);
         assert_eq!(cost.len(), 2);
     }

@@ -1,6 +1,7 @@
 //! The runner.
 
 use burn::tensor::{Int, Tensor, TensorData};
+use offramp_core::Features;
 use offramp_policies::{AnyPolicy, Decision, Evidence, ExitPolicy, PolicyError, Temperatures};
 use serde::Serialize;
 
@@ -81,13 +82,13 @@ impl<N: StagedNet> Runner<N> {
         let n = x.dims()[0];
         let mut answers: Vec<Option<Answer>> = vec![None; n];
         let mut waiting: Vec<usize> = (0..n).collect();
-        let mut map = x;
+        let mut features = Features::from(x);
         for exit in 0..self.net.num_exits() {
             if waiting.is_empty() {
                 break;
             }
-            map = self.net.segment(exit, map);
-            let logits = self.net.logits(exit, map.clone());
+            features = self.net.segment(exit, features);
+            let logits = self.net.logits(exit, features.map.clone());
             let mut staying = Vec::new();
             for (row, logits) in rows(logits).into_iter().enumerate() {
                 check_finite(&logits, waiting[row], exit)?;
@@ -100,7 +101,7 @@ impl<N: StagedNet> Runner<N> {
                 }
             }
             if staying.len() < waiting.len() && !staying.is_empty() {
-                map = gather(map, &staying);
+                features = gather(features, &staying);
             }
             waiting = staying.into_iter().map(|row| waiting[row]).collect();
         }
@@ -148,11 +149,11 @@ fn check_finite(logits: &[f32], sample: usize, exit: usize) -> Result<(), InferE
 }
 
 /// The samples that go on, as a dense batch.
-fn gather(map: Tensor<4>, rows: &[usize]) -> Tensor<4> {
+fn gather(features: Features, rows: &[usize]) -> Features {
     let indices: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
     let indices = TensorData::new(indices, [rows.len()]);
-    let indices = Tensor::<1, Int>::from_data(indices, &map.device());
-    map.select(0, indices)
+    let indices = Tensor::<1, Int>::from_data(indices, &features.map.device());
+    features.select(indices)
 }
 
 #[cfg(test)]
@@ -186,8 +187,8 @@ mod tests {
             self.net.num_exits()
         }
 
-        fn segment(&self, exit: usize, x: Tensor<4>) -> Tensor<4> {
-            self.calls.borrow_mut().push((exit, x.dims()[0]));
+        fn segment(&self, exit: usize, x: Features) -> Features {
+            self.calls.borrow_mut().push((exit, x.map.dims()[0]));
             self.net.segment(exit, x)
         }
 

@@ -1,6 +1,7 @@
 //! What a runner asks of a network.
 
 use burn::tensor::Tensor;
+use offramp_core::Features;
 use offramp_heads::MultiExitNet;
 
 /// A network that can be computed one segment at a time.
@@ -8,8 +9,8 @@ pub trait StagedNet {
     /// Number of exits.
     fn num_exits(&self) -> usize;
 
-    /// From the map of exit `exit - 1` (exit 0: from the image) to the map of exit `exit`.
-    fn segment(&self, exit: usize, x: Tensor<4>) -> Tensor<4>;
+    /// From the features at exit `exit - 1` (exit 0: from the image) to those at exit `exit`.
+    fn segment(&self, exit: usize, x: Features) -> Features;
 
     /// Logits of exit `exit` from its map, `[N, C]`.
     fn logits(&self, exit: usize, map: Tensor<4>) -> Tensor<2>;
@@ -20,7 +21,7 @@ impl StagedNet for MultiExitNet {
         Self::num_exits(self)
     }
 
-    fn segment(&self, exit: usize, x: Tensor<4>) -> Tensor<4> {
+    fn segment(&self, exit: usize, x: Features) -> Features {
         Self::segment(self, exit, x)
     }
 

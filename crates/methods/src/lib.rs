@@ -1,5 +1,7 @@
 //! Training methods of multi-exit networks: outputs and labels become named loss terms.
 //!
+//! What exits learn from other, trained networks is in [`distill`].
+//!
 //! A method is a teacher ([`offramp_teachers`]), losses ([`offramp_losses`]) and a schedule.
 //! Each has one file here, which states the paper, the equation, the terms and the defaults,
 //! and one line in the table of `registry.rs`; help, documents and tests read that table
@@ -17,6 +19,7 @@ mod beed;
 mod byot;
 mod check;
 mod classification;
+pub mod distill;
 mod eed;
 mod error;
 mod last_exit;

@@ -23,6 +23,13 @@ impl LossTerms {
         Self::default()
     }
 
+    /// One term without a name and of weight 1.
+    pub fn single(value: Tensor<1>) -> Self {
+        let mut terms = Self::new();
+        terms.push("", value, 1.0);
+        terms
+    }
+
     /// Adds a term.
     pub fn push(&mut self, name: impl Into<String>, value: Tensor<1>, weight: f64) {
         self.0.push(LossTerm {

@@ -82,12 +82,9 @@ fn forward_tensors(weights: &Tensor<1>) -> ExitOutputs {
             .narrow(0, k * size + INPUTS * WIDTH, WIDTH * CLASSES);
         let embedding = x.clone().matmul(u.reshape([INPUTS, WIDTH]));
         let logits = embedding.clone().matmul(v.reshape([WIDTH, CLASSES]) * 4.0);
-        ExitOutput { embedding, logits }
+        ExitOutput::new(embedding, logits)
     };
-    ExitOutputs {
-        exits: (0..EXITS).map(exit).collect(),
-        maps: Vec::new(),
-    }
+    (0..EXITS).map(exit).collect::<Vec<_>>().into()
 }
 
 fn shifted(parameters: &NamedTensors, name: &str, at: usize, by: f64) -> NamedTensors {

@@ -24,14 +24,8 @@ fn random_outputs(samples: usize, scale: f64, device: &Device) -> ExitOutputs {
         let distribution = Distribution::Uniform(-scale, scale);
         Tensor::<2>::random([samples, width], distribution, device)
     };
-    let exit = |_| ExitOutput {
-        embedding: random(6),
-        logits: random(CLASSES),
-    };
-    ExitOutputs {
-        exits: (0..3).map(exit).collect(),
-        maps: Vec::new(),
-    }
+    let exit = |_| ExitOutput::new(random(6), random(CLASSES));
+    (0..3).map(exit).collect::<Vec<_>>().into()
 }
 
 fn every_method() -> impl Iterator<Item = (&'static str, AnyMethod)> {

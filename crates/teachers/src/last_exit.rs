@@ -45,19 +45,18 @@ mod tests {
     #[test]
     fn fixed_teachers_are_constants() {
         let device = Device::flex().autodiff();
-        let exit = |logits: [f32; 3], embedding: [f32; 2]| ExitOutput {
-            logits: Tensor::from_floats([logits], &device).require_grad(),
-            embedding: Tensor::from_floats([embedding], &device).require_grad(),
+        let exit = |logits: [f32; 3], embedding: [f32; 2]| {
+            ExitOutput::new(
+                Tensor::from_floats([embedding], &device).require_grad(),
+                Tensor::from_floats([logits], &device).require_grad(),
+            )
         };
-        let outputs = ExitOutputs {
-            exits: vec![
-                exit([1.0, 0.0, -1.0], [1.0, -1.0]),
-                exit([2.0, 0.5, -1.0], [2.0, 0.0]),
-                exit([3.0, 1.0, 0.0], [0.0, -2.0]),
-                exit([0.0, 2.0, 0.0], [1.0, 3.0]),
-            ],
-            maps: Vec::new(),
-        };
+        let outputs = ExitOutputs::from(vec![
+            exit([1.0, 0.0, -1.0], [1.0, -1.0]),
+            exit([2.0, 0.5, -1.0], [2.0, 0.0]),
+            exit([3.0, 1.0, 0.0], [0.0, -2.0]),
+            exit([0.0, 2.0, 0.0], [1.0, 3.0]),
+        ]);
         let last = LastExit { exits: 4 };
         let mean = MeanEnsemble { exits: 4 };
         let cases: [(&dyn Teacher, Level, &[f32]); 4] = [

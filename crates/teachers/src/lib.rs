@@ -7,10 +7,13 @@
 //! | [`WeightedEnsemble`] | 1 | fixed weights that grow with depth (BEED) |
 //! | [`MateEnsemble`] | one an exit | trained weights, per teacher or per sample (MATE-R) |
 //!
+//! [`ExternalTeacher`] is another trained network, from its run folder.
+//!
 //! A teacher gives targets for logits or for embeddings. No gradient flows from a
 //! target into the exits it is made of; whether one flows into a teacher's own
 //! parameters is the method's decision.
 
+mod external;
 mod last_exit;
 mod mate;
 mod mean;
@@ -18,6 +21,7 @@ mod stack;
 mod teacher;
 mod weighted;
 
+pub use external::{ExternalTeacher, StudentImages, TeacherError};
 pub use last_exit::LastExit;
 pub use mate::{MateEnsemble, MateStart, Mixture};
 pub use mean::MeanEnsemble;

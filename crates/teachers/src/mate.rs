@@ -171,14 +171,8 @@ mod tests {
 
     /// Exits of T2 of the specification, in its order.
     fn exits(device: &Device) -> ExitOutputs {
-        let exit = |logits, embedding| ExitOutput {
-            logits: row(logits, device),
-            embedding: row(embedding, device),
-        };
-        ExitOutputs {
-            exits: vec![exit([2.0, 0.0], [1.0, 2.0]), exit([1.0, 0.5], [3.0, -1.0])],
-            maps: Vec::new(),
-        }
+        let exit = |logits, embedding| ExitOutput::new(row(embedding, device), row(logits, device));
+        vec![exit([2.0, 0.0], [1.0, 2.0]), exit([1.0, 0.5], [3.0, -1.0])].into()
     }
 
     fn assert_near<const D: usize>(actual: Tensor<D>, expected: &[f32]) {

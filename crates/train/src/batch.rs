@@ -12,6 +12,8 @@ pub(crate) struct Input {
     pub images: Tensor<4>,
     /// Labels, as the losses take them.
     pub targets: Targets,
+    /// Place of every image in the files of the data set, `[N]`.
+    pub rows: Vec<usize>,
     /// How many rows have a label.
     pub labelled: usize,
 }
@@ -35,6 +37,7 @@ impl Input {
         Self {
             images: images(batch.images, batch.indices.len(), info, device),
             targets,
+            rows: batch.indices,
             labelled,
         }
     }

@@ -7,7 +7,9 @@ use offramp_core::files::FileError;
 use offramp_data::DataError;
 use offramp_heads::{ModelError, NetError};
 use offramp_methods::MethodError;
+use offramp_methods::distill::DistillError;
 use offramp_policies::PolicyError;
+use offramp_teachers::TeacherError;
 use thiserror::Error;
 
 use crate::checkpoint::CheckpointError;
@@ -32,6 +34,12 @@ pub enum TrainError {
     /// The method.
     #[error(transparent)]
     Method(#[from] MethodError),
+    /// A teacher.
+    #[error(transparent)]
+    Teacher(#[from] TeacherError),
+    /// What is learned from teachers.
+    #[error(transparent)]
+    Distill(#[from] DistillError),
     /// A checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),

@@ -41,3 +41,5 @@ pub use trainer::{Outcome, TrainOptions, TrainReport, train};
 pub(crate) const NET: &str = "net";
 /// What the tensors of the method are called by in optimiser and checkpoint.
 pub(crate) const METHOD: &str = "method";
+/// What the tensors of the distillers are called by in optimiser and checkpoint.
+pub(crate) const DISTILL: &str = "distill";

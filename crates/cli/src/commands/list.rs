@@ -1,15 +1,19 @@
 //! `offramp list`: the registries.
 
+use offramp_methods::distill::distillers;
 use serde::Serialize;
 
 use super::print_json;
 use crate::args::{Kind, ListArgs};
 use crate::error::CliError;
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct Entry {
     name: &'static str,
     doc: &'static str,
+    /// The table of a recipe in which it is named, where there are several kinds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table: Option<&'static str>,
 }
 
 /// Shows a registry.
@@ -18,13 +22,17 @@ pub fn run(args: &ListArgs) -> Result<(), CliError> {
     if args.json {
         return print_json(&entries);
     }
-    let rows: Vec<_> = entries
-        .iter()
-        .map(|entry| vec![entry.name.to_owned(), entry.doc.to_owned()])
-        .collect();
-    let width = rows.iter().map(|row| row[0].len()).max().unwrap_or(0);
-    for row in rows {
-        println!("{:<width$}  {}", row[0], row[1]);
+    let width = entries.iter().map(|entry| entry.name.len()).max();
+    let width = width.unwrap_or(0);
+    let mut table = None;
+    for entry in entries {
+        if entry.table != table
+            && let Some(name) = entry.table
+        {
+            println!("{name} of a recipe:");
+        }
+        table = entry.table;
+        println!("{:<width$}  {}", entry.name, entry.doc);
     }
     Ok(())
 }
@@ -32,19 +40,27 @@ pub fn run(args: &ListArgs) -> Result<(), CliError> {
 fn entries(kind: Kind) -> Vec<Entry> {
     macro_rules! table {
         ($registry:expr, $doc:ident) => {
+            table!($registry, $doc, None)
+        };
+        ($registry:expr, $doc:ident, $table:expr) => {
             $registry
                 .iter()
                 .map(|entry| Entry {
                     name: &entry.name,
                     doc: &entry.$doc,
+                    table: $table,
                 })
-                .collect()
+                .collect::<Vec<_>>()
         };
     }
     match kind {
         Kind::Backbones => table!(offramp_backbones::registry(), doc),
         Kind::Heads => table!(offramp_heads::registry(), doc),
-        Kind::Methods => table!(offramp_methods::registry(), doc),
+        Kind::Methods => [
+            table!(offramp_methods::registry(), doc, Some("[method]")),
+            table!(distillers(), doc, Some("[distill.NAME]")),
+        ]
+        .concat(),
         Kind::Datasets => table!(offramp_data::registry(), about),
         Kind::Policies => table!(offramp_policies::registry(), doc),
     }

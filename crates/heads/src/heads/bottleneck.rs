@@ -41,7 +41,7 @@ impl ConvBnRelu {
 #[derive(Module, Debug)]
 pub struct BottleneckHead {
     layers: Vec<ConvBnRelu>,
-    fc: Linear,
+    pub(crate) fc: Linear,
 }
 
 impl BottleneckHead {

@@ -16,7 +16,7 @@ use super::bottleneck::ConvBnRelu;
 pub struct ConvHead {
     conv1: ConvBnRelu,
     conv2: ConvBnRelu,
-    fc: Linear,
+    pub(crate) fc: Linear,
 }
 
 impl ConvHead {

@@ -9,7 +9,7 @@ use offramp_nn::{Init, Linear};
 /// networks end with, and the cheapest early exit.
 #[derive(Module, Debug)]
 pub struct LinearHead {
-    fc: Linear,
+    pub(crate) fc: Linear,
 }
 
 impl LinearHead {

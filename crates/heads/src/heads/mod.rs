@@ -17,9 +17,10 @@ use offramp_nn::Linear;
 
 /// What every head ends with: mean over positions, then a linear layer.
 fn classify(map: Tensor<4>, fc: &Linear) -> ExitOutput {
-    let embedding = global_avg_pool(map);
+    let embedding = global_avg_pool(map.clone());
     ExitOutput {
         logits: fc.forward(embedding.clone()),
         embedding,
+        map,
     }
 }

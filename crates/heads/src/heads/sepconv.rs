@@ -58,7 +58,7 @@ impl SepConv {
 #[derive(Module, Debug)]
 pub struct SepConvHead {
     chain: Vec<SepConv>,
-    fc: Linear,
+    pub(crate) fc: Linear,
 }
 
 impl SepConvHead {

@@ -49,14 +49,13 @@ pub fn outputs<const C: usize>(
     embeddings: Option<&[[f32; 2]]>,
     device: &Device,
 ) -> ExitOutputs {
-    let exit = |i: usize| ExitOutput {
-        logits: matrix(&[logits[i]], device),
-        embedding: matrix(&[embeddings.map_or([0.0; 2], |e| e[i])], device),
+    let exit = |i: usize| {
+        ExitOutput::new(
+            matrix(&[embeddings.map_or([0.0; 2], |e| e[i])], device),
+            matrix(&[logits[i]], device),
+        )
     };
-    ExitOutputs {
-        exits: (0..logits.len()).map(exit).collect(),
-        maps: Vec::new(),
-    }
+    (0..logits.len()).map(exit).collect::<Vec<_>>().into()
 }
 
 pub fn targets(labels: &[i64]) -> Targets {

@@ -23,7 +23,7 @@ pub use shelf::Shelf;
 use crate::metrics::Sums;
 
 /// Version of the format; raised when older files can no longer be read.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// A checkpoint in memory.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +32,7 @@ pub struct Checkpoint {
     pub position: Position,
     /// Parameters and running statistics of the network.
     pub net: NamedTensors,
-    /// Parameters of the method.
+    /// Parameters of the method, `method.*`, and of the distillers, `distill.*`.
     pub method: NamedTensors,
     /// The averaged network, if one is kept.
     pub ema: NamedTensors,

@@ -10,7 +10,8 @@ pub enum Exclude {
     Norm,
     /// Biases, those of normalisations too.
     Bias,
-    /// What the method trains beside the network, such as the weights of MATE's teachers.
+    /// What method and distillers train beside the network, such as the weights of MATE's
+    /// teachers or projectors of features.
     Method,
 }
 
@@ -21,7 +22,7 @@ impl Exclude {
         match self {
             Self::Norm => container.contains("Norm"),
             Self::Bias => name.rsplit('.').next() == Some("bias"),
-            Self::Method => part == crate::METHOD,
+            Self::Method => part == crate::METHOD || part == crate::DISTILL,
         }
     }
 }

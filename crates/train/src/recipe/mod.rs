@@ -7,6 +7,7 @@ mod compare;
 mod overrides;
 mod strict;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use offramp_core::DeviceSpec;
@@ -14,6 +15,7 @@ use offramp_core::files::{self, FileError};
 use offramp_data::DataConfig;
 use offramp_heads::NetConfig;
 use offramp_methods::MethodConfig;
+use offramp_methods::distill::DistillConfig;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use toml::{Table, Value};
@@ -49,8 +51,20 @@ pub struct Recipe {
     pub model: NetConfig,
     /// Who teaches whom.
     pub method: MethodConfig,
+    /// Trained networks that teach, by name.
+    pub teachers: BTreeMap<String, TeacherConfig>,
+    /// What exits learn from them.
+    pub distill: BTreeMap<String, DistillConfig>,
     /// How it is trained.
     pub train: TrainConfig,
+}
+
+/// A `[teachers.NAME]` table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TeacherConfig {
+    /// Its run folder: one that was trained here, or imported.
+    pub run: PathBuf,
 }
 
 /// Keys that change no result: an interrupted run may go on with others.

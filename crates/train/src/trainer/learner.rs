@@ -1,23 +1,37 @@
 //! What training changes, and one step of it.
 
+use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 use offramp_core::ExitOutputs;
 use offramp_heads::MultiExitNet;
+use offramp_methods::distill::{Distillers, TaughtBatch};
 use offramp_methods::{AnyMethod, LossTerms, Method, StepContext};
+use offramp_teachers::ExternalTeacher;
 
 use crate::batch::Input;
 use crate::ema::Ema;
 use crate::metrics::{StepValues, TermValue};
 use crate::optim::{GradientNorm, Optimizer};
-use crate::{METHOD, NET, TrainError};
+use crate::{DISTILL, METHOD, NET, TrainError};
 
-/// Network, method, optimiser and moving average.
+/// What is learned, by whom it is taught, and how it is updated.
 #[derive(Debug)]
 pub(crate) struct Learner {
     pub net: MultiExitNet,
-    pub method: AnyMethod,
+    pub objective: Objective,
+    /// Trained networks; nothing changes them.
+    pub teachers: Vec<ExternalTeacher>,
     pub optimizer: Optimizer,
     pub ema: Option<Ema>,
+}
+
+/// What is minimised; some of it has parameters of its own.
+#[derive(Module, Debug)]
+pub(crate) struct Objective {
+    /// How exits are classified and teach each other.
+    pub method: AnyMethod,
+    /// What exits learn from other networks.
+    pub distill: Distillers,
 }
 
 /// Settings of one step.
@@ -43,13 +57,30 @@ impl Learner {
     ) -> Result<(Self, StepValues), TrainError> {
         let Self {
             net,
-            mut method,
+            objective:
+                Objective {
+                    mut method,
+                    mut distill,
+                },
+            teachers,
             mut optimizer,
             mut ema,
         } = self;
-        let (images, labelled) = (input.images.dims()[0], input.labelled);
-        let outputs = net.forward(input.images);
-        let terms = method.losses(&outputs, &input.targets, &settings.context);
+        let outputs = net.forward(input.images.clone());
+        let lectures: Vec<ExitOutputs> = (teachers.iter())
+            .filter(|_| !distill.is_empty())
+            .map(|teacher| teacher.outputs(input.images.clone()))
+            .collect();
+        let batch = TaughtBatch {
+            images: &input.images,
+            rows: &input.rows,
+            outputs: &outputs,
+            teachers: &lectures,
+            targets: &input.targets,
+            context: &settings.context,
+        };
+        let mut terms = method.losses(&outputs, &input.targets, &settings.context);
+        distill.push_losses(&mut terms, &batch);
         let total = terms.total();
         if !total.is_tracked() {
             return Err(TrainError::NoLoss);
@@ -60,24 +91,29 @@ impl Learner {
             let mut norm = GradientNorm::default();
             norm.add(&net, &gradients);
             norm.add(&method, &gradients);
+            norm.add(&distill, &gradients);
             (norm.value(), norm.clip(max))
         });
         let (norm, scale) = norm.unwrap_or_default();
         let (lr, scale) = (settings.lr, scale.as_ref());
         let net = optimizer.step(NET, net, &mut gradients, lr, scale);
         method = optimizer.step(METHOD, method, &mut gradients, lr, scale);
+        distill = optimizer.step(DISTILL, distill, &mut gradients, lr, scale);
         method.after_step(&outputs);
+        distill.after_step(&batch);
+        let net = distill.share(net);
         if let Some(ema) = &mut ema {
             ema.update(&net, settings.step);
         }
 
         let mut values = read_back(&terms, total, &outputs, &input.targets.labels, norm);
-        values.images = images;
-        values.labelled = labelled;
+        values.images = input.rows.len();
+        values.labelled = input.labelled;
         Ok((
             Self {
                 net,
-                method,
+                objective: Objective { method, distill },
+                teachers,
                 optimizer,
                 ema,
             },

@@ -5,19 +5,21 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use offramp_core::{Cost, DeviceSpec, MapShape};
-use offramp_data::{Loader, LoaderConfig, Split, Splits, Subset};
+use offramp_data::{DatasetInfo, Loader, LoaderConfig, Split, Splits, Subset};
 use offramp_heads::MultiExitNet;
+use offramp_methods::distill::{Distillers, Student};
 use offramp_methods::{Method, NetworkInfo};
 use offramp_nn::Init;
+use offramp_teachers::{ExternalTeacher, StudentImages};
 
-use super::learner::Learner;
+use super::learner::{Learner, Objective};
 use crate::checkpoint::{BestSoFar, Kept, Shelf};
 use crate::ema::Ema;
 use crate::evaluate::{EvalOptions, evaluate};
 use crate::metrics::{MetricsFile, Sums, TrainRecord};
 use crate::optim::Optimizer;
 use crate::progress::{Plan, Progress};
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, TeacherConfig};
 use crate::run_folder::RunFolder;
 use crate::schedule::Schedule;
 use crate::{EvalReport, RunError, TrainError};
@@ -74,7 +76,7 @@ impl<'a> Session<'a> {
         let loader = loader(recipe, &splits)?;
         let shape = splits.info.shape;
         let image = MapShape::new(shape.channels, shape.height, shape.width);
-        let learner = learner(recipe, splits.info.classes.len(), image, &device)?;
+        let learner = learner(recipe, &splits, image, &device)?;
         let costs = learner.net.exit_costs(image);
         let steps_per_epoch = loader.batches() as u64;
         let schedule = Schedule {
@@ -192,7 +194,7 @@ impl<'a> Session<'a> {
         let epoch = step as f64 / self.schedule.steps_per_epoch as f64;
         let mut record = sums.record(step, epoch, lr);
         if let Some(learner) = &self.learner {
-            record.scalars = learner.method.scalars().into_iter().collect();
+            record.scalars = learner.objective.method.scalars().into_iter().collect();
         }
         record.seconds = self.state.seconds;
         record
@@ -223,14 +225,35 @@ fn loader(recipe: &Recipe, splits: &Splits) -> Result<Loader, TrainError> {
     Ok(Loader::new(splits.train.clone(), &splits.info, config)?)
 }
 
+/// The networks of `[teachers]`, in the order of their names.
+fn teachers(
+    recipe: &Recipe,
+    info: &DatasetInfo,
+    image: MapShape,
+    device: &Device,
+) -> Result<Vec<ExternalTeacher>, TrainError> {
+    let images = StudentImages {
+        classes: info.classes.clone(),
+        image,
+        mean: info.mean,
+        std: info.std,
+    };
+    let device = device.clone().inner();
+    let load = |(name, config): (&String, &TeacherConfig)| {
+        Ok(ExternalTeacher::load(name, &config.run, &images, &device)?)
+    };
+    recipe.teachers.iter().map(load).collect()
+}
+
 /// A learner that has learned nothing.
 fn learner(
     recipe: &Recipe,
-    classes: usize,
+    splits: &Splits,
     image: MapShape,
     device: &Device,
 ) -> Result<Learner, TrainError> {
     let mut init = Init::new(recipe.seed, device);
+    let classes = splits.info.classes.len();
     let net = recipe.model.init(classes, image, &mut init.fork())?;
     let info = NetworkInfo {
         exits: net.num_exits(),
@@ -238,6 +261,21 @@ fn learner(
         embedding_dims: net.embedding_dims(),
     };
     let method = recipe.method.init(&info, &mut init.fork())?;
+    let teachers = teachers(recipe, &splits.info, image, device)?;
+    let student = Student {
+        net: &net,
+        config: &recipe.model,
+        image,
+        rows: splits
+            .train
+            .indices()
+            .iter()
+            .max()
+            .map_or(0, |last| last + 1),
+        batch_size: recipe.train.batch_size,
+    };
+    let distill = Distillers::new(&recipe.distill, &student, &teachers, &mut init.fork())?;
+    let net = distill.share(net);
     let ema = recipe
         .train
         .ema
@@ -245,7 +283,8 @@ fn learner(
         .map(|config| Ema::new(config, &net));
     Ok(Learner {
         net,
-        method,
+        objective: Objective { method, distill },
+        teachers,
         optimizer: Optimizer::new(recipe.train.optimizer.clone()),
         ema,
     })

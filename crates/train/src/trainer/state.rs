@@ -36,7 +36,7 @@ impl Session<'_> {
             seconds: state.seconds,
             window: state.window.clone(),
             epoch: state.epoch.clone(),
-            method: learner.method.state(),
+            method: learner.objective.method.state(),
             updates: updates
                 .map(|(name, slot)| (name.clone(), slot.steps))
                 .collect(),
@@ -49,7 +49,7 @@ impl Session<'_> {
         let checkpoint = Checkpoint {
             position,
             net: params::collect(&learner.net),
-            method: params::collect(&learner.method),
+            method: params::collect(&learner.objective),
             ema: ema.unwrap_or_default(),
             optimizer: collect_slots(&learner.optimizer),
         };
@@ -82,8 +82,8 @@ impl Session<'_> {
             return Ok(());
         };
         let net = apply(learner.net, net, &path)?;
-        let mut method = apply(learner.method, method, &path)?;
-        method.load_state(&position.method)?;
+        let mut objective = apply(learner.objective, method, &path)?;
+        objective.method.load_state(&position.method)?;
         let ema = match self.recipe.train.ema.clone() {
             Some(config) => Some(Ema::new(config, &apply(net.valid(), ema, &path)?)),
             None => None,
@@ -91,7 +91,8 @@ impl Session<'_> {
         let slots = restore_slots(optimizer, &position.updates, &self.device);
         self.learner = Some(Learner {
             net,
-            method,
+            objective,
+            teachers: learner.teachers,
             optimizer: learner.optimizer.with_slots(slots),
             ema,
         });

@@ -1,4 +1,5 @@
 //! A tiny run and how to compare two.
+#![allow(dead_code, reason = "every test file uses a part of it")]
 
 use std::fs;
 use std::path::Path;

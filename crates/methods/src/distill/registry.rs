@@ -1,0 +1,186 @@
+//! Every distiller there is: one line each.
+
+use burn::module::Module;
+use offramp_heads::MultiExitNet;
+use offramp_nn::Init;
+use serde::de::{Deserializer, Error as _};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{Kd, KdConfig, Lesson, LessonPlan};
+use crate::{LossTerms, MethodError};
+
+/// Turns what one exit and its teachers computed into loss terms.
+pub trait Distiller {
+    /// The terms of a batch: one without a name ([`LossTerms::single`]), or several, each with a
+    /// word for what it is.
+    fn losses(&self, lesson: &Lesson) -> LossTerms;
+
+    /// To be called after the optimiser's step, with the lesson that the losses were computed
+    /// from.
+    fn after_step(&mut self, _lesson: &Lesson) {}
+
+    /// Puts what teacher and student share into the student's exit `exit`: before the first step,
+    /// and after each.
+    fn share(&self, _exit: usize, student: MultiExitNet) -> MultiExitNet {
+        student
+    }
+}
+
+/// How many teachers one instance of a distiller listens to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Teachers {
+    /// None: it trains networks of its own.
+    None,
+    /// One; of several teachers each is taught by an instance of its own, and the mean counts.
+    One,
+    /// All there are, weighed by the distiller.
+    All,
+}
+
+/// One line of [`distillers`].
+#[derive(Clone, Copy, Debug)]
+pub struct DistillerEntry {
+    /// What a recipe calls it.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub doc: &'static str,
+    /// How many teachers it listens to.
+    pub teachers: Teachers,
+    /// Its settings with their default values.
+    pub config: fn() -> DistillerConfig,
+}
+
+/// Generates the enum of the distillers, the enum of their settings, and the table, from one line
+/// a distiller: `NAME DOC TEACHERS => VARIANT(DISTILLER, SETTINGS)`.
+macro_rules! distillers {
+    ($($name:literal $doc:literal $teachers:ident => $variant:ident($distiller:ident, $config:ident);)*) => {
+        /// Any distiller that a recipe can name.
+        #[derive(Module, Debug)]
+        #[non_exhaustive]
+        #[allow(clippy::large_enum_variant, reason = "there are few in a training")]
+        pub enum AnyDistiller {
+            $(#[doc = concat!("`", $name, "`: ", $doc)] $variant($distiller),)*
+        }
+
+        /// The `loss` of a `[distill.NAME]` table: a name, or a table of a name and settings.
+        #[derive(Clone, Debug, PartialEq, Serialize)]
+        #[serde(tag = "name")]
+        #[non_exhaustive]
+        pub enum DistillerConfig {
+            $(
+                #[doc = concat!("`", $name, "`: ", $doc)]
+                #[serde(rename = $name)]
+                $variant($config),
+            )*
+        }
+
+        /// [`DistillerConfig`] as a table, which serde reads.
+        #[derive(Deserialize)]
+        #[serde(tag = "name")]
+        enum Table {
+            $(
+                #[serde(rename = $name)]
+                $variant($config),
+            )*
+        }
+
+        impl From<Table> for DistillerConfig {
+            fn from(table: Table) -> Self {
+                match table {
+                    $(Table::$variant(config) => Self::$variant(config),)*
+                }
+            }
+        }
+
+        impl DistillerConfig {
+            /// Sets a distiller up for one exit. Parameters of its own are made by `init`.
+            ///
+            /// # Errors
+            /// When a setting is out of range, or student and teacher do not have what the
+            /// distiller needs.
+            pub fn init(
+                &self,
+                plan: &LessonPlan,
+                init: &mut Init,
+            ) -> Result<AnyDistiller, MethodError> {
+                Ok(match self {
+                    $(Self::$variant(config) => AnyDistiller::$variant(config.init(plan, init)?),)*
+                })
+            }
+
+            /// The name in [`distillers`].
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => $name,)*
+                }
+            }
+        }
+
+        impl AnyDistiller {
+            fn inner(&self) -> &dyn Distiller {
+                match self {
+                    $(Self::$variant(distiller) => distiller,)*
+                }
+            }
+
+            fn inner_mut(&mut self) -> &mut dyn Distiller {
+                match self {
+                    $(Self::$variant(distiller) => distiller,)*
+                }
+            }
+        }
+
+        /// Every distiller. Help, tables and the tests that run over all of them read this list.
+        pub fn distillers() -> &'static [DistillerEntry] {
+            &[$(
+                DistillerEntry {
+                    name: $name,
+                    doc: $doc,
+                    teachers: Teachers::$teachers,
+                    config: || DistillerConfig::$variant($config::default()),
+                },
+            )*]
+        }
+    };
+}
+
+distillers! {
+    "kd" "the teacher's softened probabilities (Hinton et al.)" One
+        => Kd(Kd, KdConfig);
+}
+
+impl DistillerConfig {
+    /// The line of the table.
+    pub fn entry(&self) -> &'static DistillerEntry {
+        let entry = distillers().iter().find(|entry| entry.name == self.name());
+        entry.expect("names and table are generated together")
+    }
+}
+
+impl<'de> Deserialize<'de> for DistillerConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let table = match Value::deserialize(deserializer)? {
+            Value::String(name) => json!({ "name": name }),
+            table => table,
+        };
+        match serde_json::from_value::<Table>(table) {
+            Ok(table) => Ok(table.into()),
+            Err(error) => Err(D::Error::custom(error)),
+        }
+    }
+}
+
+impl Distiller for AnyDistiller {
+    fn losses(&self, lesson: &Lesson) -> LossTerms {
+        self.inner().losses(lesson)
+    }
+
+    fn after_step(&mut self, lesson: &Lesson) {
+        self.inner_mut().after_step(lesson);
+    }
+
+    fn share(&self, exit: usize, student: MultiExitNet) -> MultiExitNet {
+        self.inner().share(exit, student)
+    }
+}

@@ -1,0 +1,150 @@
+//! Whole runs of a tiny student and a tiny teacher.
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use offramp_methods::distill::{Teachers, distillers};
+use offramp_train::Recipe;
+use support::*;
+
+/// A teacher with the recipe's own method and network.
+fn teacher(folder: &Path, name: &str, settings: &[&str]) -> PathBuf {
+    let out = folder.join(name);
+    let settings: Vec<&str> = ["train.epochs=1"].iter().chain(settings).copied().collect();
+    run(&recipe("plain", &settings), &out, false, None).unwrap();
+    out
+}
+
+/// A student that is taught by `loss`, with what else that distiller needs.
+fn student(loss: &str, teachers: &[&Path], settings: &[&str]) -> Recipe {
+    let mut all = vec![format!("distill.ext.loss=\"{loss}\"")];
+    for (n, run) in teachers.iter().enumerate() {
+        all.push(format!("teachers.t{n}.run=\"{}\"", run.display()));
+    }
+    all.extend(settings.iter().map(|text| (*text).to_owned()));
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    recipe("plain", &all)
+}
+
+/// Settings without which a distiller has nothing to work on.
+fn needs(_loss: &str) -> &'static [&'static str] {
+    &[]
+}
+
+#[test]
+fn every_distiller_trains_logs_and_resumes_exactly() {
+    let parent = tempfile::tempdir().unwrap();
+    let teacher = teacher(parent.path(), "teacher", &["seed=5"]);
+    let before = fs::read(teacher.join("model.safetensors")).unwrap();
+    for entry in distillers() {
+        let teachers: &[&Path] = match entry.teachers {
+            Teachers::None => &[],
+            Teachers::One | Teachers::All => &[&teacher],
+        };
+        let recipe = student(entry.name, teachers, needs(entry.name));
+        let whole = parent.path().join(format!("{}-whole", entry.name));
+        run(&recipe, &whole, false, None).unwrap();
+        let lines = metrics(&whole);
+        let step = lines.iter().find(|line| line["kind"] == "step").unwrap();
+        let terms = step["terms"].as_object().unwrap();
+        for exit in 0..3 {
+            let named =
+                |name: &String| name.starts_with("ext") && name.ends_with(&format!("/{exit}"));
+            let value = terms.iter().find(|(name, _)| named(name));
+            assert!(
+                value.is_some(),
+                "{}: no term of exit {exit} in {step}",
+                entry.name
+            );
+        }
+        let parts = parent.path().join(format!("{}-parts", entry.name));
+        run(&recipe, &parts, false, Some(5)).unwrap();
+        run(&recipe, &parts, true, None).unwrap();
+        assert_same_run(&whole, &parts);
+    }
+    assert_eq!(fs::read(teacher.join("model.safetensors")).unwrap(), before);
+}
+
+#[test]
+fn several_teachers_teach_one_by_one_and_some_exits_only() {
+    let parent = tempfile::tempdir().unwrap();
+    let a = teacher(parent.path(), "a", &["seed=5"]);
+    // Another normalisation than the student's.
+    let b = teacher(parent.path(), "b", &["seed=6", "data.mean=[0.4, 0.4, 0.4]"]);
+    let settings = ["distill.ext.exits=[0, 2]", "distill.ext.weight=0.5"];
+    let out = parent.path().join("student");
+    run(&student("kd", &[&a, &b], &settings), &out, false, None).unwrap();
+    let lines = metrics(&out);
+    let step = lines.iter().find(|line| line["kind"] == "step").unwrap();
+    let names: Vec<&String> = (step["terms"].as_object().unwrap().keys())
+        .filter(|name| name.starts_with("ext"))
+        .collect();
+    assert_eq!(names, ["ext/0/t0", "ext/0/t1", "ext/2/t0", "ext/2/t1"]);
+}
+
+#[test]
+fn what_does_not_fit_is_named() {
+    let parent = tempfile::tempdir().unwrap();
+    let out = parent.path().join("student");
+    let fails = |recipe: &Recipe| run(recipe, &out, false, None).unwrap_err().to_string();
+
+    let error = fails(&student("kd", &[], &[]));
+    assert!(error.contains("distill.ext needs a teacher"), "{error}");
+    let error = fails(&student("kd", &[Path::new("/nowhere")], &[]));
+    assert!(
+        error.contains("t0") && error.contains("/nowhere"),
+        "{error}"
+    );
+
+    let teacher = teacher(parent.path(), "teacher", &[]);
+    let error = fails(&student("kd", &[&teacher], &["distill.ext.exits=[3]"]));
+    assert!(
+        error.contains("exit 3") && error.contains("0 to 2"),
+        "{error}"
+    );
+    let error = fails(&student(
+        "kd",
+        &[&teacher],
+        &["distill.ext.teachers=[\"t1\"]"],
+    ));
+    assert!(error.contains("\"t1\"") && error.contains("t0"), "{error}");
+    let error = fails(&student("kd", &[&teacher], &["distill.ext.weight=-1"]));
+    assert!(error.contains("-1"), "{error}");
+
+    let card = teacher.join("model.json");
+    let mut json = json(&card);
+    json["classes"].as_array_mut().unwrap().pop();
+    fs::write(&card, json.to_string()).unwrap();
+    let error = fails(&student("kd", &[&teacher], &[]));
+    assert!(error.contains("teacher") && error.contains("t0"), "{error}");
+}
+
+#[test]
+fn a_bad_table_is_named_by_its_key() {
+    let problem = |settings: &[&str]| {
+        let text = "[distill.ext]\nloss = 'kd'";
+        let settings: Vec<&str> = settings.to_vec();
+        Recipe::parse(text, "x.toml".as_ref(), &settings)
+            .unwrap_err()
+            .to_string()
+    };
+    let error = problem(&["distill.ext.loss=\"dk\""]);
+    assert!(
+        error.contains("distill.ext.loss") && error.contains("dk"),
+        "{error}"
+    );
+    let error = problem(&["distill.ext.wieght=2"]);
+    assert!(
+        error.contains("distill.ext.wieght") && error.contains("weight"),
+        "{error}"
+    );
+    let error = problem(&["distill.ext.loss={name=\"kd\", temprature=2}"]);
+    assert!(
+        error.contains("temprature") && error.contains("temperature"),
+        "{error}"
+    );
+    let error = problem(&["teachers.t.path=\"x\""]);
+    assert!(error.contains("teachers.t"), "{error}");
+}
