@@ -53,7 +53,8 @@ def main():
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "target/bench-peers.txt")
     options = parser.parse_args()
-    ours = ROOT / "target/release/examples/train_step"
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    ours = target / "release/examples/train_step"
     if not ours.exists():
         sys.exit(f"{ours} is missing: cargo build --release -p offramp-kernels --example train_step")
     version = subprocess.run(

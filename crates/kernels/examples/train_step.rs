@@ -1,7 +1,8 @@
 //! Images a second of training and of inference, on random data.
 //!
 //! Run: `cargo run --release -p offramp-kernels --example train_step -- resnet20 128`
-//! (or `resnet18 32`; a third argument gives the number of timed steps).
+//! (or `resnet18 32`; a third argument gives the number of timed steps, a fourth one of
+//! `train`, `infer` and `single` does only this, for a profiler; the weights are random anyway).
 
 use std::time::Instant;
 
@@ -220,7 +221,13 @@ fn main() {
     );
     let mut times = Vec::new();
     let mut processor = 0.0;
-    for step in 0..steps + 2 {
+    let only = at(3).unwrap_or_default();
+    let timed = if matches!(only, "infer" | "single") {
+        0
+    } else {
+        steps
+    };
+    for step in 0..timed + 2 {
         let start = Instant::now();
         let x = Tensor::from_inner(images.clone());
         let labels = Tensor::from_inner(labels.clone());
@@ -240,7 +247,9 @@ fn main() {
             println!("loss {:.4}", loss.into_scalar::<f32>());
         }
     }
-    report("training", batch, times, processor_seconds() - processor);
+    if timed > 0 {
+        report("training", batch, times, processor_seconds() - processor);
+    }
     let inner = |values: &[Tensor<4>]| values.iter().map(|v| v.clone().inner()).collect();
     let mut frozen = Parameters {
         maps: inner(&parameters.maps),
@@ -255,7 +264,10 @@ fn main() {
         training: false,
         device,
     };
-    for count in [batch, 1] {
+    for (what, count) in [("infer", batch), ("single", 1)] {
+        if !matches!(only, "") && only != what {
+            continue;
+        }
         let mut times = Vec::new();
         let images = images.clone().narrow(0, 0, count);
         let mut processor = 0.0;

@@ -76,6 +76,9 @@ fn convolution() {
         [8, 12, 3, 1, 1, 1, 4, 6, 5],
         [20, 20, 3, 2, 1, 1, 20, 9, 9],
         [64, 64, 3, 1, 1, 1, 1, 4, 4],
+        // Computed by Winograd's filtering.
+        [64, 48, 3, 1, 1, 1, 1, 15, 14],
+        [32, 96, 3, 1, 1, 1, 1, 20, 17],
     ] {
         let x = random([2, c_in, h, w], &device);
         let weight = random([c_out, c_in / groups, k, k], &device);

@@ -2,9 +2,12 @@
 //! input gradient.
 
 use super::geometry::Correlation;
-use super::panel::{Panel, WeightStrides, pack, panel_len, panel_offsets, panels};
+use super::panel::{
+    Columns, Panel, WeightStrides, pack, pack_piece, panel_len, panel_offsets, panels,
+};
 use super::source::Source;
 use super::tile::{TileArgs, run_of_tiles};
+use super::winograd;
 use crate::cpu::map::Map;
 use crate::cpu::memory::Buffer;
 use crate::cpu::parallel::{Shared, for_each};
@@ -48,21 +51,32 @@ pub(crate) struct Correlate<'a> {
     pub destination: Destination<'a>,
 }
 
+/// Outputs up to which weights are packed by the task that uses them, a piece at a time. They are
+/// used too seldom then to pay for a packed copy that leaves the caches and comes back.
+const FEW: usize = 256;
+
 /// The state that the tasks of a pass share.
 struct Pass<'a> {
     work: Correlate<'a>,
     panels: Vec<Panel>,
-    offsets: Vec<usize>,
-    packed: Buffer,
+    weights: Weights,
     bias: Buffer,
     /// Channel blocks in a piece of weights.
     piece: usize,
 }
 
-/// A part of the output: images, rows.
+enum Weights {
+    /// All panels, and where each begins.
+    Packed(Buffer, Vec<usize>),
+    /// As the tensor holds them.
+    Plain(Columns),
+}
+
+/// A part of the output: images, rows, panels of channels.
 struct Task {
     images: [usize; 2],
     rows: [usize; 2],
+    panels: [usize; 2],
 }
 
 impl Kernel for Correlate<'_> {
@@ -84,6 +98,10 @@ fn correlate<S: Simd>(work: Correlate) {
     if images * rows * columns == 0 || work.destination.channels == 0 {
         return;
     }
+    if winograd::suits(work.correlation, work.input, work.destination.channels) {
+        winograd::correlate::<S>(&work);
+        return;
+    }
     let taps = &work.correlation.taps;
     let panels = panels::<S>(work.destination.channels);
     let widest = panels.iter().map(|p| p.vectors).max().unwrap_or(1);
@@ -94,21 +112,34 @@ fn correlate<S: Simd>(work: Correlate) {
             cell[..panel.count].copy_from_slice(&values[panel.first..panel.first + panel.count]);
         }
     }
+    let (weights, tasks) = if panels.len() > 1 && images * rows * columns <= FEW {
+        let one = |index| Task {
+            images: [0, images],
+            rows: [0, rows],
+            panels: [index, index + 1],
+        };
+        let columns = Columns::new(work.strides, taps);
+        let tasks = (0..panels.len()).map(one).collect();
+        (Weights::Plain(columns), tasks)
+    } else {
+        let packed = pack(work.weight, work.strides, &panels, channels, taps);
+        let offsets = panel_offsets(&panels, channels, taps.len());
+        let tasks = split(images, rows, columns, panels.len());
+        (Weights::Packed(packed, offsets), tasks)
+    };
     let pass = Pass {
-        packed: pack(work.weight, work.strides, &panels, channels, taps),
-        offsets: panel_offsets(&panels, channels, taps.len()),
+        weights,
         piece: (PIECE / per_block).max(1),
         panels,
         bias,
         work,
     };
-    let tasks = split(images, rows, columns);
     for_each(tasks.len(), |i| {
         super::super::simd::dispatch(RunTask(&pass, &tasks[i]));
     });
 }
 
-fn split(images: usize, rows: usize, columns: usize) -> Vec<Task> {
+fn split(images: usize, rows: usize, columns: usize, panels: usize) -> Vec<Task> {
     let group = SHARING.div_ceil(rows * columns).min(images);
     let groups = images.div_ceil(group);
     let workers = rayon::current_num_threads();
@@ -124,6 +155,7 @@ fn split(images: usize, rows: usize, columns: usize) -> Vec<Task> {
             tasks.push(Task {
                 images: [g * group, ((g + 1) * group).min(images)],
                 rows: [rows * b / bands, rows * (b + 1) / bands],
+                panels: [0, panels],
             });
         }
     }
@@ -159,18 +191,35 @@ impl Kernel for RunTask<'_> {
             .iter()
             .map(|tap| layout.tap_offset(tap.offset))
             .collect();
-        for (index, &panel) in pass.panels.iter().enumerate() {
-            let mut block = 0;
-            while block < blocks {
+        let mut copy = Buffer::new(0);
+        for index in task.panels[0]..task.panels[1] {
+            let panel = pass.panels[index];
+            for block in (0..blocks).step_by(pass.piece) {
                 let until = (block + pass.piece).min(blocks);
+                let [from, to] = [block, until].map(|block| {
+                    panel_len((block * LANES).min(channels), taps.len(), panel.vectors)
+                });
+                let weight = match &pass.weights {
+                    Weights::Packed(packed, offsets) => {
+                        &packed[offsets[index] + from..offsets[index] + to]
+                    }
+                    Weights::Plain(columns) => {
+                        if copy.len() < to - from {
+                            copy = Buffer::new(to - from);
+                        }
+                        let range = [block * LANES, (until * LANES).min(channels)];
+                        pack_piece(columns, panel, range, work.weight, &mut copy[..to - from]);
+                        &copy[..to - from]
+                    }
+                };
                 let piece = Piece {
                     index,
                     panel,
                     blocks: [block, until],
+                    weight,
                 };
                 // SAFETY: the copy was made for this task, and tasks write disjoint outputs.
                 unsafe { run_piece(s, pass, task, &layout, &taps, &cells, piece) };
-                block = until;
             }
         }
     }
@@ -178,10 +227,12 @@ impl Kernel for RunTask<'_> {
 
 /// A piece of the weights: some channel blocks of a panel.
 #[derive(Clone, Copy)]
-struct Piece {
+struct Piece<'a> {
     index: usize,
     panel: Panel,
     blocks: [usize; 2],
+    /// Packed.
+    weight: &'a [f32],
 }
 
 /// # Safety
@@ -202,6 +253,7 @@ unsafe fn run_piece<S: Simd>(
         index,
         panel,
         blocks,
+        weight,
     } = piece;
     let correlation = work.correlation;
     let [image_stride, row_stride, column_stride] = work.destination.strides;
@@ -214,9 +266,7 @@ unsafe fn run_piece<S: Simd>(
         count: panel.count,
         accumulate: work.accumulate || blocks[0] > 0,
     };
-    let weight_at = pass.offsets[index] + panel_len(blocks[0] * LANES, taps.len(), panel.vectors);
-    let weight_end = weight_at + panel_len(channels, taps.len(), panel.vectors);
-    let weight = pass.packed[weight_at..weight_end].as_ptr();
+    assert_eq!(weight.len(), panel_len(channels, taps.len(), panel.vectors));
     let bias = pass.bias[index * 4 * LANES..(index + 1) * 4 * LANES].as_ptr();
     let columns = correlation.out[1];
     for (i, n) in (task.images[0]..task.images[1]).enumerate() {
@@ -232,7 +282,7 @@ unsafe fn run_piece<S: Simd>(
             let last = place + (columns - 1) * args.out_stride + panel.count;
             assert!(last <= work.destination.out.len(), "output too short");
             // SAFETY: the layout holds a cell for every tap of every output of the row, the
-            // weight and bias slices were cut to size above, the outputs lie within the
+            // weight and bias slices have their size by the assertions above, the outputs lie within the
             // destination by the assertion and belong to this task alone.
             unsafe {
                 run_of_tiles(
@@ -241,7 +291,7 @@ unsafe fn run_piece<S: Simd>(
                     panel.vectors,
                     columns,
                     cells[at..].as_ptr(),
-                    weight,
+                    weight.as_ptr(),
                     bias,
                     work.destination.out.as_ptr().add(place),
                 );

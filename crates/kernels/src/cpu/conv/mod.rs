@@ -11,6 +11,7 @@ mod source;
 mod tests;
 mod tile;
 mod weight_gradient;
+mod winograd;
 
 use super::map::{Map, channels_last_strides};
 use super::parallel::Shared;

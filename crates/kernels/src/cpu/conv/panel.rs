@@ -80,27 +80,29 @@ pub(crate) fn panel_offsets(panels: &[Panel], inputs: usize, taps: usize) -> Vec
 
 /// The part of a panel that belongs to one block of input channels.
 #[derive(Clone, Copy)]
-struct Part {
+pub(super) struct Part {
     /// First input channel.
-    first: usize,
+    pub first: usize,
     /// Input channels.
-    lanes: usize,
+    pub lanes: usize,
     /// Values between packed input channels.
-    width: usize,
+    pub width: usize,
 }
 
 /// Runs of weights that are neighbours in the tensor, as columns of a matrix whose rows are
 /// output channels, and the packed places of these columns.
-struct Columns {
+pub(super) struct Columns {
     /// Kernel positions, `K_h * K_w`.
     positions: usize,
+    /// Those that a tap reads.
+    taps: usize,
     /// The tap that reads a kernel position, if any.
     tap_of: Vec<Option<usize>>,
     strides: WeightStrides,
 }
 
 impl Columns {
-    fn new(strides: WeightStrides, taps: &[Tap]) -> Self {
+    pub fn new(strides: WeightStrides, taps: &[Tap]) -> Self {
         let positions = strides.positions;
         let mut tap_of = vec![None; positions];
         for (t, tap) in taps.iter().enumerate() {
@@ -108,8 +110,18 @@ impl Columns {
         }
         Self {
             positions,
+            taps: taps.len(),
             tap_of,
             strides,
+        }
+    }
+
+    /// Values from a run to the one that is read next: the next block of inputs, or input.
+    fn next_run(&self) -> usize {
+        if self.strides.input == self.positions {
+            LANES * self.positions
+        } else {
+            self.strides.input
         }
     }
 
@@ -167,11 +179,14 @@ impl Kernel for PackPart<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let stride = self.columns.strides.output;
+        let ahead = self.columns.next_run();
         let (weight, packed) = (self.weight, self.packed);
         self.columns
             .for_each_block(self.part, self.panel, |output, outputs, from, places| {
                 let mut rows = [s.splat(0.0); LANES];
                 for (i, row) in rows.iter_mut().enumerate().take(outputs) {
+                    // Rows lie pages apart, which the machine does not foresee.
+                    s.prefetch(weight.as_ptr().wrapping_add(from + i * stride + ahead));
                     let from = &weight[from + i * stride..from + i * stride + places.len()];
                     // SAFETY: the slice holds as many values.
                     *row = unsafe { s.load_first(from.as_ptr(), from.len()) };
@@ -223,7 +238,7 @@ impl Kernel for UnpackPart<'_> {
 }
 
 /// The parts of all panels in the order of their common buffer, with their starts.
-fn parts(panels: &[Panel], inputs: usize, taps: usize) -> Vec<(Panel, Part, usize)> {
+pub(super) fn parts(panels: &[Panel], inputs: usize, taps: usize) -> Vec<(Panel, Part, usize)> {
     let mut parts = Vec::new();
     let mut at = 0;
     for &panel in panels {
@@ -267,6 +282,34 @@ pub(crate) fn unpack(
             weight,
         });
     });
+}
+
+/// The input channels `range` of a panel, packed; `range` begins with a block.
+pub(super) fn pack_piece(
+    columns: &Columns,
+    panel: Panel,
+    range: [usize; 2],
+    weight: &[f32],
+    packed: &mut [f32],
+) {
+    let width = panel.vectors * LANES;
+    let mut at = 0;
+    for first in (range[0]..range[1]).step_by(LANES) {
+        let lanes = LANES.min(range[1] - first);
+        let len = lanes * columns.taps * width;
+        dispatch(PackPart {
+            columns,
+            part: Part {
+                first,
+                lanes,
+                width,
+            },
+            panel,
+            weight,
+            packed: &mut packed[at..at + len],
+        });
+        at += len;
+    }
 }
 
 /// All panels of `weight` in one buffer.

@@ -78,6 +78,31 @@ fn shapes_of_residual_networks() {
     }
 }
 
+/// What [`super::winograd`] takes, with odd sizes, every padding, a rest of tiles and one image.
+#[test]
+fn winograd_geometries() {
+    let random = &mut Random::new(5);
+    for (geometry, input) in [
+        (square(64, 32, 3, 1, 1), [2, 32, 16, 16]),
+        (square(32, 48, 3, 1, 1), [3, 48, 13, 11]),
+        (square(64, 64, 3, 1, 0), [2, 64, 17, 16]),
+        (square(48, 80, 3, 1, 2), [2, 80, 15, 14]),
+        (square(160, 64, 3, 1, 1), [1, 64, 21, 20]),
+        (square(128, 256, 3, 1, 1), [33, 256, 4, 4]),
+    ] {
+        let x = vec![0.0; input.iter().product()];
+        let map = Map::channels_last(&x, input);
+        let correlation = geometry.forward(input);
+        assert!(super::winograd::suits(
+            &correlation,
+            map,
+            geometry.weight[0]
+        ));
+        check(geometry, input, false, random);
+        check(geometry, input, true, random);
+    }
+}
+
 #[test]
 fn random_geometries() {
     let random = &mut Random::new(2);
@@ -153,6 +178,7 @@ fn the_number_of_threads_changes_nothing() {
                 (square(40, 24, 3, 1, 1), [5, 24, 9, 11]),
                 (square(32, 16, 3, 2, 1), [1, 16, 16, 16]),
                 (square(64, 200, 3, 1, 1), [2, 200, 4, 4]),
+                (square(64, 96, 3, 1, 1), [5, 96, 11, 9]),
             ] {
                 let output = geometry.output(input);
                 let x = random.values(input.iter().product());

@@ -6,6 +6,7 @@
 use super::geometry::{Correlation, Geometry};
 use super::panel::{Panel, WeightStrides, panel_len, panel_offsets, panels, unpack};
 use super::source::Source;
+use super::winograd;
 use crate::cpu::map::Map;
 use crate::cpu::memory::Buffer;
 use crate::cpu::parallel::{Shared, for_each};
@@ -83,6 +84,19 @@ impl Kernel for WeightGradient<'_> {
 
 fn accumulate<S: Simd>(work: WeightGradient) {
     let [images, inputs, _, _] = work.input.shape();
+    if work.channels == work.dy_shape[1]
+        && winograd::suits(work.correlation, work.input, work.channels)
+    {
+        winograd::weight_gradient::<S>(
+            work.correlation,
+            work.input,
+            work.dy,
+            work.channels,
+            work.strides,
+            work.dw,
+        );
+        return;
+    }
     let taps = &work.correlation.taps;
     let panels = panels::<S>(work.channels);
     let offsets = panel_offsets(&panels, inputs, taps.len());
@@ -218,25 +232,25 @@ fn gather<'a>(
 
 /// One tap over one band of outputs.
 #[derive(Clone, Copy)]
-struct Args {
+pub(super) struct Args {
     /// Rows and columns of outputs.
-    extent: [usize; 2],
+    pub extent: [usize; 2],
     /// Cell of the first output.
-    source: *const f32,
+    pub source: *const f32,
     /// Values between cells of vertically neighbouring outputs.
-    source_row: usize,
+    pub source_row: usize,
     /// Gradients of the outputs, one after the other.
-    dy: *const f32,
+    pub dy: *const f32,
     /// Real input channels.
-    lanes: usize,
+    pub lanes: usize,
     /// `lanes` rows of the panel's vectors.
-    dw: *mut f32,
+    pub dw: *mut f32,
 }
 
 /// # Safety
 /// The cells and gradients of `extent` outputs are readable and `dw` is writable.
 #[inline(always)]
-unsafe fn rows_of_tiles<S: Simd>(s: S, args: Args, vectors: usize) {
+pub(super) unsafe fn rows_of_tiles<S: Simd>(s: S, args: Args, vectors: usize) {
     macro_rules! tiles {
         ($rows:expr, $v:literal) => {{
             let mut first = 0;

@@ -86,6 +86,10 @@ pub(crate) trait Simd: Copy + Send + Sync {
         unsafe { core::ptr::copy_nonoverlapping(lanes.as_ptr(), p, n.min(LANES)) }
     }
 
+    /// Asks for the cache line of an address that will be read soon; it may be any address.
+    #[inline(always)]
+    fn prefetch(self, _: *const f32) {}
+
     /// Lane `j` of vector `i` becomes lane `i` of vector `j`.
     #[inline(always)]
     fn transpose(self, rows: [Self::V; LANES]) -> [Self::V; LANES] {
