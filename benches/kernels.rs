@@ -4,6 +4,7 @@ use std::hint::black_box;
 
 use burn::tensor::{Device, Distribution, Tensor};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use offramp_core::default_device;
 use offramp_kernels::{Conv2dOptions, batch_norm_train, conv2d};
 
 /// Images, input channels, output channels, size of the map, kernel, stride.
@@ -26,7 +27,7 @@ fn convolution(c: &mut Criterion) {
     let mut group = c.benchmark_group("conv2d");
     group.sample_size(20);
     for [n, c_in, c_out, size, kernel, stride] in SHAPES {
-        let device = Device::flex();
+        let device = default_device().unwrap();
         let x = random([n, c_in, size, size], &device);
         let weight = random([c_out, c_in, kernel, kernel], &device);
         let options = Conv2dOptions {
@@ -65,7 +66,7 @@ fn convolution(c: &mut Criterion) {
 fn batch_norm(c: &mut Criterion) {
     let mut group = c.benchmark_group("batch_norm_train with ReLU");
     group.sample_size(20);
-    let device = Device::flex().autodiff();
+    let device = default_device().unwrap().autodiff();
     for [n, channels, size] in [[128, 16, 32], [128, 64, 8], [32, 512, 4]] {
         let x = random([n, channels, size, size], &device).require_grad();
         let gamma = Tensor::<1>::ones([channels], &device).require_grad();

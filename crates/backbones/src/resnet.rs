@@ -290,7 +290,7 @@ mod tests {
     use super::*;
     use crate::BackboneConfig;
     use burn::module::Module;
-    use burn::tensor::Device;
+    use offramp_core::default_device;
     use serde_json::{Value, json};
 
     fn build(name: &str, options: Value) -> ResNet {
@@ -299,7 +299,7 @@ mod tests {
         };
         let config = BackboneConfig::named(name).unwrap();
         let BackboneConfig::ResNet(config) = config.with_options(options).unwrap();
-        config.init(&mut Init::new(0, &Device::flex()))
+        config.init(&mut Init::new(0, &default_device().unwrap()))
     }
 
     fn total(net: &ResNet, side: usize) -> Cost {
@@ -352,7 +352,7 @@ mod tests {
 
     #[test]
     fn stated_shapes_and_parameters_are_the_computed_ones() {
-        let device = Device::flex();
+        let device = default_device().unwrap();
         for entry in crate::registry() {
             if entry.name == "resnet110" {
                 continue; // the same code as resnet56, three times the time
@@ -396,7 +396,7 @@ mod tests {
 
     #[test]
     fn option_a_subsamples_and_pads_on_both_sides() {
-        let x = Tensor::<1>::from_floats([1.0, 2.0, 3.0, 4.0], &Device::flex());
+        let x = Tensor::<1>::from_floats([1.0, 2.0, 3.0, 4.0], &default_device().unwrap());
         let y = pad_shortcut(x.reshape([1, 1, 2, 2]), 2, 3);
         assert_eq!(y.into_data().try_to_vec::<f32>().unwrap(), [0.0, 1.0, 0.0]);
     }
@@ -404,7 +404,7 @@ mod tests {
     #[test]
     fn zero_init_makes_a_block_the_identity_on_positive_maps() {
         let net = build("resnet8", json!({"zero-init-residual": true})).valid();
-        let x = Tensor::<4>::full([1, 16, 4, 4], 0.5, &Device::flex());
+        let x = Tensor::<4>::full([1, 16, 4, 4], 0.5, &default_device().unwrap());
         let y = net.layer1[0].forward(x.clone());
         y.into_data().assert_eq(&x.into_data(), true);
     }

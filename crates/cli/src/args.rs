@@ -54,7 +54,7 @@ pub struct Place {
     #[arg(long, env = "OFFRAMP_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// auto, cpu, ndarray, cuda, cuda:N or wgpu
-    #[arg(long, default_value_t = DeviceSpec::Auto, value_name = "DEVICE")]
+    #[arg(long, env = DeviceSpec::VARIABLE, default_value_t = DeviceSpec::Auto, value_name = "DEVICE")]
     pub device: DeviceSpec,
 }
 
@@ -145,7 +145,7 @@ pub struct PredictArgs {
     #[arg(long, value_name = "K", conflicts_with = "policy")]
     pub exit: Option<usize>,
     /// auto, cpu, ndarray, cuda, cuda:N or wgpu
-    #[arg(long, default_value_t = DeviceSpec::Auto, value_name = "DEVICE")]
+    #[arg(long, env = DeviceSpec::VARIABLE, default_value_t = DeviceSpec::Auto, value_name = "DEVICE")]
     pub device: DeviceSpec,
     /// Print one JSON document and nothing else on stdout
     #[arg(long)]
@@ -219,7 +219,7 @@ pub struct DemoArgs {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// auto, cpu, ndarray, cuda, cuda:N or wgpu
-    #[arg(long, default_value_t = DeviceSpec::Auto, value_name = "DEVICE")]
+    #[arg(long, env = DeviceSpec::VARIABLE, default_value_t = DeviceSpec::Auto, value_name = "DEVICE")]
     pub device: DeviceSpec,
 }
 

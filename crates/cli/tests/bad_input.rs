@@ -10,14 +10,7 @@ use support::{TINY, failure, json, offramp, recipe, text};
 fn train(folder: &Path, recipe_text: &str, more: &[&str]) -> String {
     let recipe = recipe(folder, recipe_text);
     let out = folder.join("run");
-    let mut args = vec![
-        "train",
-        text(&recipe),
-        "--out",
-        text(&out),
-        "--device",
-        "cpu",
-    ];
+    let mut args = vec!["train", text(&recipe), "--out", text(&out)];
     args.extend(more);
     failure(&args)
 }
@@ -315,14 +308,7 @@ fn a_full_disk_while_a_checkpoint_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let recipe = recipe(folder.path(), TINY);
     let run = folder.path().join("run");
-    let train = [
-        "train",
-        text(&recipe),
-        "--out",
-        text(&run),
-        "--device",
-        "cpu",
-    ];
+    let train = ["train", text(&recipe), "--out", text(&run)];
     let limited = "trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\"";
     let output = std::process::Command::new("sh")
         .args(["-c", limited, env!("CARGO_BIN_EXE_offramp")])

@@ -10,15 +10,7 @@ use support::{TINY, failure, json, recipe, text};
 fn trained(folder: &Path) -> std::path::PathBuf {
     let out = folder.join("run");
     let recipe = recipe(folder, TINY);
-    json(&[
-        "train",
-        text(&recipe),
-        "--out",
-        text(&out),
-        "--device",
-        "cpu",
-        "--json",
-    ]);
+    json(&["train", text(&recipe), "--out", text(&out), "--json"]);
     out
 }
 

@@ -43,14 +43,7 @@ fn a_killed_run_goes_on_as_if_nothing_had_happened() {
     let folder = tempfile::tempdir().unwrap();
     let recipe = recipe(folder.path(), TINY);
     let train = |out: &Path, more: &[&str]| {
-        let mut args = vec![
-            "train",
-            text(&recipe),
-            "--out",
-            text(out),
-            "--device",
-            "cpu",
-        ];
+        let mut args = vec!["train", text(&recipe), "--out", text(out)];
         args.extend(["--set", "train.log-every=1"]);
         args.extend(more);
         args.iter().map(ToString::to_string).collect::<Vec<_>>()

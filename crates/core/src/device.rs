@@ -46,6 +46,12 @@ pub enum DeviceError {
         /// What this build has.
         available: String,
     },
+    /// The environment variable [`DeviceSpec::VARIABLE`] names no device.
+    #[error("the environment variable {}: {source}", DeviceSpec::VARIABLE)]
+    Environment {
+        /// What is wrong with its value.
+        source: Box<DeviceError>,
+    },
 }
 
 impl FromStr for DeviceSpec {
@@ -96,6 +102,27 @@ impl fmt::Display for DeviceSpec {
 }
 
 impl DeviceSpec {
+    /// The environment variable that names the device of a process: the default of `--device`,
+    /// and the device on which this project's tests, examples and benches run.
+    pub const VARIABLE: &str = "OFFRAMP_DEVICE";
+
+    /// The device that [`DeviceSpec::VARIABLE`] names; [`DeviceSpec::Auto`] if it is not set.
+    ///
+    /// # Errors
+    /// [`DeviceError::Environment`] when the value is not the name of a device.
+    pub fn from_env() -> Result<Self, DeviceError> {
+        match std::env::var_os(Self::VARIABLE) {
+            None => Ok(Self::Auto),
+            Some(name) => Self::from_variable(&name.to_string_lossy()),
+        }
+    }
+
+    fn from_variable(name: &str) -> Result<Self, DeviceError> {
+        name.parse().map_err(|source| DeviceError::Environment {
+            source: Box::new(source),
+        })
+    }
+
     /// The devices that this build has, best first.
     pub fn available() -> Vec<Self> {
         [
@@ -153,6 +180,15 @@ impl DeviceSpec {
     }
 }
 
+/// The burn device that the environment asks for, see [`DeviceSpec::from_env`], without gradients.
+///
+/// # Errors
+/// [`DeviceError::Environment`] when the variable names no device, [`DeviceError::NotBuilt`] when
+/// this build lacks its backend.
+pub fn default_device() -> Result<Device, DeviceError> {
+    DeviceSpec::from_env()?.device()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,6 +207,19 @@ mod tests {
             let error = name.parse::<DeviceSpec>().unwrap_err();
             assert!(error.to_string().contains(&format!("{name:?}")));
         }
+    }
+
+    #[test]
+    fn a_wrong_variable_is_named() {
+        assert_eq!(
+            DeviceSpec::from_variable("ndarray"),
+            Ok(DeviceSpec::Ndarray)
+        );
+        let error = DeviceSpec::from_variable("npu").unwrap_err().to_string();
+        assert!(
+            error.contains("OFFRAMP_DEVICE") && error.contains("\"npu\""),
+            "{error}"
+        );
     }
 
     #[cfg(not(feature = "cuda"))]

@@ -33,10 +33,11 @@ pub fn normalise(
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use super::*;
+    use crate::default_device;
 
     #[test]
     fn every_channel_has_its_own_mean_and_std() {
-        let device = Device::flex();
+        let device = default_device().unwrap();
         let bytes = vec![0, 255, 51, 102, 0, 255];
         let x = normalise(
             bytes,

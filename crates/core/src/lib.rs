@@ -20,7 +20,7 @@ pub mod params;
 mod suggest;
 
 pub use cost::Cost;
-pub use device::{DeviceError, DeviceSpec};
+pub use device::{DeviceError, DeviceSpec, default_device};
 pub use exit::{ExitOutput, ExitOutputs};
 pub use network::{Backbone, ExitHead, Features, MapShape, StageInfo};
 pub use suggest::nearest;

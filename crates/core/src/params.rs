@@ -270,6 +270,7 @@ fn numbers<const SIZE: usize, T>(bytes: &[u8], from: fn([u8; SIZE]) -> T) -> Vec
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use super::*;
+    use crate::default_device;
     use burn::tensor::Device;
 
     #[derive(Module, Debug)]
@@ -302,7 +303,7 @@ mod tests {
 
     #[test]
     fn names_are_those_of_pytorch() {
-        let names: Vec<String> = collect(&net([1.0, 2.0], &Device::flex()))
+        let names: Vec<String> = collect(&net([1.0, 2.0], &default_device().unwrap()))
             .into_keys()
             .collect();
         assert_eq!(names, ["bias", "layers.0.weight", "layers.1.weight"]);
@@ -310,7 +311,7 @@ mod tests {
 
     #[test]
     fn tensors_survive_the_file_format_and_keep_requiring_gradients() {
-        let device = Device::flex().autodiff();
+        let device = default_device().unwrap().autodiff();
         let tensors = collect(&net([1.0, -2.5], &device));
         let bytes = to_safetensors(&tensors, BTreeMap::new()).unwrap();
         let loaded = apply(net([0.0, 0.0], &device), from_safetensors(&bytes).unwrap()).unwrap();
@@ -320,7 +321,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_named_with_the_nearest_name() {
-        let device = Device::flex();
+        let device = default_device().unwrap();
         let mut tensors = collect(&net([1.0, 2.0], &device));
         let data = tensors.remove("layers.1.weight").unwrap();
         tensors.insert("layers.1.wieght".into(), data);
@@ -332,7 +333,7 @@ mod tests {
 
     #[test]
     fn every_truncation_of_a_file_is_an_error() {
-        let tensors = collect(&net([1.0, 2.0], &Device::flex()));
+        let tensors = collect(&net([1.0, 2.0], &default_device().unwrap()));
         let bytes = to_safetensors(&tensors, BTreeMap::new()).unwrap();
         for length in 0..bytes.len() {
             assert!(from_safetensors(&bytes[..length]).is_err(), "{length}");

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
+use burn::tensor::{Gradients, Int, Tensor, TensorData};
+use offramp_core::default_device;
 use offramp_core::images::normalise;
 use offramp_core::params::{self, NamedTensors};
 use offramp_heads::load_model;
@@ -43,7 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [run, images, out] = arguments.as_slice() else {
         return Err("usage: gradients RUN IMAGES.bin OUT.safetensors".into());
     };
-    let device = Device::flex().autodiff();
+    let device = default_device()?.autodiff();
     let (net, card) = load_model(Path::new(run), &device)?;
     let records = std::fs::read(images)?;
     let labels: Vec<i64> = records.chunks(RECORD).map(|r| i64::from(r[1])).collect();

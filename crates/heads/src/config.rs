@@ -321,7 +321,7 @@ impl NetConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::Device;
+    use offramp_core::default_device;
     use serde_json::json;
 
     const IMAGE: MapShape = MapShape {
@@ -332,7 +332,7 @@ mod tests {
 
     fn build(config: Value) -> Result<MultiExitNet, NetError> {
         let config: NetConfig = serde_json::from_value(config).unwrap();
-        config.init(10, IMAGE, &mut Init::new(0, &Device::flex()))
+        config.init(10, IMAGE, &mut Init::new(0, &default_device().unwrap()))
     }
 
     #[test]

@@ -137,8 +137,8 @@ impl MultiExitNet {
 #[cfg(test)]
 mod tests {
     use crate::{NetConfig, registry};
-    use burn::tensor::{Device, Tensor};
-    use offramp_core::{Cost, MapShape, params};
+    use burn::tensor::Tensor;
+    use offramp_core::{Cost, MapShape, default_device, params};
     use offramp_nn::Init;
     use serde_json::json;
 
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn every_head_on_every_stage() {
-        let device = Device::flex();
+        let device = default_device().unwrap();
         for entry in registry() {
             for backbone in ["resnet8", "resnet18"] {
                 let config = config(json!({"backbone": backbone, "head": entry.name}));
@@ -183,7 +183,7 @@ mod tests {
     fn sepconv_widths_are_those_of_the_later_stages() {
         let config = config(json!({"backbone": "resnet20", "head": "sepconv"}));
         let net = config
-            .init(100, IMAGE, &mut Init::new(0, &Device::flex()))
+            .init(100, IMAGE, &mut Init::new(0, &default_device().unwrap()))
             .unwrap();
         assert_eq!(net.embedding_dims(), [64, 64, 64]);
         let names = params::collect(&net);
@@ -202,7 +202,7 @@ mod tests {
     fn costs_accumulate_with_the_heads() {
         let config = config(json!({"backbone": {"name": "resnet20", "shortcut": "A"}}));
         let net = config
-            .init(10, IMAGE, &mut Init::new(0, &Device::flex()))
+            .init(10, IMAGE, &mut Init::new(0, &default_device().unwrap()))
             .unwrap();
         let macs: Vec<u64> = net.exit_costs(IMAGE).iter().map(|cost| cost.macs).collect();
         // By hand: stem 27*16*1024; six 3x3 16->16 at 1024 pixels; linear 16*10.
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_stage_without_an_exit_belongs_to_the_next_segment() {
-        let device = Device::flex();
+        let device = default_device().unwrap();
         let every = config(json!({"backbone": "resnet8"}));
         let two = config(json!({"backbone": "resnet8", "exits": [1, 2]}));
         let every = every.init(3, IMAGE, &mut Init::new(5, &device)).unwrap();

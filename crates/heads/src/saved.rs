@@ -191,6 +191,7 @@ pub fn load_model(dir: &Path, device: &Device) -> Result<(MultiExitNet, ModelCar
 #[cfg(test)]
 mod tests {
     use super::*;
+    use offramp_core::default_device;
 
     fn example(device: &Device) -> (MultiExitNet, ModelCard) {
         let card = ModelCard {
@@ -214,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_network_survives_the_disk() {
-        let device = Device::flex();
+        let device = default_device().unwrap();
         let dir = tempfile::tempdir().unwrap();
         let (net, card) = example(&device);
         let written = save_model(dir.path(), &net, card).unwrap();
@@ -225,7 +226,7 @@ mod tests {
 
     #[test]
     fn damage_is_named() {
-        let device = Device::flex();
+        let device = default_device().unwrap();
         let dir = tempfile::tempdir().unwrap();
         let error = || load_model(dir.path(), &device).unwrap_err().to_string();
         assert!(error().contains("model.json"));

@@ -161,8 +161,7 @@ mod tests {
     use std::cell::RefCell;
 
     use burn::module::Module;
-    use burn::tensor::Device;
-    use offramp_core::MapShape;
+    use offramp_core::{MapShape, default_device};
     use offramp_heads::{MultiExitNet, NetConfig};
     use offramp_nn::Init;
     use offramp_policies::{Criterion, exit_taken};
@@ -199,7 +198,7 @@ mod tests {
 
     fn net(seed: u64) -> MultiExitNet {
         let config: NetConfig = serde_json::from_str(r#"{"backbone": "resnet8"}"#).unwrap();
-        let device = Device::flex();
+        let device = default_device().unwrap();
         let net = config
             .init(4, IMAGE, &mut Init::new(seed, &device))
             .unwrap();
@@ -211,7 +210,7 @@ mod tests {
     }
 
     fn images(n: usize, seed: u64) -> Tensor<4> {
-        let mut init = Init::new(seed, &Device::flex());
+        let mut init = Init::new(seed, &default_device().unwrap());
         init.normal([n, 3, 16, 16], 2.0).val().detach()
     }
 

@@ -179,9 +179,10 @@ pub fn softmax_cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tens
         return kernels::softmax_cross_entropy(logits, targets);
     }
     let [n, _] = logits.dims();
-    let known = targets.clone().greater_equal_elem(0).float();
+    let unknown = targets.clone().lower_elem(0);
     let index = targets.clamp_min(0).reshape([n, 1]);
-    -log_softmax(logits, 1).gather(1, index).reshape([n]) * known
+    let loss = -log_softmax(logits, 1).gather(1, index).reshape([n]);
+    loss.mask_fill(unknown, 0.0)
 }
 
 /// Settings of one update of stochastic gradient descent.

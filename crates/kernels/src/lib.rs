@@ -28,8 +28,9 @@
 //! - Work is cut by shape alone and every sum has one order: results do not depend, bit for
 //!   bit, on the number of threads. They do differ in the last bits between instruction sets.
 //!
-//! The instruction set is found at run time: AVX-512, AVX2 with FMA, or portable code. The
-//! environment variable `OFFRAMP_KERNELS` (`avx512`, `avx2`, `portable`) asks for a lesser one.
+//! The instruction set is found at run time: AVX-512, AVX2 with FMA, or portable code; on 64-bit
+//! ARM it is NEON. The environment variable `OFFRAMP_KERNELS` (`avx512`, `avx2`, `portable`) asks
+//! for a lesser one.
 
 #[cfg(feature = "flex")]
 mod autodiff;

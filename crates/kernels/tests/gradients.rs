@@ -1,67 +1,17 @@
 //! The operations on `flex`, forward and backward, against burn's own operations.
 #![cfg(feature = "flex")]
 
+mod support;
+
 use burn::tensor::activation::relu;
 use burn::tensor::module;
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
-use burn::tensor::{Device, Distribution, Int, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use offramp_kernels::{
     Conv2dOptions, SgdOptions, avg_pool2d, batch_norm_eval, batch_norm_train, conv2d,
     global_avg_pool, linear, max_pool2d, sgd_step, softmax_cross_entropy,
 };
-
-/// Largest error relative to the largest expected value.
-const TOLERANCE: f32 = 1e-5;
-
-fn random<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
-    Tensor::random(shape, Distribution::Normal(0.0, 1.0), device)
-}
-
-fn values<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
-    tensor.to_data().try_to_vec().expect("f32 values")
-}
-
-#[track_caller]
-fn assert_close<const D: usize>(what: &str, actual: &Tensor<D>, expected: &Tensor<D>) {
-    assert_eq!(actual.dims(), expected.dims(), "{what}: shape");
-    let (actual, expected) = (values(actual), values(expected));
-    let scale = expected.iter().fold(1e-20f32, |m, v| m.max(v.abs()));
-    for (i, (a, e)) in actual.iter().zip(&expected).enumerate() {
-        let error = (a - e).abs() / scale;
-        assert!(
-            error <= TOLERANCE,
-            "{what}: value {i} is {a}, expected {e} ({error:e})"
-        );
-    }
-}
-
-/// Values and gradients of the sum of `output * weights`.
-fn run<const N: usize>(
-    inputs: &[Tensor<4>; N],
-    f: impl Fn([Tensor<4>; N]) -> Tensor<4>,
-) -> (Tensor<4>, [Tensor<4>; N]) {
-    let device = inputs[0].device().autodiff();
-    let leaves: [Tensor<4>; N] =
-        std::array::from_fn(|i| Tensor::from_data(inputs[i].to_data(), &device).require_grad());
-    let output = f(leaves.clone());
-    let len: usize = output.dims().iter().product();
-    let weights = Tensor::<1>::from_floats(
-        (0..len)
-            .map(|i| (i as f32 * 0.7).sin())
-            .collect::<Vec<_>>()
-            .as_slice(),
-        &device,
-    );
-    let grads = (output.clone() * weights.reshape(output.dims()))
-        .sum()
-        .backward();
-    let gradients = leaves.map(|leaf| leaf.grad(&grads).expect("a gradient"));
-    (output.inner(), gradients)
-}
-
-fn as_vector(x: Tensor<4>) -> Tensor<1> {
-    x.reshape([-1])
-}
+use support::{as_vector, assert_close, random, run, values};
 
 #[test]
 fn convolution() {
@@ -233,6 +183,31 @@ fn gradients_of_a_map_with_several_readers_add_up() {
     assert_close("output", &y, &y2);
     for (i, (a, b)) in gradients.iter().zip(&gradients2).enumerate() {
         assert_close(&format!("gradient {i}"), a, b);
+    }
+}
+
+/// Both gradients of one operation go to the same node.
+#[test]
+fn a_map_that_is_its_own_residual() {
+    let device = Device::flex();
+    let inputs = [
+        random([3, 6, 5, 4], &device),
+        random([6, 1, 1, 1], &device),
+        random([6, 1, 1, 1], &device),
+    ];
+    for act in [false, true] {
+        let (y, gradients) = run(&inputs, |[x, g, b]| {
+            let x = x.tanh();
+            batch_norm_train(x.clone(), as_vector(g), as_vector(b), 1e-5, Some(x), act).output
+        });
+        let (y2, gradients2) = run(&inputs, |[x, g, b]| {
+            let x = x.tanh();
+            batch_norm(x.clone(), g, b, Some(x), 1e-5, act)
+        });
+        assert_close("output", &y, &y2);
+        for (i, (a, b)) in gradients.iter().zip(&gradients2).enumerate() {
+            assert_close(&format!("gradient {i}, relu {act}"), a, b);
+        }
     }
 }
 

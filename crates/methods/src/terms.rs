@@ -97,11 +97,11 @@ impl<'a> IntoIterator for &'a LossTerms {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::Device;
+    use offramp_core::default_device;
 
     #[test]
     fn the_total_is_the_weighted_sum_without_the_terms_of_weight_zero() {
-        let device = Device::flex();
+        let device = default_device().unwrap();
         let mut terms = LossTerms::new();
         terms.push_each("a", Tensor::from_floats([1.0, 2.0], &device), |i| {
             i as f64 + 1.0
@@ -115,7 +115,11 @@ mod tests {
     #[test]
     fn with_all_weights_zero_the_total_is_zero() {
         let mut terms = LossTerms::new();
-        terms.push("kd/0", Tensor::from_floats([3.0], &Device::flex()), 0.0);
+        terms.push(
+            "kd/0",
+            Tensor::from_floats([3.0], &default_device().unwrap()),
+            0.0,
+        );
         assert_eq!(terms.total().into_scalar::<f32>(), 0.0);
     }
 }

@@ -5,7 +5,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::{Device, Distribution, Int, Tensor};
-use offramp_core::{ExitOutput, ExitOutputs};
+use offramp_core::{ExitOutput, ExitOutputs, default_device};
 use offramp_methods::{
     AnyMethod, LossTerms, Method, MethodConfig, MethodError, NetworkInfo, Targets, registry,
 };
@@ -187,7 +187,7 @@ fn a_teacher_gets_no_gradient_from_its_pupils() {
 
 #[test]
 fn methods_work_without_gradients_too() {
-    let device = Device::flex();
+    let device = default_device().unwrap();
     let labels = Tensor::<1, Int>::from_data([0_i64; SAMPLES], &device);
     for entry in registry() {
         let mut init = Init::new(1, &device);

@@ -134,7 +134,7 @@ impl ModuleDisplay for BatchNorm2d {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::Device;
+    use offramp_core::default_device;
 
     fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
         tensor.into_data().try_to_vec().unwrap()
@@ -144,7 +144,7 @@ mod tests {
     fn running_statistics_are_those_of_pytorch() {
         // bn = torch.nn.BatchNorm2d(1); bn(torch.tensor([1., 2., 3., 6.]).reshape(2, 1, 1, 2))
         // mean 3, unbiased variance 14/3: running_mean 0.3, running_var 0.9 + 0.1 * 14/3.
-        let device = Device::flex().autodiff();
+        let device = default_device().unwrap().autodiff();
         let layer = BatchNorm2d::new(1, &Init::new(0, &device));
         let x = Tensor::<1>::from_floats([1.0, 2.0, 3.0, 6.0], &device).reshape([2, 1, 1, 2]);
         let y = values(layer.forward(x));
@@ -158,9 +158,9 @@ mod tests {
 
     #[test]
     fn evaluation_uses_and_keeps_the_running_statistics() {
-        let device = Device::flex().autodiff();
+        let device = default_device().unwrap().autodiff();
         let layer = BatchNorm2d::new(1, &Init::new(0, &device)).valid();
-        let x = Tensor::<4>::full([1, 1, 1, 2], 2.0, &Device::flex());
+        let x = Tensor::<4>::full([1, 1, 1, 2], 2.0, &default_device().unwrap());
         let y = values(layer.forward_add_relu(x.clone(), x * -2.0));
         assert_eq!(y, [0.0, 0.0]);
         assert_eq!(values(layer.running_mean.value()), [0.0]);

@@ -121,10 +121,11 @@ impl<const D: usize> ModuleDisplay for Buffer<D> {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use offramp_core::default_device;
 
     #[test]
     fn a_clone_has_its_own_value_and_updates_are_seen_at_once() {
-        let device = Device::flex().autodiff();
+        let device = default_device().unwrap().autodiff();
         let buffer = Buffer::new(Tensor::<1>::ones([1], &device));
         let copy = buffer.clone();
         buffer.update(|value| value * 3.0);

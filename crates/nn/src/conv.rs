@@ -155,11 +155,11 @@ impl ModuleDisplay for Conv2d {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::Device;
+    use offramp_core::default_device;
 
     #[test]
     fn the_stated_shape_is_the_computed_one() {
-        let device = Device::flex();
+        let device = default_device().unwrap();
         let mut init = Init::new(0, &device);
         for (kernel, stride, side) in [(3, 1, 7), (3, 2, 8), (3, 2, 7), (1, 2, 9), (7, 2, 32)] {
             let conv = Conv2dConfig::new(3, 4, kernel)

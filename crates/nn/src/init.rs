@@ -82,10 +82,11 @@ impl Init {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use offramp_core::default_device;
 
     #[test]
     fn kaiming_has_the_stated_variance_and_no_mean() {
-        let mut init = Init::new(1, &Device::flex());
+        let mut init = Init::new(1, &default_device().unwrap());
         let weight = init.kaiming_fan_out([64, 32, 3, 3]).val();
         let values: Vec<f32> = weight.into_data().try_to_vec().unwrap();
         let n = values.len() as f64;
@@ -103,7 +104,7 @@ mod tests {
     #[test]
     fn a_seed_determines_the_values() {
         let draw = |seed| {
-            let mut init = Init::new(seed, &Device::flex());
+            let mut init = Init::new(seed, &default_device().unwrap());
             init.uniform([8], 1.0).val().into_data()
         };
         assert_eq!(draw(3), draw(3));

@@ -72,11 +72,11 @@ impl ModuleDisplay for Linear {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::Device;
+    use offramp_core::default_device;
 
     #[test]
     fn weight_rows_are_outputs() {
-        let device = Device::flex();
+        let device = default_device().unwrap();
         let layer = Linear {
             weight: Param::from_data([[1.0, 2.0, 3.0], [0.0, 0.0, 1.0]], &device),
             bias: Some(Param::from_data([0.5, 0.0], &device)),

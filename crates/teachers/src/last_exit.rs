@@ -38,13 +38,12 @@ impl Teacher for LastExit {
 mod tests {
     use super::*;
     use crate::MeanEnsemble;
-    use burn::tensor::Device;
-    use offramp_core::ExitOutput;
+    use offramp_core::{ExitOutput, default_device};
 
     /// The last exit and the mean of T6 of the specification, without a way back for gradients.
     #[test]
     fn fixed_teachers_are_constants() {
-        let device = Device::flex().autodiff();
+        let device = default_device().unwrap().autodiff();
         let exit = |logits: [f32; 3], embedding: [f32; 2]| {
             ExitOutput::new(
                 Tensor::from_floats([embedding], &device).require_grad(),

@@ -163,7 +163,7 @@ impl Teacher for MateEnsemble {
 mod tests {
     use super::*;
     use burn::tensor::Device;
-    use offramp_core::ExitOutput;
+    use offramp_core::{ExitOutput, default_device};
 
     fn row(values: [f32; 2], device: &Device) -> Tensor<2> {
         Tensor::from_floats([values], device)
@@ -186,7 +186,7 @@ mod tests {
     /// T2: weights `softmax(0.5 f)` per sample, targets for logits and for embeddings.
     #[test]
     fn per_sample_weights_of_the_specification() {
-        let device = Device::flex();
+        let device = default_device().unwrap();
         let mut teacher =
             MateEnsemble::per_sample(&[2, 2], MateStart::Uniform, &Init::new(1, &device));
         for map in &mut teacher.maps {
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn per_sample_weights_start_as_those_per_teacher() {
-        let device = Device::flex();
+        let device = default_device().unwrap();
         let init = Init::new(1, &device);
         let outputs = exits(&device);
         let per_teacher = MateEnsemble::per_teacher(2, MateStart::Own, &init);
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn every_sample_has_its_own_weights() {
-        let device = Device::flex();
+        let device = default_device().unwrap();
         let weights = [[[1.0, 0.0]], [[0.25, 0.75]]];
         let mixture = Mixture::PerSample(Tensor::from_floats(weights, &device));
         let exits = Tensor::from_floats([[[4.0], [4.0]], [[8.0], [8.0]]], &device);

@@ -107,7 +107,7 @@ impl Ema {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::Device;
+    use offramp_core::default_device;
 
     #[derive(Module, Debug)]
     struct Weight {
@@ -115,7 +115,7 @@ mod tests {
     }
 
     fn net(value: f32) -> Weight {
-        let device = Device::flex().autodiff();
+        let device = default_device().unwrap().autodiff();
         Weight {
             weight: Param::from_tensor(Tensor::full([1, 2], value, &device)),
         }

@@ -4,6 +4,7 @@ mod support;
 
 use std::fs;
 
+use offramp_core::default_device;
 use offramp_train::TrainError;
 use offramp_train::checkpoint;
 use support::*;
@@ -42,7 +43,7 @@ fn a_run_leaves_model_metrics_and_score() {
     assert!(step["scalars"]["teacher/0/0"].is_number(), "{step}");
     assert_eq!(step["train_top1"].as_array().unwrap().len(), 3);
     // The model of the folder is the model of the report.
-    let (net, _) = offramp_heads::load_model(&out, &offramp_core_device()).unwrap();
+    let (net, _) = offramp_heads::load_model(&out, &default_device().unwrap()).unwrap();
     assert_eq!(evaluate(&net, 1), evaluate(&net, 2));
     assert_eq!(evaluate(&net, 0).exits, outcome.test.exits);
 }

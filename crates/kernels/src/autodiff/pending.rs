@@ -5,7 +5,7 @@
 //! remembers which nodes hold a gradient already, so that a backward step can take
 //! it out and add to it in place.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::backend::Flex;
@@ -13,13 +13,42 @@ use burn::backend::autodiff::{NodeId, grads::Gradients, ops::Ops};
 use burn::backend::flex::FlexTensor;
 use burn::backend::ops::FloatTensorOps;
 
-/// Nodes to which a kernel has given a gradient that nobody has taken yet.
-static PENDING: Mutex<Option<HashSet<NodeId>>> = Mutex::new(None);
-
-/// Above this many the set is cleared: what it forgets is added by burn, to the same result.
+/// Nodes kept in mind at most. Those whose gradient an operation of burn takes are never struck
+/// off, so the oldest are forgotten: a backward pass loses one only after giving to as many others.
 const MOST: usize = 1 << 16;
 
-fn pending() -> MutexGuard<'static, Option<HashSet<NodeId>>> {
+/// Nodes to which a kernel has given a gradient that no kernel has taken yet.
+///
+/// That a node is listed and its gradient gone does no harm: an operation takes the gradient of
+/// its output after all readers of that output have given theirs, nobody adds to it afterwards.
+/// (burn refuses a second backward pass over the same nodes, and ids are never used twice.) That a
+/// node is forgotten costs an addition by burn, which may round differently: the convolution goes
+/// on summing from the gradient that is there, burn adds two finished sums. Forgetting the oldest
+/// and never all at once keeps a long run, and a resumed one, at the same bits.
+#[derive(Default)]
+struct Pending {
+    nodes: HashSet<NodeId>,
+    /// The same in the order in which they came, with some that were taken since.
+    order: VecDeque<NodeId>,
+}
+
+impl Pending {
+    fn insert(&mut self, node: NodeId) {
+        if !self.nodes.insert(node) {
+            return;
+        }
+        self.order.push_back(node);
+        if self.order.len() > MOST
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.nodes.remove(&oldest);
+        }
+    }
+}
+
+static PENDING: Mutex<Option<Pending>> = Mutex::new(None);
+
+fn pending() -> MutexGuard<'static, Option<Pending>> {
     PENDING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -28,8 +57,8 @@ pub(super) fn output_gradient<S, const N: usize>(
     ops: &Ops<S, N>,
     grads: &mut Gradients,
 ) -> FlexTensor {
-    if let Some(set) = pending().as_mut() {
-        set.remove(&ops.node.id);
+    if let Some(pending) = pending().as_mut() {
+        pending.nodes.remove(&ops.node.id);
     }
     grads.consume::<Flex>(&ops.node)
 }
@@ -52,17 +81,14 @@ pub(super) fn add<S, const N: usize>(
     };
     // Taking the gradient of a leaf leaves it in place, burn would add it twice.
     let leaf = node.parents.is_empty();
-    let held = pending().as_ref().is_some_and(|set| set.contains(&node.id));
+    let held = pending()
+        .as_ref()
+        .is_some_and(|pending| pending.nodes.contains(&node.id));
     let sum = (held && !leaf).then(|| grads.consume::<Flex>(node));
     let value = gradient(sum);
     grads.register::<Flex>(node.id, value);
     if !leaf {
-        let mut guard = pending();
-        let set = guard.get_or_insert_default();
-        if set.len() >= MOST {
-            set.clear();
-        }
-        set.insert(node.id);
+        pending().get_or_insert_default().insert(node.id);
     }
 }
 
@@ -71,5 +97,29 @@ pub(super) fn plus(value: FlexTensor, sum: Option<FlexTensor>) -> FlexTensor {
     match sum {
         Some(sum) => Flex::float_add(value, sum),
         None => value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_are_forgotten_first() {
+        let mut pending = Pending::default();
+        let nodes: Vec<NodeId> = (0..MOST + 10).map(|_| NodeId::new()).collect();
+        for (i, &node) in nodes.iter().enumerate() {
+            pending.insert(node);
+            pending.insert(node);
+            // Every third is taken by a kernel.
+            if i % 3 == 0 {
+                pending.nodes.remove(&node);
+            }
+        }
+        assert!(nodes[..10].iter().all(|n| !pending.nodes.contains(n)));
+        for (i, node) in nodes.iter().enumerate().skip(10) {
+            assert_eq!(pending.nodes.contains(node), i % 3 != 0, "node {i}");
+        }
+        assert_eq!(pending.order.len(), MOST);
     }
 }

@@ -22,3 +22,5 @@ pub(crate) mod sgd;
 pub(crate) mod simd;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod threads;

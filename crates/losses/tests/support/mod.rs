@@ -4,13 +4,14 @@
 #![allow(dead_code, missing_docs)]
 
 use burn::tensor::{Device, Tensor, TensorData};
+use offramp_core::default_device;
 
 /// `z1`, `z2`, `z3` of the numeric tests in the methods' specification; the label is 0.
 pub const Z: [[f32; 3]; 3] = [[1.0, 0.0, -1.0], [2.0, 0.5, -1.0], [3.0, 1.0, 0.0]];
 
 /// The CPU with gradients.
 pub fn device() -> Device {
-    Device::flex().autodiff()
+    default_device().unwrap().autodiff()
 }
 
 pub fn matrix<const C: usize>(rows: &[[f32; C]], device: &Device) -> Tensor<2> {

@@ -51,7 +51,7 @@ impl GradientNorm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::Device;
+    use offramp_core::default_device;
 
     #[derive(Module, Debug)]
     struct Vector {
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn the_norm_runs_over_all_modules() {
-        let device = Device::flex().autodiff();
+        let device = default_device().unwrap().autodiff();
         let vector = |values: [f32; 2]| Vector {
             weight: Param::from_tensor(Tensor::from_floats(values, &device)),
         };

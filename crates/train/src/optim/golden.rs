@@ -1,6 +1,7 @@
 //! Numbers of `tests/optimizers.py`, which states the rules in double precision.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
+use offramp_core::default_device;
 
 use super::Slot;
 
@@ -15,7 +16,7 @@ pub const ADAMW: [f64; 3] = [0.7292609286346983, -0.8553144129513172, 0.51256686
 
 /// Five updates with the gradient `w^2 + (-1)^t`.
 pub fn run(mut update: impl FnMut(&mut Slot, Tensor<1>, Tensor<1>) -> Tensor<1>) -> Vec<f32> {
-    let mut weight = Tensor::<1>::from_floats([1.0, -0.8, 0.5], &Device::flex());
+    let mut weight = Tensor::<1>::from_floats([1.0, -0.8, 0.5], &default_device().unwrap());
     let mut slot = Slot::default();
     for t in 1..=5 {
         slot.steps += 1;

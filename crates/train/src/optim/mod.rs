@@ -181,7 +181,7 @@ impl ModuleMapper for Update<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::Device;
+    use offramp_core::default_device;
 
     #[derive(Module, Debug)]
     struct Pair {
@@ -190,7 +190,7 @@ mod tests {
     }
 
     fn pair() -> Pair {
-        let device = Device::flex().autodiff();
+        let device = default_device().unwrap().autodiff();
         Pair {
             used: Param::from_tensor(Tensor::from_floats([[1.0, 2.0]], &device)),
             unused: Param::from_tensor(Tensor::from_floats([3.0], &device)),
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn a_frozen_parameter_stays() {
         let frozen = pair().no_grad();
-        let device = Device::flex().autodiff();
+        let device = default_device().unwrap().autodiff();
         let other = Tensor::<1>::ones([1], &device).require_grad();
         let mut gradients = (frozen.used.val().sum() * other).backward();
         let mut optimizer = Optimizer::new(OptimizerConfig::default());

@@ -68,6 +68,7 @@ impl SgdConfig {
 mod tests {
     use super::super::golden;
     use super::*;
+    use offramp_core::default_device;
 
     fn run(config: SgdConfig) -> Vec<f32> {
         golden::run(|slot, weight, gradient| {
@@ -105,7 +106,7 @@ mod tests {
             ..SgdConfig::default()
         };
         let mut slot = Slot::default();
-        let device = burn::tensor::Device::flex();
+        let device = default_device().unwrap();
         let one = || Tensor::<1>::ones([1], &device);
         let after = config.update(&mut slot, 0.0, one(), one(), 0.5);
         assert_eq!(after.into_scalar::<f32>(), 0.5);

@@ -53,15 +53,11 @@ pub fn run(
             out: out.to_owned(),
             resume,
             data_root: None,
-            device: Some(DeviceSpec::Cpu),
+            device: Some(DeviceSpec::from_env().unwrap()),
             progress: &mut Silent,
             stop_after_steps,
         },
     )
-}
-
-pub fn offramp_core_device() -> burn::tensor::Device {
-    DeviceSpec::Cpu.device().unwrap()
 }
 
 /// The test rows of [`recipe`] with so many loader workers.

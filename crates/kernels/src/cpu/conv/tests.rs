@@ -7,23 +7,56 @@ use crate::cpu::testing::{Random, assert_close};
 /// Largest error relative to the largest value of the twin.
 const TOLERANCE: f64 = 2e-6;
 
-fn check(geometry: Geometry, input: [usize; 4], planar: bool, random: &mut Random) {
-    let output = geometry.output(input);
-    let strides = |shape: [usize; 4]| {
-        let [_, c, h, w] = shape;
-        if planar {
-            [c * h * w, h * w, w, 1]
-        } else {
-            channels_last_strides(shape)
+/// How a map lies in memory.
+#[derive(Clone, Copy, Debug)]
+enum Layout {
+    /// `[N, H, W, C]`, what kernels write.
+    ChannelsLast,
+    /// `[N, C, H, W]`, what burn writes.
+    Planar,
+    /// `[N, C, W, H]`: a planar map with its axes swapped.
+    Transposed,
+    /// The inner part of a larger channels-last map: gaps after every row and every position.
+    Sliced,
+    /// One row of one image, expanded to all rows and images: strides of zero.
+    Expanded,
+}
+
+const LAYOUTS: [Layout; 5] = [
+    Layout::ChannelsLast,
+    Layout::Planar,
+    Layout::Transposed,
+    Layout::Sliced,
+    Layout::Expanded,
+];
+
+impl Layout {
+    fn strides(self, [n, c, h, w]: [usize; 4]) -> [usize; 4] {
+        match self {
+            Self::ChannelsLast => channels_last_strides([n, c, h, w]),
+            Self::Planar => [c * h * w, h * w, w, 1],
+            Self::Transposed => [c * h * w, h * w, 1, h],
+            Self::Sliced => channels_last_strides([n, c + 3, h + 1, w + 2]),
+            Self::Expanded => [0, 1, 0, c],
         }
-    };
-    let what = format!("{geometry:?} on {input:?}, planar {planar}");
-    let x = random.values(input.iter().product());
-    let dy = random.values(output.iter().product());
+    }
+
+    /// Storage that ends with the last value of a map of this shape.
+    fn values(self, shape: [usize; 4], random: &mut Random) -> Vec<f32> {
+        let places = shape.iter().zip(self.strides(shape));
+        random.values(1 + places.map(|(d, s)| (d - 1) * s).sum::<usize>())
+    }
+}
+
+fn check(geometry: Geometry, input: [usize; 4], layout: Layout, random: &mut Random) {
+    let output = geometry.output(input);
+    let what = format!("{geometry:?} on {input:?}, {layout:?}");
+    let x = layout.values(input, random);
+    let dy = layout.values(output, random);
     let weight = random.values(geometry.weight.iter().product());
     let bias = random.values(output[1]);
-    let x = Map::new(&x, input, strides(input));
-    let dy = Map::new(&dy, output, strides(output));
+    let x = Map::new(&x, input, layout.strides(input));
+    let dy = Map::new(&dy, output, layout.strides(output));
 
     // Outputs start as NaN: a value that is not written shows.
     let mut y = vec![f32::NAN; output.iter().product()];
@@ -73,8 +106,38 @@ fn shapes_of_residual_networks() {
         (square(64, 160, 3, 1, 1), [9, 160, 4, 4]),
         (square(16, 3, 7, 2, 3), [1, 3, 30, 30]),
     ] {
-        check(geometry, input, false, random);
-        check(geometry, input, true, random);
+        check(geometry, input, Layout::ChannelsLast, random);
+        check(geometry, input, Layout::Planar, random);
+    }
+}
+
+/// Every kernel size of the networks with every stride and dilation, for each kind of channels:
+/// one, dense, in groups, depthwise, depthwise with two filters a channel; odd maps of one image
+/// and of several, in every layout.
+#[test]
+fn every_kind_of_convolution() {
+    let random = &mut Random::new(10);
+    let mut case = 0;
+    for kernel in [1, 3, 7] {
+        for (stride, dilation) in [(1, 1), (2, 1), (3, 1), (1, 2), (2, 2)] {
+            // Output channels, input channels of a group, groups.
+            for (c_out, c_in, groups) in
+                [(1, 1, 1), (19, 17, 1), (34, 5, 2), (18, 1, 18), (36, 1, 18)]
+            {
+                let geometry = Geometry {
+                    weight: [c_out, c_in, kernel, kernel],
+                    stride: [stride; 2],
+                    padding: [dilation * (kernel - 1) / 2; 2],
+                    dilation: [dilation; 2],
+                    groups,
+                };
+                let images = [1, 3][case % 2];
+                // Each kind of channels meets each layout.
+                let layout = LAYOUTS[(case + case / 5) % LAYOUTS.len()];
+                check(geometry, [images, c_in * groups, 9, 11], layout, random);
+                case += 1;
+            }
+        }
     }
 }
 
@@ -98,8 +161,9 @@ fn winograd_geometries() {
             map,
             geometry.weight[0]
         ));
-        check(geometry, input, false, random);
-        check(geometry, input, true, random);
+        for layout in LAYOUTS {
+            check(geometry, input, layout, random);
+        }
     }
 }
 
@@ -137,7 +201,7 @@ fn random_geometries() {
             size(0, random),
             size(1, random),
         ];
-        check(geometry, input, round % 2 == 0, random);
+        check(geometry, input, LAYOUTS[round % LAYOUTS.len()], random);
     }
 }
 
@@ -147,57 +211,20 @@ fn depthwise_geometries() {
     for round in 0..60 {
         let channels = random.within(2, 70);
         let kernel = [random.within(1, 5), random.within(1, 5)];
+        let dilation = [random.within(1, 2), random.within(1, 2)];
         let geometry = Geometry {
             weight: [channels, 1, kernel[0], kernel[1]],
             stride: [random.within(1, 3), random.within(1, 3)],
             padding: [random.within(0, 2), random.within(0, 2)],
-            dilation: [1, 1],
+            dilation,
             groups: channels,
         };
         let input = [
             random.within(1, 3),
             channels,
-            random.within(5, 14),
-            random.within(5, 14),
+            random.within(9, 14),
+            random.within(9, 14),
         ];
-        check(geometry, input, round % 2 == 0, random);
+        check(geometry, input, LAYOUTS[round % LAYOUTS.len()], random);
     }
-}
-
-#[test]
-fn the_number_of_threads_changes_nothing() {
-    let run = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .expect("threads");
-        pool.install(|| {
-            let random = &mut Random::new(4);
-            let mut all = Vec::new();
-            for (geometry, input) in [
-                (square(40, 24, 3, 1, 1), [5, 24, 9, 11]),
-                (square(32, 16, 3, 2, 1), [1, 16, 16, 16]),
-                (square(64, 200, 3, 1, 1), [2, 200, 4, 4]),
-                (square(64, 96, 3, 1, 1), [5, 96, 11, 9]),
-            ] {
-                let output = geometry.output(input);
-                let x = random.values(input.iter().product());
-                let dy = random.values(output.iter().product());
-                let weight = random.values(geometry.weight.iter().product());
-                let x = Map::channels_last(&x, input);
-                let dy = Map::channels_last(&dy, output);
-                let mut y = vec![0.0; output.iter().product()];
-                let mut dx = vec![0.0; input.iter().product()];
-                let mut dw = vec![0.0; weight.len()];
-                forward(&geometry, x, &weight, None, &mut y);
-                input_gradient(&geometry, input, dy, &weight, false, &mut dx);
-                weight_gradient(&geometry, x, dy, &mut dw);
-                all.extend([y, dx, dw].concat().iter().map(|v| v.to_bits()));
-            }
-            all
-        })
-    };
-    let one = run(1);
-    assert_eq!(one, run(2));
-    assert_eq!(one, run(5));
 }

@@ -3,13 +3,15 @@
 //! One kernel source serves every instruction set: it is written against [`Simd`]
 //! and run through [`dispatch`], which compiles it once an instruction set and
 //! picks the copy at run time. The vector is sixteen lanes wide on all of them
-//! (one AVX-512 register, two AVX2 registers, an array elsewhere), so memory
-//! layouts do not depend on the machine.
+//! (one AVX-512 register, two AVX2 registers, four NEON registers, an array elsewhere), so
+//! memory layouts do not depend on the machine.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+mod neon;
 mod portable;
 
 use std::sync::OnceLock;
@@ -131,6 +133,8 @@ pub enum Isa {
     Avx2,
     /// AVX-512F.
     Avx512,
+    /// NEON, of every 64-bit ARM processor.
+    Neon,
 }
 
 impl Isa {
@@ -143,6 +147,9 @@ impl Isa {
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
                 return Self::Avx2;
             }
+        }
+        if cfg!(all(target_arch = "aarch64", target_feature = "neon")) {
+            return Self::Neon;
         }
         Self::Portable
     }
@@ -174,6 +181,8 @@ pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => unsafe { avx2::run(kernel) },
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+        Isa::Neon => kernel.run(neon::Neon),
         _ => kernel.run(portable::Portable),
     }
 }
@@ -188,6 +197,8 @@ mod tests {
         assert_eq!(Isa::choose(Isa::Avx2, Some("avx512")), Isa::Avx2);
         assert_eq!(Isa::choose(Isa::Avx512, Some("avx2")), Isa::Avx2);
         assert_eq!(Isa::choose(Isa::Avx512, Some("portable")), Isa::Portable);
+        assert_eq!(Isa::choose(Isa::Neon, Some("avx2")), Isa::Neon);
+        assert_eq!(Isa::choose(Isa::Neon, Some("portable")), Isa::Portable);
         assert_eq!(Isa::choose(Isa::Avx512, None), Isa::Avx512);
     }
 
@@ -236,5 +247,7 @@ mod tests {
             // SAFETY: AVX-512 implies AVX2 and FMA, and one of them was detected.
             unsafe { avx2::run(Check) };
         }
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+        Check.run(neon::Neon);
     }
 }
