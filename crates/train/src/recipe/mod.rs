@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use offramp_core::DeviceSpec;
 use offramp_core::files::{self, FileError};
 use offramp_data::DataConfig;
-use offramp_heads::NetConfig;
 use offramp_methods::MethodConfig;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -20,7 +19,7 @@ use toml::{Table, Value};
 
 pub use compare::Difference;
 
-use crate::config::TrainConfig;
+use crate::config::{ModelConfig, TrainConfig};
 use overrides::Override;
 
 /// A whole experiment: data, network, method and training.
@@ -46,7 +45,7 @@ pub struct Recipe {
     /// The images.
     pub data: DataConfig,
     /// The network.
-    pub model: NetConfig,
+    pub model: ModelConfig,
     /// Who teaches whom.
     pub method: MethodConfig,
     /// How it is trained.
@@ -152,14 +151,20 @@ impl Recipe {
         };
         let recipe: Self =
             strict::decode(&tree, &known).map_err(|bad| located(&bad.path, bad.problem))?;
-        recipe.train.check().map_err(|(key, problem)| {
-            let at: Vec<String> = ["train"]
-                .into_iter()
-                .chain(key.split('.'))
-                .map(String::from)
-                .collect();
-            located(&at, problem)
-        })?;
+        let checks = [
+            ("model", recipe.model.check()),
+            ("train", recipe.train.check()),
+        ];
+        for (table, check) in checks {
+            check.map_err(|(key, problem)| {
+                let at: Vec<String> = [table]
+                    .into_iter()
+                    .chain(key.split('.'))
+                    .map(String::from)
+                    .collect();
+                located(&at, problem)
+            })?;
+        }
         Ok(recipe)
     }
 

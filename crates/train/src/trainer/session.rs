@@ -10,6 +10,7 @@ use offramp_heads::MultiExitNet;
 use offramp_methods::{Method, NetworkInfo};
 use offramp_nn::Init;
 
+use super::initial::Initial;
 use super::learner::Learner;
 use crate::checkpoint::{BestSoFar, Kept, Shelf};
 use crate::ema::Ema;
@@ -67,14 +68,19 @@ impl<'a> Session<'a> {
         let train = &recipe.train;
         let device_name = device.to_string();
         let device = device.device()?.autodiff();
-        let splits = offramp_data::open(&recipe.data, data_root)?;
+        let mut splits = offramp_data::open(&recipe.data, data_root)?;
+        let initial = Initial::of(&recipe.model, &device)?;
+        if let Some(initial) = &initial {
+            initial.normalise(&recipe.data, &mut splits.info);
+        }
         if train.patience.is_some() && splits.val.is_empty() {
             return Err(TrainError::NoValidation);
         }
         let loader = loader(recipe, &splits)?;
         let shape = splits.info.shape;
         let image = MapShape::new(shape.channels, shape.height, shape.width);
-        let learner = learner(recipe, splits.info.classes.len(), image, &device)?;
+        let classes = splits.info.classes.len();
+        let learner = learner(recipe, initial.as_ref(), classes, image, &device)?;
         let costs = learner.net.exit_costs(image);
         let steps_per_epoch = loader.batches() as u64;
         let schedule = Schedule {
@@ -226,12 +232,19 @@ fn loader(recipe: &Recipe, splits: &Splits) -> Result<Loader, TrainError> {
 /// A learner that has learned nothing.
 fn learner(
     recipe: &Recipe,
+    initial: Option<&Initial>,
     classes: usize,
     image: MapShape,
     device: &Device,
 ) -> Result<Learner, TrainError> {
     let mut init = Init::new(recipe.seed, device);
-    let net = recipe.model.init(classes, image, &mut init.fork())?;
+    let mut net = (recipe.model.net()).init(classes, image, &mut init.fork())?;
+    if let Some(initial) = initial {
+        net = initial.fill(net)?;
+    }
+    if recipe.model.freeze_backbone {
+        net = net.freeze_backbone();
+    }
     let info = NetworkInfo {
         exits: net.num_exits(),
         classes,
