@@ -201,11 +201,13 @@ pub struct ImportArgs {
 
 /// `R,G,B`.
 fn colour(text: &str) -> Result<[f32; 3], String> {
-    let numbers: Result<Vec<f32>, _> = text.split(',').map(|part| part.trim().parse()).collect();
-    match numbers.ok().and_then(|numbers| numbers.try_into().ok()) {
-        Some(colour) if <[f32; 3]>::iter(&colour).all(|number| number.is_finite()) => Ok(colour),
-        _ => Err("write three numbers, such as .485,.456,.406".to_owned()),
-    }
+    let numbers = text.split(',').map(|part| part.trim().parse::<f32>().ok());
+    let finite: Option<Vec<f32>> = numbers
+        .map(|number| number.filter(|number| number.is_finite()))
+        .collect();
+    finite
+        .and_then(|numbers| numbers.try_into().ok())
+        .ok_or_else(|| "write three numbers, such as .485,.456,.406".to_owned())
 }
 
 /// `R,G,B`, to be divided by.

@@ -44,10 +44,10 @@ impl ModelConfig {
     }
 
     /// What makes no sense: the key and why.
-    pub(crate) fn check(&self) -> Result<(), (&'static str, String)> {
+    pub(crate) fn check(&self) -> Result<(), (String, String)> {
         match self.freeze_backbone && self.init_from.is_none() {
             true => Err((
-                "freeze-backbone",
+                "freeze-backbone".to_owned(),
                 "a backbone of random weights would be frozen; name a run folder with init-from"
                     .to_owned(),
             )),
