@@ -36,6 +36,12 @@ pub enum Command {
     /// Classify pictures, stopping at the first exit that is sure enough
     #[command(after_help = "Example:\n  offramp predict runs/demo cat.png dog.jpg --json")]
     Predict(PredictArgs),
+    /// Make a run folder of a network that was trained elsewhere
+    #[command(after_help = "Examples:\n  \
+        offramp import cifar100_resnet56.pt --backbone resnet56 --mean .5070,.4865,.4409 --std .2673,.2564,.2761\n  \
+        offramp import resnet20-12fca82f.th --backbone resnet20 --set shortcut=A --out runs/teacher\n\n\
+        Reads .pt, .pth, .th (also of PyTorch before 1.6) and .safetensors. Nothing in the file is run.")]
+    Import(ImportArgs),
     /// Show what recipes can name
     #[command(after_help = "Example:\n  offramp list methods")]
     List(ListArgs),
@@ -150,6 +156,66 @@ pub struct PredictArgs {
     /// Print one JSON document and nothing else on stdout
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// File of weights
+    pub weights: PathBuf,
+    /// The network that they are of; `offramp list backbones` shows them
+    #[arg(long, value_name = "NAME")]
+    pub backbone: String,
+    /// An option of the backbone, such as shortcut=A (repeatable)
+    #[arg(long = "set", value_name = "OPTION=VALUE")]
+    pub set: Vec<String>,
+    /// Number of classes [default: that of the classifier in the file]
+    #[arg(long, value_name = "N")]
+    pub num_classes: Option<usize>,
+    /// Names of the classes, one a line [default: numbers]
+    #[arg(long, value_name = "FILE")]
+    pub classes: Option<PathBuf>,
+    /// Side of the input images [default: 224 with stem=imagenet, else 32]
+    #[arg(long, value_name = "PIXELS")]
+    pub image_size: Option<usize>,
+    /// Mean of the pixels, 0 to 1, that the network was trained with [default: ImageNet's]
+    #[arg(long, value_name = "R,G,B", value_parser = colour, requires = "std")]
+    pub mean: Option<[f32; 3]>,
+    /// Standard deviation of the pixels that it was trained with [default: ImageNet's]
+    #[arg(long, value_name = "R,G,B", value_parser = deviation, requires = "mean")]
+    pub std: Option<[f32; 3]>,
+    /// What matches REGEX in a name of the file becomes NAME ($1 for a group); an empty NAME leaves
+    /// the tensor out (repeatable)
+    #[arg(long, value_name = "REGEX=NAME")]
+    pub rename: Vec<String>,
+    /// Leave tensors that are not in the file as a fresh network has them, and say which
+    #[arg(long)]
+    pub allow_missing: bool,
+    /// Run folder [default: runs/NAME, the name of the file]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Print one JSON document and nothing else on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `R,G,B`.
+fn colour(text: &str) -> Result<[f32; 3], String> {
+    let numbers = text.split(',').map(|part| part.trim().parse::<f32>().ok());
+    let finite: Option<Vec<f32>> = numbers
+        .map(|number| number.filter(|number| number.is_finite()))
+        .collect();
+    finite
+        .and_then(|numbers| numbers.try_into().ok())
+        .ok_or_else(|| "write three numbers, such as .485,.456,.406".to_owned())
+}
+
+/// `R,G,B`, to be divided by.
+fn deviation(text: &str) -> Result<[f32; 3], String> {
+    match colour(text)? {
+        colour if colour.iter().all(|number| *number > 0.0) => Ok(colour),
+        _ => Err("a standard deviation is above 0".to_owned()),
+    }
 }
 
 /// Arguments of `list`.

@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use offramp_backbones::BackboneError;
 use offramp_core::DeviceError;
 use offramp_core::files::FileError;
 use offramp_data::DataError;
 use offramp_heads::ModelError;
 use offramp_infer::InferError;
+use offramp_interop::{ImportError, NameError, ReadError};
 use offramp_policies::PolicyError;
 use offramp_train::TrainError;
 use offramp_train::recipe::RecipeError;
@@ -15,6 +17,9 @@ use thiserror::Error;
 /// Any error of the libraries, and those of the command line itself.
 #[derive(Debug, Error)]
 pub enum CliError {
+    /// There is no such backbone, or no such option of it.
+    #[error(transparent)]
+    Backbone(#[from] BackboneError),
     /// Data could not be read.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -24,6 +29,9 @@ pub enum CliError {
     /// A file could not be written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Weights could not be imported.
+    #[error(transparent)]
+    Import(Box<ImportError>),
     /// A runner could not be made.
     #[error(transparent)]
     Infer(#[from] InferError),
@@ -44,6 +52,9 @@ pub enum CliError {
     /// The recipe could not be read.
     #[error(transparent)]
     Recipe(#[from] RecipeError),
+    /// An option about names of tensors cannot be used.
+    #[error(transparent)]
+    Rename(#[from] NameError),
     /// Training or evaluation failed.
     #[error(transparent)]
     Train(Box<TrainError>),
@@ -63,6 +74,18 @@ pub enum CliError {
     /// An option or a combination of options makes no sense.
     #[error("{0}")]
     Usage(String),
+}
+
+impl From<ImportError> for CliError {
+    fn from(error: ImportError) -> Self {
+        Self::Import(Box::new(error))
+    }
+}
+
+impl From<ReadError> for CliError {
+    fn from(error: ReadError) -> Self {
+        ImportError::from(error).into()
+    }
 }
 
 impl From<TrainError> for CliError {

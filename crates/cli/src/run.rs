@@ -19,15 +19,19 @@ pub struct Run {
     pub net: MultiExitNet,
     /// What is known of it.
     pub card: ModelCard,
-    /// How it was trained.
-    pub recipe: Recipe,
+    /// How it was trained; nothing is known of that where it was imported.
+    pub recipe: Option<Recipe>,
 }
 
 impl Run {
     /// Opens a run folder.
     pub fn open(dir: &Path, device: DeviceSpec) -> Result<Self, CliError> {
         let (net, card) = load_model(dir, &device.device()?)?;
-        let recipe = Recipe::load::<&str>(&dir.join("recipe.toml"), &[])?;
+        let recipe = dir.join("recipe.toml");
+        let recipe = match recipe.exists() {
+            true => Some(Recipe::load::<&str>(&recipe, &[])?),
+            false => None,
+        };
         Ok(Self {
             dir: dir.to_owned(),
             net,
@@ -43,7 +47,17 @@ impl Run {
         root: Option<&Path>,
         dataset: Option<&str>,
     ) -> Result<Splits, CliError> {
-        let mut config: DataConfig = self.recipe.data.clone();
+        let mut config = match (&self.recipe, dataset) {
+            (Some(recipe), _) => recipe.data.clone(),
+            (None, Some(_)) => DataConfig::default(),
+            (None, None) => {
+                return Err(CliError::Usage(format!(
+                    "{} has no recipe.toml that would say on which data it was trained; name a \
+                     data set with --dataset",
+                    self.dir.display()
+                )));
+            }
+        };
         if let Some(name) = dataset
             && name != config.dataset
         {
@@ -92,7 +106,10 @@ impl Run {
         batch_size: usize,
         workers: Option<usize>,
     ) -> Result<ExitTable, CliError> {
-        let mut options = EvalOptions::from(&self.recipe.train);
+        let mut options = match &self.recipe {
+            Some(recipe) => EvalOptions::from(&recipe.train),
+            None => EvalOptions::default(),
+        };
         options.batch_size = batch_size;
         if let Some(workers) = workers {
             options.workers = workers;

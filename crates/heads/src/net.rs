@@ -46,6 +46,18 @@ impl MultiExitNet {
         self.heads.len()
     }
 
+    /// The stage that each exit looks at, shallowest first.
+    pub fn exit_stages(&self) -> &[usize] {
+        &self.stages
+    }
+
+    /// The same network with a backbone that does not learn: its parameters require no gradients,
+    /// and its batch norms use and keep their running statistics. The heads learn as before.
+    pub fn freeze_backbone(mut self) -> Self {
+        self.backbone = self.backbone.freeze();
+        self
+    }
+
     /// Number of classes.
     pub fn classes(&self) -> usize {
         self.classes

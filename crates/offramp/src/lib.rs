@@ -15,6 +15,7 @@
 //! | [`policies`] | when to stop, and how thresholds are fitted |
 //! | [`train`] | recipes, trainer, checkpoints |
 //! | [`infer`] | the runner that really stops early |
+//! | [`interop`] | weights of PyTorch and safetensors files |
 //!
 //! | feature | backend |
 //! |---|---|
@@ -28,6 +29,7 @@ pub use offramp_core as core;
 pub use offramp_data as data;
 pub use offramp_heads as heads;
 pub use offramp_infer as infer;
+pub use offramp_interop as interop;
 pub use offramp_kernels as kernels;
 pub use offramp_losses as losses;
 pub use offramp_methods as methods;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use offramp_core::DeviceError;
 use offramp_core::files::FileError;
+use offramp_core::params::ParamError;
 use offramp_data::DataError;
 use offramp_heads::{ModelError, NetError};
 use offramp_methods::MethodError;
@@ -78,6 +79,21 @@ pub enum TrainError {
         "every term of the loss has weight 0: nothing would be learned; set a weight in [method]"
     )]
     NoLoss,
+    /// The backbone of `model.init-from` is another one.
+    #[error(
+        "model.init-from = {:?} holds {found}, which does not fit into {wanted}: {source}",
+        path.display().to_string()
+    )]
+    InitFrom {
+        /// The run folder.
+        path: PathBuf,
+        /// Its backbone.
+        found: String,
+        /// The recipe's backbone.
+        wanted: String,
+        /// What does not fit.
+        source: ParamError,
+    },
     /// Early stopping without validation rows.
     #[error("train.patience needs validation rows: set data.val-fraction above 0, or no patience")]
     NoValidation,

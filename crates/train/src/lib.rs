@@ -28,7 +28,7 @@ mod run_folder;
 pub mod schedule;
 mod trainer;
 
-pub use config::{Best, CheckpointConfig, EmaConfig, TrainConfig};
+pub use config::{Best, CheckpointConfig, EmaConfig, ModelConfig, TrainConfig};
 pub use ema::Ema;
 pub use error::{RunError, TrainError};
 pub use evaluate::{EvalOptions, evaluate};

@@ -56,6 +56,14 @@ pub fn run(args: &CalibrateArgs) -> Result<(), CliError> {
 /// Fits, scores and writes `policy.json`; the curve is MSDNet's 39 budgets, with a target too.
 pub fn calibrate(args: &CalibrateArgs) -> Result<Document, CliError> {
     let run = Run::open(&args.run, args.place.device)?;
+    if run.net.num_exits() == 1 {
+        return Err(CliError::Usage(format!(
+            "{} has one exit: there are no thresholds to choose; a recipe with [model] init-from = \
+             {:?} trains exits for it",
+            run.dir.display(),
+            run.dir.display().to_string(),
+        )));
+    }
     let splits = run.open_data(args.place.data.as_deref(), None)?;
     if splits.val.is_empty() {
         return Err(CliError::Usage(format!(

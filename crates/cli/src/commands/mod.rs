@@ -4,6 +4,7 @@ pub mod calibrate;
 pub mod data;
 pub mod demo;
 pub mod eval;
+pub mod import;
 pub mod list;
 pub mod predict;
 pub mod train;

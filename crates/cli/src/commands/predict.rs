@@ -123,12 +123,14 @@ fn policy(args: &PredictArgs, net: &MultiExitNet, card: &ModelCard) -> Result<Ch
         None if default.exists() => default,
         None => {
             let last = exits - 1;
-            eprintln!(
-                "note: {} has no policy.json, every picture goes to the deepest exit; \
-                 `offramp calibrate {}` makes one",
-                args.run.display(),
-                args.run.display()
-            );
+            if exits > 1 {
+                eprintln!(
+                    "note: {} has no policy.json, every picture goes to the deepest exit; \
+                     `offramp calibrate {}` makes one",
+                    args.run.display(),
+                    args.run.display()
+                );
+            }
             let policy = AnyPolicy::FixedExit(FixedExit::new(last, exits)?);
             return Ok((policy, None, format!("always exit {last}")));
         }

@@ -1,8 +1,11 @@
-//! The `[train]` table of a recipe.
+//! The `[train]` and `[model]` tables of a recipe.
 
 mod check;
+mod model;
 
 use serde::{Deserialize, Serialize};
+
+pub use model::ModelConfig;
 
 use crate::optim::OptimizerConfig;
 use crate::schedule::ScheduleConfig;

@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 use offramp_core::DeviceSpec;
 use offramp_core::files::{self, FileError};
 use offramp_data::DataConfig;
-use offramp_heads::NetConfig;
 use offramp_methods::MethodConfig;
 use offramp_methods::distill::DistillConfig;
 use serde::{Deserialize, Serialize};
@@ -22,7 +21,7 @@ use toml::{Table, Value};
 
 pub use compare::Difference;
 
-use crate::config::TrainConfig;
+use crate::config::{ModelConfig, TrainConfig};
 use overrides::Override;
 
 /// A whole experiment: data, network, method and training.
@@ -48,7 +47,7 @@ pub struct Recipe {
     /// The images.
     pub data: DataConfig,
     /// The network.
-    pub model: NetConfig,
+    pub model: ModelConfig,
     /// Who teaches whom.
     pub method: MethodConfig,
     /// Trained networks that teach, by name.
@@ -166,14 +165,20 @@ impl Recipe {
         };
         let recipe: Self =
             strict::decode(&tree, &known).map_err(|bad| located(&bad.path, bad.problem))?;
-        recipe.train.check().map_err(|(key, problem)| {
-            let at: Vec<String> = ["train"]
-                .into_iter()
-                .chain(key.split('.'))
-                .map(String::from)
-                .collect();
-            located(&at, problem)
-        })?;
+        let checks = [
+            ("model", recipe.model.check()),
+            ("train", recipe.train.check()),
+        ];
+        for (table, check) in checks {
+            check.map_err(|(key, problem)| {
+                let at: Vec<String> = [table]
+                    .into_iter()
+                    .chain(key.split('.'))
+                    .map(String::from)
+                    .collect();
+                located(&at, problem)
+            })?;
+        }
         Ok(recipe)
     }
 

@@ -1,6 +1,7 @@
 //! Training a recipe into a run folder.
 
 mod finish;
+mod initial;
 mod learner;
 mod session;
 mod state;

@@ -12,6 +12,7 @@ use offramp_methods::{Method, NetworkInfo};
 use offramp_nn::Init;
 use offramp_teachers::{ExternalTeacher, StudentImages};
 
+use super::initial::Initial;
 use super::learner::{Learner, Objective};
 use crate::checkpoint::{BestSoFar, Kept, Shelf};
 use crate::ema::Ema;
@@ -69,14 +70,18 @@ impl<'a> Session<'a> {
         let train = &recipe.train;
         let device_name = device.to_string();
         let device = device.device()?.autodiff();
-        let splits = offramp_data::open(&recipe.data, data_root)?;
+        let mut splits = offramp_data::open(&recipe.data, data_root)?;
+        let initial = Initial::of(&recipe.model, &device)?;
+        if let Some(initial) = &initial {
+            initial.normalise(&recipe.data, &mut splits.info);
+        }
         if train.patience.is_some() && splits.val.is_empty() {
             return Err(TrainError::NoValidation);
         }
         let loader = loader(recipe, &splits)?;
         let shape = splits.info.shape;
         let image = MapShape::new(shape.channels, shape.height, shape.width);
-        let learner = learner(recipe, &splits, image, &device)?;
+        let learner = learner(recipe, &splits, initial.as_ref(), image, &device)?;
         let costs = learner.net.exit_costs(image);
         let steps_per_epoch = loader.batches() as u64;
         let schedule = Schedule {
@@ -249,12 +254,19 @@ fn teachers(
 fn learner(
     recipe: &Recipe,
     splits: &Splits,
+    initial: Option<&Initial>,
     image: MapShape,
     device: &Device,
 ) -> Result<Learner, TrainError> {
     let mut init = Init::new(recipe.seed, device);
     let classes = splits.info.classes.len();
-    let net = recipe.model.init(classes, image, &mut init.fork())?;
+    let mut net = (recipe.model.net()).init(classes, image, &mut init.fork())?;
+    if let Some(initial) = initial {
+        net = initial.fill(net)?;
+    }
+    if recipe.model.freeze_backbone {
+        net = net.freeze_backbone();
+    }
     let info = NetworkInfo {
         exits: net.num_exits(),
         classes,
@@ -264,7 +276,7 @@ fn learner(
     let teachers = teachers(recipe, &splits.info, image, device)?;
     let student = Student {
         net: &net,
-        config: &recipe.model,
+        config: &recipe.model.net(),
         image,
         rows: splits
             .train

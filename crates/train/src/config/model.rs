@@ -1,0 +1,57 @@
+//! The `[model]` table of a recipe.
+
+use std::path::PathBuf;
+
+use offramp_backbones::BackboneConfig;
+use offramp_heads::{ExitPlacement, HeadConfig, NetConfig};
+use serde::{Deserialize, Serialize};
+
+/// The network, and where its first weights come from.
+///
+/// ```toml
+/// [model]
+/// backbone = "resnet56"
+/// head = "sepconv"
+/// init-from = "runs/cifar100_resnet56"   # a run folder, such as `offramp import` makes
+/// freeze-backbone = true                 # only the heads learn
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ModelConfig {
+    /// The body.
+    pub backbone: BackboneConfig,
+    /// The kind of all exits.
+    pub head: HeadConfig,
+    /// Where the exits are.
+    pub exits: ExitPlacement,
+    /// A run folder whose weights the network begins with: those of the backbone, which must be
+    /// the same one, and of every head at the same stage that has the same tensors. Other heads
+    /// begin fresh. The pixels are normalised as that network expects, unless `data.mean` and
+    /// `data.std` say otherwise.
+    pub init_from: Option<PathBuf>,
+    /// Whether the backbone stays as it is: no gradients, and batch norms as in evaluation.
+    pub freeze_backbone: bool,
+}
+
+impl ModelConfig {
+    /// The network alone, which is what a trained model records.
+    pub fn net(&self) -> NetConfig {
+        NetConfig {
+            backbone: self.backbone.clone(),
+            head: self.head.clone(),
+            exits: self.exits.clone(),
+        }
+    }
+
+    /// What makes no sense: the key and why.
+    pub(crate) fn check(&self) -> Result<(), (String, String)> {
+        match self.freeze_backbone && self.init_from.is_none() {
+            true => Err((
+                "freeze-backbone".to_owned(),
+                "a backbone of random weights would be frozen; name a run folder with init-from"
+                    .to_owned(),
+            )),
+            false => Ok(()),
+        }
+    }
+}

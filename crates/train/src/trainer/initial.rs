@@ -1,0 +1,132 @@
+//! First weights from the folder of another run.
+
+use std::path::PathBuf;
+
+use burn::tensor::Device;
+use offramp_core::nearest;
+use offramp_core::params::{self, NamedTensors, ParamError};
+use offramp_data::{DataConfig, DatasetInfo};
+use offramp_heads::{ModelCard, MultiExitNet, load_model};
+
+use crate::{ModelConfig, TrainError};
+
+/// The network of `model.init-from`.
+pub(super) struct Initial {
+    path: PathBuf,
+    card: ModelCard,
+    tensors: NamedTensors,
+    /// The stage of each of its exits.
+    stages: Vec<usize>,
+    /// The backbone that its weights are wanted for.
+    wanted: String,
+}
+
+impl Initial {
+    /// Reads the network that a recipe begins with, if it names one.
+    pub fn of(config: &ModelConfig, device: &Device) -> Result<Option<Self>, TrainError> {
+        let Some(path) = &config.init_from else {
+            return Ok(None);
+        };
+        let (net, card) = load_model(path, &device.clone().inner())?;
+        Ok(Some(Self {
+            path: path.clone(),
+            card,
+            tensors: params::collect(&net),
+            stages: net.exit_stages().to_vec(),
+            wanted: config.backbone.name().to_owned(),
+        }))
+    }
+
+    /// Pixels are normalised as the weights expect, where the recipe does not say how.
+    pub fn normalise(&self, config: &DataConfig, info: &mut DatasetInfo) {
+        if config.mean.is_none() {
+            info.mean = self.card.mean;
+        }
+        if config.std.is_none() {
+            info.std = self.card.std;
+        }
+    }
+
+    /// Replaces the weights of the backbone, and of every head whose counterpart at the same stage
+    /// has the same tensors; says in the log which heads stay fresh.
+    pub fn fill(&self, net: MultiExitNet) -> Result<MultiExitNet, TrainError> {
+        let mut tensors = params::collect(&net);
+        let fresh = self
+            .replace(&mut tensors, net.exit_stages())
+            .and_then(|fresh| Ok((params::apply(net, tensors)?, fresh)));
+        let (net, fresh) = fresh.map_err(|source| TrainError::InitFrom {
+            path: self.path.clone(),
+            found: self.card.net.backbone.name().to_owned(),
+            wanted: self.wanted.clone(),
+            source,
+        })?;
+        let fresh = match fresh.is_empty() {
+            true => "nothing".to_owned(),
+            false => fresh.join(", "),
+        };
+        tracing::info!("first weights from {}; fresh: {fresh}", self.path.display());
+        Ok(net)
+    }
+
+    /// The heads that have no counterpart.
+    fn replace(
+        &self,
+        tensors: &mut NamedTensors,
+        stages: &[usize],
+    ) -> Result<Vec<String>, ParamError> {
+        for (name, own) in tensors.iter_mut() {
+            if name.starts_with("backbone.") {
+                let Some(given) = self.tensors.get(name) else {
+                    let names = self.tensors.keys().map(String::as_str);
+                    return Err(ParamError::Missing {
+                        name: name.clone(),
+                        nearest: nearest(name, names).map(str::to_owned),
+                    });
+                };
+                if given.shape() != own.shape() {
+                    return Err(ParamError::Shape {
+                        name: name.clone(),
+                        expected: own.shape().to_vec(),
+                        found: given.shape().to_vec(),
+                    });
+                }
+                *own = given.clone();
+            }
+        }
+        // All of ResNet-20 is found in ResNet-56.
+        let backbone = |name: &&String| name.starts_with("backbone.");
+        let mut given = self.tensors.keys().filter(backbone);
+        if let Some(name) = given.find(|name| !tensors.contains_key(*name)) {
+            return Err(ParamError::Unexpected {
+                name: name.clone(),
+                nearest: None,
+            });
+        }
+        let mut fresh = Vec::new();
+        for (exit, stage) in stages.iter().enumerate() {
+            let given = self.stages.iter().position(|given| given == stage);
+            match given.and_then(|given| self.head(given, exit, tensors)) {
+                Some(head) => tensors.extend(head),
+                None => fresh.push(format!("heads.{exit}")),
+            }
+        }
+        Ok(fresh)
+    }
+
+    /// The tensors of head `given` here under the names of head `exit` there, if those are of the
+    /// same names and shapes.
+    fn head(&self, given: usize, exit: usize, tensors: &NamedTensors) -> Option<NamedTensors> {
+        let (from, to) = (format!("heads.{given}."), format!("heads.{exit}."));
+        let head: NamedTensors = (self.tensors.iter())
+            .filter_map(|(name, data)| {
+                let part = name.strip_prefix(&from)?;
+                Some((format!("{to}{part}"), data.clone()))
+            })
+            .collect();
+        let wanted = tensors.iter().filter(|(name, _)| name.starts_with(&to));
+        let shape = |name: &String| head.get(name).map(|data| data.shape());
+        let fits = wanted.clone().count() == head.len() && { wanted }
+            .all(|(name, data)| shape(name) == Some(data.shape()));
+        fits.then_some(head)
+    }
+}
