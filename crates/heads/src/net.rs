@@ -68,11 +68,6 @@ impl MultiExitNet {
         self.heads.iter().map(ExitHead::embedding_dim).collect()
     }
 
-    /// The stage that every exit looks at, shallowest first.
-    pub fn exit_stages(&self) -> &[usize] {
-        &self.stages
-    }
-
     /// The linear layer that exit `exit` ends with.
     ///
     /// # Panics

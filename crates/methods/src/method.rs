@@ -25,6 +25,11 @@ pub struct StepContext {
     pub epoch: f64,
     /// Epochs of the whole training.
     pub epochs: f64,
+    /// Steps done so far.
+    pub step: u64,
+    /// The seed of the run: what is drawn at a step is a function of both, so that a resumed run
+    /// draws the same.
+    pub seed: u64,
 }
 
 /// Turns the outputs of a batch into loss terms.

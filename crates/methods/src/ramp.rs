@@ -137,6 +137,8 @@ mod tests {
         StepContext {
             epoch,
             epochs: 24.0,
+            step: 0,
+            seed: 0,
         }
     }
 

@@ -1,8 +1,10 @@
 //! The book says what the registry says, and its recipes are recipes.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use offramp_methods::distill::{DistillConfig, distillers};
 use offramp_methods::{MethodConfig, registry};
 use serde::Deserialize;
 
@@ -63,5 +65,33 @@ fn the_first_recipe_of_a_page_states_the_defaults() {
             .collect();
         let recipe: Recipe = toml::from_str(&unmarked.join("\n")).expect("checked above");
         assert_eq!(recipe.method, (entry.config)(), "{}", entry.name);
+    }
+}
+
+#[derive(Deserialize)]
+struct Taught {
+    distill: BTreeMap<String, DistillConfig>,
+}
+
+#[test]
+fn the_table_of_distillers_is_their_registry() {
+    let page = page("distillers");
+    let rows = page.lines().filter(|line| line.starts_with("| [`"));
+    let expected = (distillers().iter())
+        .map(|entry| format!("| [`{0}`]({0}.md) | {1} |", entry.name, entry.doc));
+    assert_eq!(rows.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn every_distiller_has_a_page_whose_example_states_the_defaults() {
+    for entry in distillers() {
+        let page = page(entry.name);
+        let block = toml_blocks(&page).next().expect("an example");
+        let example: Taught = toml::from_str(block)
+            .unwrap_or_else(|error| panic!("{}: {error}\n{block}", entry.name));
+        let table = &example.distill[entry.name];
+        assert_eq!(table.loss, (entry.config)(), "{}", entry.name);
+        let recipe = format!("recipes/distill/{}.toml", entry.name);
+        assert!(page.contains(&recipe), "{} does not name {recipe}", entry.name);
     }
 }

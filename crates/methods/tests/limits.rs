@@ -115,6 +115,7 @@ fn the_ramp_scales_what_is_taught_and_nothing_else() {
     let start = offramp_methods::StepContext {
         epoch: 0.0,
         epochs: 24.0,
+        ..END
     };
     let terms = method("name = \"mate\"", &net()).losses(&exits(), &targets(&[0]), &start);
     for term in &terms {

@@ -61,6 +61,27 @@ fn the_lowdata_recipes_differ_in_the_method_only() {
 }
 
 #[test]
+fn the_distill_recipes_differ_in_what_is_taught_only() {
+    let load = |name: &str| {
+        let path = recipes().join("distill").join(format!("{name}.toml"));
+        Recipe::load(&path, &["name=same"]).unwrap()
+    };
+    let lowdata = recipes().join("cifar100-lowdata/plain.toml");
+    let lowdata = Recipe::load::<&str>(&lowdata, &[]).unwrap();
+    let kd = load("kd");
+    // The teacher takes images as the student does, and so does the student alone.
+    assert_eq!((&kd.data, &kd.train), (&lowdata.data, &lowdata.train));
+    for entry in offramp_methods::distill::distillers() {
+        let mut other = load(entry.name);
+        assert_eq!(other.distill[entry.name].loss.name(), entry.name);
+        other.distill = kd.distill.clone();
+        other.teachers = kd.teachers.clone();
+        other.method = kd.method.clone();
+        assert_eq!(other, kd, "{}", entry.name);
+    }
+}
+
+#[test]
 fn every_registered_method_and_head_can_be_named_on_the_command_line() {
     for entry in offramp_methods::registry() {
         let setting = format!("method.name={}", entry.name);

@@ -8,16 +8,37 @@
 //! the last map of its head, its embedding and its logits. So a method written for networks with
 //! one exit applies to every exit of a student, and to every exit of a teacher.
 
+mod adapt;
+mod at;
 mod config;
+mod crd;
+mod dkd;
+mod fitnet;
 mod kd;
 mod lesson;
+mod pkt;
 mod plan;
 mod registry;
+mod rkd;
+mod semckd;
+mod sp;
+mod srrl;
+mod vid;
 
+pub use at::{AtConfig, AttentionTransfer};
 pub use config::{DistillConfig, DistillError};
+pub use crd::{Crd, CrdConfig};
+pub use dkd::{Dkd, DkdConfig};
+pub use fitnet::{FitNet, FitNetConfig};
 pub use kd::{Kd, KdConfig};
 pub use lesson::{Lesson, LessonPlan, TeacherPlan, View, ViewShape};
+pub use pkt::{PktConfig, ProbabilisticTransfer};
 pub use plan::{Distillers, Student, TaughtBatch};
 pub use registry::{
     AnyDistiller, Distiller, DistillerConfig, DistillerEntry, Teachers, distillers,
 };
+pub use rkd::{Rkd, RkdConfig};
+pub use semckd::{SemCkd, SemCkdConfig};
+pub use sp::{SimilarityPreserving, SpConfig};
+pub use srrl::{Srrl, SrrlConfig};
+pub use vid::{Vid, VidConfig};

@@ -7,7 +7,12 @@ use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Kd, KdConfig, Lesson, LessonPlan};
+use super::{
+    AtConfig, AttentionTransfer, Crd, CrdConfig, Dkd, DkdConfig, FitNet, FitNetConfig, Kd,
+    KdConfig, PktConfig, ProbabilisticTransfer, Rkd, RkdConfig, SemCkd, SemCkdConfig,
+    SimilarityPreserving, SpConfig, Srrl, SrrlConfig, Vid, VidConfig,
+};
+use super::{Lesson, LessonPlan};
 use crate::{LossTerms, MethodError};
 
 /// Turns what one exit and its teachers computed into loss terms.
@@ -148,6 +153,26 @@ macro_rules! distillers {
 distillers! {
     "kd" "the teacher's softened probabilities (Hinton et al.)" One
         => Kd(Kd, KdConfig);
+    "dkd" "the teacher's probabilities, labelled class and other classes apart" One
+        => Dkd(Dkd, DkdConfig);
+    "fitnet" "a stage in the middle, through a trained convolution (FitNets)" One
+        => FitNet(FitNet, FitNetConfig);
+    "at" "where the teacher's maps are active (attention transfer)" One
+        => At(AttentionTransfer, AtConfig);
+    "sp" "which images of a batch have similar maps (similarity-preserving)" One
+        => Sp(SimilarityPreserving, SpConfig);
+    "vid" "the teacher's maps, predicted with a trained variance (VID)" One
+        => Vid(Vid, VidConfig);
+    "rkd" "distances and angles between the embeddings of a batch (RKD)" One
+        => Rkd(Rkd, RkdConfig);
+    "pkt" "which images of a batch are neighbours, as probabilities (PKT)" One
+        => Pkt(ProbabilisticTransfer, PktConfig);
+    "crd" "the teacher's embedding, told from those of other images (CRD)" One
+        => Crd(Crd, CrdConfig);
+    "srrl" "embedding and logits through the teacher's classifier (SRRL)" One
+        => Srrl(Srrl, SrrlConfig);
+    "semckd" "all stages of the teacher for each of the student, by attention (SemCKD)" One
+        => SemCkd(SemCkd, SemCkdConfig);
 }
 
 impl DistillerConfig {

@@ -25,6 +25,8 @@ impl Session<'_> {
             context: StepContext {
                 epoch,
                 epochs: train.epochs as f64,
+                step,
+                seed: self.recipe.seed,
             },
         };
         let input = Input::new(

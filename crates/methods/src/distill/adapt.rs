@@ -1,0 +1,102 @@
+//! What distillers of feature maps share: which stages belong together, and maps of one size.
+
+use burn::tensor::Tensor;
+use burn::tensor::module::adaptive_avg_pool2d;
+use offramp_core::MapShape;
+use offramp_kernels::avg_pool2d;
+
+/// Stages of two networks that belong together, by relative depth: as many pairs as the network
+/// with fewer stages has. Pair `k` of `m` is stage `round(k S / m)` of `S`, counted from 1, on
+/// either side; with equal numbers of stages each meets its like, and the last always meets the
+/// last.
+pub(super) fn stage_pairs(students: usize, teachers: usize) -> Vec<(usize, usize)> {
+    let pairs = students.min(teachers);
+    let at = |k: usize, stages: usize| (2 * k * stages + pairs) / (2 * pairs) - 1;
+    (1..=pairs)
+        .map(|k| (at(k, students), at(k, teachers)))
+        .collect()
+}
+
+/// The stage of `teachers` at the relative depth of stage `student` of `students`.
+pub(super) fn teacher_stage(student: usize, students: usize, teachers: usize) -> usize {
+    let depth = (2 * (student + 1) * teachers + students) / (2 * students);
+    depth.max(1) - 1
+}
+
+/// The smaller height and the smaller width of two maps.
+pub(super) fn smaller(a: &MapShape, b: &MapShape) -> [usize; 2] {
+    [a.height.min(b.height), a.width.min(b.width)]
+}
+
+/// Both maps at the smaller height and the smaller width of the two.
+///
+/// # Shapes
+/// - `a`: `[N, C_a, H_a, W_a]`, `b`: `[N, C_b, H_b, W_b]`
+pub(super) fn to_smaller(a: Tensor<4>, b: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
+    let ([_, _, height_a, width_a], [_, _, height_b, width_b]) = (a.dims(), b.dims());
+    let size = [height_a.min(height_b), width_a.min(width_b)];
+    (pool_to(a, size), pool_to(b, size))
+}
+
+/// The mean over as many windows as the new size has positions, as PyTorch's
+/// `adaptive_avg_pool2d`.
+///
+/// # Shapes
+/// - `x`: `[N, C, H, W]`, output: `[N, C, size[0], size[1]]`
+pub(super) fn pool_to(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
+    let [_, _, height, width] = x.dims();
+    if [height, width] == size {
+        return x;
+    }
+    if height.is_multiple_of(size[0]) && width.is_multiple_of(size[1]) {
+        let window = [height / size[0], width / size[1]];
+        return avg_pool2d(x, window, window);
+    }
+    adaptive_avg_pool2d(x, size)
+}
+
+/// A constant of a teacher among tensors that gradients flow through: layers that learn from it
+/// then behave as in training.
+pub(super) fn beside<const D: usize>(teacher: &Tensor<D>, student: &Tensor<D>) -> Tensor<D> {
+    let constant = teacher.clone().detach();
+    match student.is_autodiff() {
+        true => constant.autodiff(),
+        false => constant,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    #[test]
+    fn stages_pair_up_by_relative_depth() {
+        assert_eq!(stage_pairs(3, 3), [(0, 0), (1, 1), (2, 2)]);
+        assert_eq!(stage_pairs(3, 4), [(0, 0), (1, 2), (2, 3)]);
+        assert_eq!(stage_pairs(4, 3), [(0, 0), (2, 1), (3, 2)]);
+        assert_eq!(stage_pairs(1, 3), [(0, 2)]);
+        assert_eq!(stage_pairs(2, 4), [(0, 1), (1, 3)]);
+        let partners = |students, teachers| {
+            let stages = 0..students;
+            stages
+                .map(move |s| teacher_stage(s, students, teachers))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(partners(3, 4), [0, 2, 3]);
+        assert_eq!(partners(4, 3), [0, 1, 1, 2]);
+        assert_eq!(partners(6, 1), [0; 6]);
+    }
+
+    /// 5 positions in 2 windows: 0 to 2 and 2 to 4, as PyTorch has them.
+    #[test]
+    fn pooling_to_any_size() {
+        let x = Tensor::<1>::from_floats([1.0, 2.0, 3.0, 4.0, 10.0, 6.0], &Device::flex());
+        let row = |count: usize| x.clone().narrow(0, 0, count).reshape([1, 1, 1, count]);
+        let values = |x: Tensor<4>| x.into_data().iter::<f32>().collect::<Vec<_>>();
+        let pooled = values(pool_to(row(5), [1, 2]));
+        assert!((pooled[0] - 2.0).abs() < 1e-6 && (pooled[1] - 17.0 / 3.0).abs() < 1e-6);
+        assert_eq!(values(pool_to(row(6), [1, 3])), [1.5, 3.5, 8.0]);
+        assert_eq!(values(pool_to(row(3), [1, 3])), [1.0, 2.0, 3.0]);
+    }
+}

@@ -1,0 +1,105 @@
+//! Softmax regression representation learning.
+
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+use offramp_losses::mse;
+use offramp_nn::{BatchNorm2d, Conv2d, Conv2dConfig, Init, Linear};
+use serde::{Deserialize, Serialize};
+
+use super::{Distiller, Lesson, LessonPlan};
+use crate::check::Check;
+use crate::{LossTerms, MethodError};
+
+/// Settings of [`Srrl`].
+///
+/// ```toml
+/// [distill.srrl]
+/// loss = { name = "srrl", feature-weight = 1.0, logit-weight = 1.0 }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SrrlConfig {
+    /// Weight of the embeddings.
+    pub feature_weight: f64,
+    /// Weight of the logits.
+    pub logit_weight: f64,
+}
+
+impl Default for SrrlConfig {
+    fn default() -> Self {
+        Self {
+            feature_weight: 1.0,
+            logit_weight: 1.0,
+        }
+    }
+}
+
+impl SrrlConfig {
+    /// Sets the distiller up, with a copy of the classifier of the teacher's deepest exit.
+    ///
+    /// # Errors
+    /// When a weight is negative or not finite.
+    pub fn init(&self, plan: &LessonPlan, init: &mut Init) -> Result<Srrl, MethodError> {
+        let check = Check { method: "srrl" };
+        check.weight("feature-weight", self.feature_weight)?;
+        check.weight("logit-weight", self.logit_weight)?;
+        let net = plan.teachers[0].teacher.net();
+        let classifier = frozen(net.classifier(net.num_exits() - 1), init);
+        let (inputs, width) = (plan.student.map.channels, classifier.inputs());
+        Ok(Srrl {
+            conv: Conv2dConfig::new(inputs, width, 1).init(init),
+            bn: BatchNorm2d::new(width, init),
+            classifier,
+            config: self.clone(),
+        })
+    }
+}
+
+/// A copy on the device of what is trained, which no optimiser changes.
+fn frozen(layer: &Linear, init: &Init) -> Linear {
+    let device = init.device();
+    Linear {
+        weight: Param::from_data(layer.weight.val().into_data(), device),
+        bias: (layer.bias.as_ref()).map(|bias| Param::from_data(bias.val().into_data(), device)),
+    }
+    .no_grad()
+}
+
+/// The student's embedding, mapped to the teacher's, is to be classified by the teacher's
+/// classifier as the teacher's own.
+///
+/// ```text
+/// L = mean (P(f_s) - f_t)^2 + mean (W_t P(f_s) + b_t - z_t)^2     P = 1x1 convolution, BN, ReLU
+/// ```
+///
+/// Two terms, `feature` and `logit`. `W_t`, `b_t` are a frozen copy of the teacher's classifier;
+/// at inference the student answers by its own.
+///
+/// Yang, Martinez, Bulat and Tzimiropoulos, *Knowledge Distillation via Softmax Regression
+/// Representation Learning*, ICLR 2021, in the form of the SimKD toolbox, which weighs it 1 beside
+/// cross-entropy and KD of 1 each. The authors' code has no KD, and maps the last map, whose spatial
+/// means it compares.
+#[derive(Module, Debug)]
+pub struct Srrl {
+    conv: Conv2d,
+    bn: BatchNorm2d,
+    classifier: Linear,
+    #[module(skip)]
+    config: SrrlConfig,
+}
+
+impl Distiller for Srrl {
+    fn losses(&self, lesson: &Lesson) -> LossTerms {
+        let teacher = lesson.teachers[0].exit;
+        let embedding: Tensor<4> = (lesson.student.exit.embedding.clone()).unsqueeze_dims(&[2, 3]);
+        let mapped = self.bn.forward_relu(self.conv.forward(embedding));
+        let mapped = mapped.flatten::<2>(1, 3);
+        let logits = self.classifier.forward(mapped.clone());
+        let mut terms = LossTerms::new();
+        let value = mse(mapped, teacher.embedding.clone());
+        terms.push("feature", value, self.config.feature_weight);
+        let value = mse(logits, teacher.logits.clone());
+        terms.push("logit", value, self.config.logit_weight);
+        terms
+    }
+}
