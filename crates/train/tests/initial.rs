@@ -10,7 +10,7 @@ use offramp_train::Recipe;
 use support::*;
 
 fn model(run: &Path) -> (NamedTensors, ModelCard) {
-    let (net, card) = load_model(run, &offramp_core_device()).unwrap();
+    let (net, card) = load_model(run, &offramp_core::default_device().unwrap()).unwrap();
     (collect(&net), card)
 }
 

@@ -68,7 +68,6 @@ pub(super) fn beside<const D: usize>(teacher: &Tensor<D>, student: &Tensor<D>) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::Device;
 
     #[test]
     fn stages_pair_up_by_relative_depth() {
@@ -91,7 +90,10 @@ mod tests {
     /// 5 positions in 2 windows: 0 to 2 and 2 to 4, as PyTorch has them.
     #[test]
     fn pooling_to_any_size() {
-        let x = Tensor::<1>::from_floats([1.0, 2.0, 3.0, 4.0, 10.0, 6.0], &Device::flex());
+        let x = Tensor::<1>::from_floats(
+            [1.0, 2.0, 3.0, 4.0, 10.0, 6.0],
+            &offramp_core::default_device().unwrap(),
+        );
         let row = |count: usize| x.clone().narrow(0, 0, count).reshape([1, 1, 1, count]);
         let values = |x: Tensor<4>| x.into_data().iter::<f32>().collect::<Vec<_>>();
         let pooled = values(pool_to(row(5), [1, 2]));

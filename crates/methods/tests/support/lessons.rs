@@ -97,7 +97,7 @@ pub fn net(config: &NetConfig, seed: u64, image: MapShape, device: &Device) -> M
 /// An untrained teacher.
 pub fn teacher(backbone: &str, image: MapShape) -> ExternalTeacher {
     let config = net_config(backbone);
-    let net = net(&config, 5, image, &Device::flex());
+    let net = net(&config, 5, image, &offramp_core::default_device().unwrap());
     let images = StudentImages {
         classes: (0..CLASSES).map(|class| class.to_string()).collect(),
         image,
