@@ -92,6 +92,10 @@ fn every_distiller_has_a_page_whose_example_states_the_defaults() {
         let table = &example.distill[entry.name];
         assert_eq!(table.loss, (entry.config)(), "{}", entry.name);
         let recipe = format!("recipes/distill/{}.toml", entry.name);
-        assert!(page.contains(&recipe), "{} does not name {recipe}", entry.name);
+        assert!(
+            page.contains(&recipe),
+            "{} does not name {recipe}",
+            entry.name
+        );
     }
 }
