@@ -463,6 +463,23 @@ fn names_and_settings_are_those_of_recipes() {
 }
 
 #[test]
+fn the_classifier_of_srrl_is_the_teachers_and_stays() {
+    let school = School::new("resnet8", "resnet8x4");
+    let srrl = distillers().iter().find(|entry| entry.name == "srrl");
+    let srrl = srrl.expect("it is registered");
+    let distiller = school.distiller(srrl, 1);
+    let own = collect(&distiller);
+    let teachers = collect(school.teacher.net().classifier(2));
+    for name in ["weight", "bias"] {
+        assert_eq!(own[&format!("classifier.{name}")], teachers[name]);
+    }
+    let total = terms(&distiller, srrl, &school.batch, 1).total();
+    let learns = gradients_of(&distiller, &total.backward());
+    let names: Vec<&str> = learns.keys().map(String::as_str).collect();
+    assert_eq!(names, ["bn.bias", "bn.weight", "conv.weight"]);
+}
+
+#[test]
 fn one_class_cannot_be_decoupled() {
     let school = School::new("resnet8", "resnet8");
     let shape = ViewShape::of(school.teacher.net(), IMAGE, 2);
