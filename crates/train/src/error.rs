@@ -75,7 +75,8 @@ pub enum TrainError {
     },
     /// Every term of the loss has weight 0.
     #[error(
-        "every term of the loss has weight 0: nothing would be learned; set a weight in [method]"
+        "every term of the loss has weight 0: nothing would be learned; set a weight in [method], \
+         or let the exits learn from a teacher in [distill.NAME]"
     )]
     NoLoss,
     /// Early stopping without validation rows.

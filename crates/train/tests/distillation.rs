@@ -29,8 +29,11 @@ fn student(loss: &str, teachers: &[&Path], settings: &[&str]) -> Recipe {
 }
 
 /// Settings without which a distiller has nothing to work on.
-fn needs(_loss: &str) -> &'static [&'static str] {
-    &[]
+fn needs(loss: &str) -> &'static [&'static str] {
+    match loss {
+        "simkd" | "atsc" => &["model.head={ name = \"projector\", teacher = [\"t0\", \"t1\"] }"],
+        _ => &[],
+    }
 }
 
 #[test]
@@ -41,7 +44,8 @@ fn every_distiller_trains_logs_and_resumes_exactly() {
     for entry in distillers() {
         let teachers: &[&Path] = match entry.teachers {
             Teachers::None => &[],
-            Teachers::One | Teachers::All => &[&teacher],
+            Teachers::One => &[&teacher],
+            Teachers::All => &[&teacher, &teacher],
         };
         let recipe = student(entry.name, teachers, needs(entry.name));
         let whole = parent.path().join(format!("{}-whole", entry.name));

@@ -8,16 +8,26 @@
 //! the last map of its head, its embedding and its logits. So a method written for networks with
 //! one exit applies to every exit of a student, and to every exit of a teacher.
 
+mod atsc;
+mod ca_mkd;
 mod config;
+mod ebkd;
 mod kd;
 mod lesson;
 mod plan;
 mod registry;
+mod several;
+mod simkd;
+mod teacher_space;
 
+pub use atsc::{Atsc, AtscConfig};
+pub use ca_mkd::{CaMkd, CaMkdConfig};
 pub use config::{DistillConfig, DistillError};
+pub use ebkd::{Ebkd, EbkdConfig};
 pub use kd::{Kd, KdConfig};
 pub use lesson::{Lesson, LessonPlan, TeacherPlan, View, ViewShape};
 pub use plan::{Distillers, Student, TaughtBatch};
 pub use registry::{
     AnyDistiller, Distiller, DistillerConfig, DistillerEntry, Teachers, distillers,
 };
+pub use simkd::{SimKd, SimKdConfig};

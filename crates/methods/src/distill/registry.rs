@@ -7,7 +7,10 @@ use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Kd, KdConfig, Lesson, LessonPlan};
+use super::{
+    Atsc, AtscConfig, CaMkd, CaMkdConfig, Ebkd, EbkdConfig, Kd, KdConfig, Lesson, LessonPlan,
+    SimKd, SimKdConfig,
+};
 use crate::{LossTerms, MethodError};
 
 /// Turns what one exit and its teachers computed into loss terms.
@@ -148,6 +151,14 @@ macro_rules! distillers {
 distillers! {
     "kd" "the teacher's softened probabilities (Hinton et al.)" One
         => Kd(Kd, KdConfig);
+    "simkd" "the teacher's map, and its classifier used again (Chen et al.)" All
+        => SimKd(SimKd, SimKdConfig);
+    "atsc" "a teacher that adapts to its student, and a classifier of both (Jang et al.)" All
+        => Atsc(Atsc, AtscConfig);
+    "ebkd" "several teachers, weighed by how sure they are (Kwon et al.)" All
+        => Ebkd(Ebkd, EbkdConfig);
+    "ca-mkd" "several teachers, weighed by how well they know the label (Zhang et al.)" All
+        => CaMkd(CaMkd, CaMkdConfig);
 }
 
 impl DistillerConfig {

@@ -6,8 +6,8 @@ use std::time::Instant;
 use burn::tensor::Device;
 use offramp_core::{Cost, DeviceSpec, MapShape};
 use offramp_data::{DatasetInfo, Loader, LoaderConfig, Split, Splits, Subset};
-use offramp_heads::MultiExitNet;
-use offramp_methods::distill::{Distillers, Student};
+use offramp_heads::{MultiExitNet, NetConfig};
+use offramp_methods::distill::{Distillers, Student, ViewShape};
 use offramp_methods::{Method, NetworkInfo};
 use offramp_nn::Init;
 use offramp_teachers::{ExternalTeacher, StudentImages};
@@ -27,6 +27,8 @@ use crate::{EvalReport, RunError, TrainError};
 /// A run that goes on.
 pub(super) struct Session<'a> {
     pub recipe: &'a Recipe,
+    /// The recipe's network, with numbers in the place of teachers' names.
+    pub model: NetConfig,
     pub folder: RunFolder,
     pub shelf: Shelf,
     pub device: Device,
@@ -76,7 +78,9 @@ impl<'a> Session<'a> {
         let loader = loader(recipe, &splits)?;
         let shape = splits.info.shape;
         let image = MapShape::new(shape.channels, shape.height, shape.width);
-        let learner = learner(recipe, &splits, image, &device)?;
+        let teachers = teachers(recipe, &splits.info, image, &device)?;
+        let model = resolved(&recipe.model, &teachers)?;
+        let learner = learner(recipe, &model, teachers, &splits, image, &device)?;
         let costs = learner.net.exit_costs(image);
         let steps_per_epoch = loader.batches() as u64;
         let schedule = Schedule {
@@ -105,6 +109,7 @@ impl<'a> Session<'a> {
         let metrics = MetricsFile::open(&folder.metrics(), known)?;
         let mut session = Self {
             recipe,
+            model,
             folder,
             shelf,
             device,
@@ -245,26 +250,39 @@ fn teachers(
     recipe.teachers.iter().map(load).collect()
 }
 
+/// The network's settings with numbers in the place of teachers' names.
+fn resolved(model: &NetConfig, teachers: &[ExternalTeacher]) -> Result<NetConfig, TrainError> {
+    let deepest = |teacher: &ExternalTeacher| {
+        let exit = teacher.net().num_exits() - 1;
+        ViewShape::of(teacher.net(), teacher.image(), exit).map
+    };
+    let maps: Vec<(&str, MapShape)> = (teachers.iter())
+        .map(|teacher| (teacher.name(), deepest(teacher)))
+        .collect();
+    Ok(model.resolved(&maps)?)
+}
+
 /// A learner that has learned nothing.
 fn learner(
     recipe: &Recipe,
+    model: &NetConfig,
+    teachers: Vec<ExternalTeacher>,
     splits: &Splits,
     image: MapShape,
     device: &Device,
 ) -> Result<Learner, TrainError> {
     let mut init = Init::new(recipe.seed, device);
     let classes = splits.info.classes.len();
-    let net = recipe.model.init(classes, image, &mut init.fork())?;
+    let net = model.init(classes, image, &mut init.fork())?;
     let info = NetworkInfo {
         exits: net.num_exits(),
         classes,
         embedding_dims: net.embedding_dims(),
     };
     let method = recipe.method.init(&info, &mut init.fork())?;
-    let teachers = teachers(recipe, &splits.info, image, device)?;
     let student = Student {
         net: &net,
-        config: &recipe.model,
+        config: model,
         image,
         rows: splits
             .train
