@@ -1,15 +1,16 @@
 //! AVER, EBKD and CA-MKD: numbers of section 6.17 of the specification and of
 //! python/shared_classifier.py, gradients, and odd batches.
 
-#[path = "support/lesson.rs"]
-mod lesson;
+#[path = "support/classroom.rs"]
+mod classroom;
 #[path = "../../losses/tests/support/mod.rs"]
 mod losses;
+mod support;
 
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Int, Tensor};
-use lesson::{
+use classroom::{
     CLASSES, IMAGE, Scene, answer, distiller, exit, external, fill, model, teacher, with,
 };
 use losses::{Z, assert_all_close, assert_close, assert_gradient, device, matrix, values};
@@ -17,10 +18,11 @@ use offramp_core::ExitOutputs;
 use offramp_methods::distill::{
     AnyDistiller, DistillConfig, Distiller, Distillers, Student, TaughtBatch,
 };
-use offramp_methods::{LossTerms, StepContext, Targets};
+use offramp_methods::{LossTerms, Targets};
 use offramp_nn::Init;
 use offramp_teachers::ExternalTeacher;
 use serde_json::json;
+use support::END;
 
 /// The three teachers of section 6.17.
 const TEACHERS: [[f32; 3]; 3] = [[3.0, 1.0, 0.0], [0.0, 2.0, 0.0], [1.0, 1.0, 1.0]];
@@ -83,10 +85,7 @@ fn kd_from_several_teachers_is_the_mean() {
         outputs: &outputs,
         teachers: &constants(),
         targets: &Targets::new(Tensor::<1, Int>::from_data([0], &device)),
-        context: &StepContext {
-            epoch: 0.0,
-            epochs: 1.0,
-        },
+        context: &END,
     };
     distillers.push_losses(&mut terms, &batch);
     assert_eq!(terms.iter().count(), 3);
@@ -154,7 +153,7 @@ fn values_and_gradients_of_pytorch() {
 /// A teacher whose classifier is that of python/shared_classifier.py.
 fn known_teacher(place: usize, width: usize) -> ExternalTeacher {
     let device = Device::flex();
-    let config = lesson::teacher_config(width);
+    let config = classroom::teacher_config(width);
     let net = config
         .init(CLASSES, IMAGE, &mut Init::new(1, &device))
         .unwrap();
@@ -225,7 +224,7 @@ fn features_of_pytorch() {
         0.001263053,
     ];
     assert_all_close(gradient.slice([1..2, 0..1]), &expected.map(|g| g * 100.0));
-    let learned = lesson::gradients(&ca_mkd, &gradients);
+    let learned = classroom::gradients(&ca_mkd, &gradients);
     for name in adapters {
         assert!(learned.contains_key(name), "{name}");
     }

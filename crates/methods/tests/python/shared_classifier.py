@@ -10,7 +10,7 @@ torch.set_default_dtype(torch.float64)
 
 
 def fill(seed, *shape):
-    """The same plain numbers as `fill` in tests/support/lesson.rs."""
+    """The same plain numbers as `fill` in tests/support/classroom.rs."""
     count = torch.Size(shape).numel()
     return torch.tensor([((7 * i + 3 * seed) % 11) / 5 - 1 for i in range(count)]).reshape(shape)
 
@@ -81,7 +81,7 @@ def weighing():
     show("ca-mkd feature gradient, second sample, first channel", gradient[1, 0])
 
 
-def smoke_of_the_specification():
+def average():
     """Section 6.17: teachers against z1, label 0."""
     student = torch.tensor([[1.0, 0.0, -1.0]])
     teachers = [torch.tensor([t]) for t in ([3.0, 1.0, 0.0], [0.0, 2.0, 0.0], [1.0, 1.0, 1.0])]
@@ -92,4 +92,4 @@ def smoke_of_the_specification():
 simkd()
 merged()
 weighing()
-smoke_of_the_specification()
+average()

@@ -16,6 +16,8 @@ use offramp_methods::{MethodError, StepContext, Targets};
 use offramp_nn::Init;
 use offramp_teachers::{ExternalTeacher, StudentImages};
 
+use crate::support::END;
+
 pub const CLASSES: usize = 3;
 
 pub const IMAGE: MapShape = MapShape {
@@ -24,7 +26,7 @@ pub const IMAGE: MapShape = MapShape {
     width: 16,
 };
 
-/// The same plain numbers as `fill` in python/shared_classifier.py.
+/// The same plain numbers as `fill` in tests/python/shared_classifier.py.
 pub fn fill<const D: usize>(seed: usize, shape: [usize; D], device: &Device) -> Tensor<D> {
     let count = shape.iter().product();
     let numbers: Vec<f32> = (0..count)
@@ -158,10 +160,7 @@ impl Scene {
             rows: (0..n).collect(),
             student,
             teachers,
-            context: StepContext {
-                epoch: 1.5,
-                epochs: 10.0,
-            },
+            context: END,
         }
     }
 
