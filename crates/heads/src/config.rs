@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::heads::{BottleneckHead, ConvHead, LinearHead, SepConvHead, SepConvStyle};
+use crate::heads::{
+    BottleneckHead, ConvHead, LinearHead, ProjectorConfig, ProjectorHead, SepConvHead, SepConvStyle,
+};
 use crate::{AnyHead, MultiExitNet};
 
 /// A multi-exit network: which backbone, which heads, where.
@@ -86,6 +88,8 @@ pub enum HeadConfig {
         /// Channels of its convolutions.
         width: usize,
     },
+    /// [`ProjectorHead`].
+    Projector(ProjectorConfig),
 }
 
 impl Default for HeadConfig {
@@ -133,6 +137,12 @@ static REGISTRY: &[HeadEntry] = &[
         doc: "two 3x3 convolutions of stride 2 (MSDNet)",
         options: &["width"],
         config: || HeadConfig::Conv { width: 128 },
+    },
+    HeadEntry {
+        name: "projector",
+        doc: "into a teacher's space and through its classifier (SimKD, ATSC)",
+        options: &["teacher", "width", "size", "factor"],
+        config: || HeadConfig::Projector(ProjectorConfig::default()),
     },
 ];
 
@@ -186,9 +196,24 @@ impl HeadConfig {
                     return Err(format!("head {name}, option width: 0 channels"));
                 }
             }
+            Self::Projector(config) => {
+                *config = serde_json::from_value(Value::Object(options))
+                    .map_err(|error| format!("head {name}: {error}"))?;
+                if let Some(problem) = config.problem() {
+                    return Err(format!("head {name}: {problem}"));
+                }
+            }
             Self::Linear {} | Self::Bottleneck {} => {}
         }
         Ok(config)
+    }
+
+    /// The teachers into whose space the heads lead.
+    fn teachers(&self) -> &[String] {
+        match self {
+            Self::Projector(config) => &config.teacher,
+            _ => &[],
+        }
     }
 
     /// A head for stage `stage` of `stages`.
@@ -210,6 +235,20 @@ impl HeadConfig {
             )),
             Self::Conv { width } => {
                 AnyHead::Conv(ConvHead::new(here.channels, *width, classes, init))
+            }
+            Self::Projector(config) => {
+                let widths = match config.width.is_empty() {
+                    true => vec![last.channels],
+                    false => config.width.clone(),
+                };
+                AnyHead::Projector(ProjectorHead::new(
+                    here.channels,
+                    &widths,
+                    config.size,
+                    config.factor,
+                    classes,
+                    init,
+                ))
             }
         }
     }
@@ -255,6 +294,17 @@ pub enum NetError {
         /// What was asked for.
         classes: usize,
     },
+    /// A head that leads into the space of a teacher that is not there.
+    #[error(
+        "model.head names the teacher {name:?}; the teachers here are {known}: add a table \
+         [teachers.{name}] with run = \"FOLDER\", or give the head width and size instead"
+    )]
+    Teacher {
+        /// The teacher.
+        name: String,
+        /// What there is.
+        known: String,
+    },
     /// The image is smaller than the network's reduction.
     #[error(
         "images of {height}x{width} are too small for {backbone}, which reduces them {reduction} \
@@ -273,6 +323,40 @@ pub enum NetError {
 }
 
 impl NetConfig {
+    /// The settings with numbers in the place of teachers' names, from names and the maps that the
+    /// teachers' classifiers look at.
+    ///
+    /// # Errors
+    /// [`NetError::Teacher`] for a name that is not among them.
+    pub fn resolved(&self, teachers: &[(&str, MapShape)]) -> Result<Self, NetError> {
+        let find = |name: &String| {
+            let found = teachers.iter().find(|(known, _)| known == name);
+            found.map(|(_, map)| *map).ok_or_else(|| NetError::Teacher {
+                name: name.clone(),
+                known: match teachers.is_empty() {
+                    true => "none".to_owned(),
+                    false => teachers
+                        .iter()
+                        .map(|(name, _)| *name)
+                        .collect::<Vec<_>>()
+                        .join(", "),
+                },
+            })
+        };
+        let named = self.head.teachers().iter().map(find);
+        let maps: Vec<MapShape> = named.collect::<Result<_, _>>()?;
+        let head = match &self.head {
+            HeadConfig::Projector(config) if !maps.is_empty() => {
+                HeadConfig::Projector(config.resolved(&maps))
+            }
+            head => head.clone(),
+        };
+        Ok(Self {
+            head,
+            ..self.clone()
+        })
+    }
+
     /// Builds the network with fresh parameters for images of the given shape.
     ///
     /// # Errors
@@ -287,6 +371,8 @@ impl NetConfig {
         if classes < 2 {
             return Err(NetError::Classes { classes });
         }
+        // Names must have become numbers by now.
+        self.resolved(&[])?;
         let backbone = self.backbone.init(init);
         let stages = backbone.stages();
         let last = stages.len() - 1;
@@ -342,6 +428,9 @@ mod tests {
             json!({"head": "sepconv", "exits": [0, 2]}),
             json!({"head": {"name": "conv", "width": 32}, "exits": "every"}),
             json!({"backbone": {"name": "resnet18", "stem": "imagenet"}, "head": "bottleneck"}),
+            json!({"head": "projector"}),
+            json!({"head": {"name": "projector", "teacher": "a", "factor": 4}}),
+            json!({"head": {"name": "projector", "width": [64, 32], "size": 8}}),
         ] {
             let config: NetConfig = serde_json::from_value(config).unwrap();
             let json = serde_json::to_value(&config).unwrap();
@@ -368,6 +457,29 @@ mod tests {
     }
 
     #[test]
+    fn a_teacher_becomes_the_shape_of_its_map() {
+        let config = json!({"head": {"name": "projector", "teacher": "big"}});
+        let error = build(config.clone()).unwrap_err().to_string();
+        assert!(
+            error.contains("\"big\"") && error.contains("[teachers.big]"),
+            "{error}"
+        );
+        let config: NetConfig = serde_json::from_value(config).unwrap();
+        let resolved = config
+            .resolved(&[("big", MapShape::new(96, 4, 4))])
+            .unwrap();
+        let expected = json!({"name": "projector", "width": 96, "size": 4, "factor": 2});
+        assert_eq!(serde_json::to_value(&resolved.head).unwrap(), expected);
+        let net = resolved.init(10, IMAGE, &mut Init::new(0, &Device::flex()));
+        assert_eq!(net.unwrap().embedding_dims(), [96, 96, 96]);
+        let error = config
+            .resolved(&[("small", IMAGE)])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("big") && error.contains("small"), "{error}");
+    }
+
+    #[test]
     fn mistakes_are_named() {
         let error = |config| {
             serde_json::from_value::<NetConfig>(config)
@@ -378,6 +490,12 @@ mod tests {
         assert!(error(json!({"head": {"name": "linear", "width": 3}})).contains("width"));
         assert!(error(json!({"head": {"name": "conv", "width": "x"}})).contains("width"));
         assert!(error(json!({"heads": "linear"})).contains("heads"));
+        let projector = |option: &str, value: Value| {
+            error(json!({"head": {"name": "projector", "teacher": "a", option: value}}))
+        };
+        assert!(projector("width", json!(64)).contains("width and size"));
+        assert!(projector("factor", json!(0)).contains("factor"));
+        assert!(projector("factor", json!("x")).contains("projector"));
         for exits in [json!("all"), json!([-1]), json!(["layer1"]), json!(2)] {
             assert!(error(json!({"exits": exits})).contains("a list of stages"));
         }

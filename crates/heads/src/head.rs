@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use offramp_core::{Cost, ExitHead, ExitOutput, MapShape};
 use offramp_nn::Linear;
 
-use crate::heads::{BottleneckHead, ConvHead, LinearHead, SepConvHead};
+use crate::heads::{BottleneckHead, ConvHead, LinearHead, ProjectorHead, SepConvHead};
 
 /// Any head of this crate.
 // A network has a handful of heads; a box would only cost an indirection.
@@ -21,6 +21,8 @@ pub enum AnyHead {
     Bottleneck(BottleneckHead),
     /// MSDNet's convolutions.
     Conv(ConvHead),
+    /// SimKD's projector.
+    Projector(ProjectorHead),
 }
 
 impl AnyHead {
@@ -30,6 +32,7 @@ impl AnyHead {
             Self::SepConv(head) => head,
             Self::Bottleneck(head) => head,
             Self::Conv(head) => head,
+            Self::Projector(head) => head,
         }
     }
 }
@@ -42,6 +45,18 @@ impl AnyHead {
             Self::SepConv(head) => &head.fc,
             Self::Bottleneck(head) => &head.fc,
             Self::Conv(head) => &head.fc,
+            Self::Projector(head) => &head.fc,
+        }
+    }
+
+    /// The same layer, to be replaced.
+    pub(crate) fn classifier_mut(&mut self) -> &mut Linear {
+        match self {
+            Self::Linear(head) => &mut head.fc,
+            Self::SepConv(head) => &mut head.fc,
+            Self::Bottleneck(head) => &mut head.fc,
+            Self::Conv(head) => &mut head.fc,
+            Self::Projector(head) => &mut head.fc,
         }
     }
 }

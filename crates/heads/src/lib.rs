@@ -9,6 +9,8 @@ mod saved;
 
 pub use config::{ExitPlacement, HeadConfig, HeadEntry, NetConfig, NetError, registry};
 pub use head::AnyHead;
-pub use heads::{BottleneckHead, ConvHead, LinearHead, SepConvHead, SepConvStyle};
+pub use heads::{
+    BottleneckHead, ConvHead, LinearHead, ProjectorConfig, ProjectorHead, SepConvHead, SepConvStyle,
+};
 pub use net::MultiExitNet;
 pub use saved::{MODEL_FORMAT, ModelCard, ModelError, load_card, load_model, save_model};

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use offramp_backbones::AnyBackbone;
 use offramp_core::{Backbone, Cost, ExitHead, ExitOutput, ExitOutputs, Features, MapShape};
@@ -74,6 +74,30 @@ impl MultiExitNet {
     /// When there is no such exit.
     pub fn classifier(&self, exit: usize) -> &Linear {
         self.heads[exit].classifier()
+    }
+
+    /// The network with a given classifier at exit `exit`, which learns no more: no gradient, so no
+    /// update and no weight decay. It is saved and loaded like any other.
+    ///
+    /// # Shapes
+    /// - `weight`: `[classes, D]`, `bias`: `[classes]`
+    ///
+    /// # Panics
+    /// When there is no such exit, or its classifier has another shape.
+    pub fn with_classifier(mut self, exit: usize, weight: Tensor<2>, bias: Tensor<1>) -> Self {
+        let fc = self.heads[exit].classifier_mut();
+        let old = fc.weight.val();
+        assert_eq!(old.dims(), weight.dims(), "a classifier of the same shape");
+        let (mut weight, mut bias) = (weight.without_autodiff(), bias.without_autodiff());
+        if old.is_autodiff() {
+            (weight, bias) = (weight.autodiff(), bias.autodiff());
+        }
+        *fc = Linear {
+            weight: Param::from_tensor(weight),
+            bias: Some(Param::from_tensor(bias)),
+        }
+        .no_grad();
+        self
     }
 
     /// All exits.

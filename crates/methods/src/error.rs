@@ -55,6 +55,27 @@ pub enum MethodError {
         /// Number of exits.
         exits: usize,
     },
+    /// The exit's head does not lead where the method needs it.
+    #[error("method {method:?}: {problem}; write in the recipe\n\n[model]\nhead = {head}\n")]
+    Head {
+        /// Name of the method.
+        method: &'static str,
+        /// What is there, and what is needed.
+        problem: String,
+        /// The head that fits.
+        head: String,
+    },
+    /// Teachers are weighed against each other, and there is only one.
+    #[error(
+        "method {method:?} weighs several teachers against each other, and there is {teachers}; \
+         add tables [teachers.NAME], or use \"kd\""
+    )]
+    TooFewTeachers {
+        /// Name of the method.
+        method: &'static str,
+        /// Number of teachers.
+        teachers: usize,
+    },
     /// A state entry that the method does not have.
     #[error("the saved state has {key:?}, which this method does not keep; resume with its own")]
     UnknownState {

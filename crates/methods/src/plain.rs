@@ -20,7 +20,8 @@ use crate::{LossTerms, Method, MethodError, NetworkInfo, StepContext};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct PlainConfig {
-    /// Weight of every exit's cross-entropy, shallowest first; empty: 1 each.
+    /// Weight of every exit's cross-entropy, shallowest first; empty: 1 each. All 0 leave
+    /// everything to the distillers.
     pub ce_weights: Vec<f64>,
 }
 
@@ -28,12 +29,10 @@ impl PlainConfig {
     /// Sets the method up for a network.
     ///
     /// # Errors
-    /// When weights are not one an exit, are negative, or are all 0.
+    /// When weights are not one an exit, or are negative.
     pub fn init(&self, net: &NetworkInfo, _init: &mut Init) -> Result<Plain, MethodError> {
         let check = Check { method: "plain" };
         let ce_weights = check.ce_weights(&self.ce_weights, net)?;
-        let sum = ce_weights.iter().sum();
-        check.value("the sum of ce-weights", sum, "above 0", sum > 0.0)?;
         Ok(Plain { ce_weights })
     }
 }

@@ -65,6 +65,11 @@ impl LossTerms {
         total.unwrap_or_else(|| weighted(self.0.first().expect("a method has terms")))
     }
 
+    /// Whether there are no terms.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The terms in their order.
     pub fn iter(&self) -> std::slice::Iter<'_, LossTerm> {
         self.0.iter()

@@ -260,11 +260,6 @@ fn settings_that_cannot_work_are_named() {
             "1 values for 3 exits",
         ),
         (
-            "name = \"plain\"\nce-weights = [0.0, 0.0, 0.0]",
-            &net(),
-            "above 0",
-        ),
-        (
             "name = \"eed\"\nce-weights = [1.0, -2.0, 1.0]",
             &net(),
             "-2",

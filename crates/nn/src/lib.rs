@@ -13,9 +13,11 @@ mod buffer;
 mod conv;
 mod init;
 mod linear;
+mod pool;
 
 pub use batch_norm::BatchNorm2d;
 pub use buffer::Buffer;
 pub use conv::{Conv2d, Conv2dConfig};
 pub use init::Init;
 pub use linear::Linear;
+pub use pool::shrink;

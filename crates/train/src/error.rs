@@ -76,7 +76,8 @@ pub enum TrainError {
     },
     /// Every term of the loss has weight 0.
     #[error(
-        "every term of the loss has weight 0: nothing would be learned; set a weight in [method]"
+        "every term of the loss has weight 0: nothing would be learned; set a weight in [method], \
+         or let the exits learn from a teacher in [distill.NAME]"
     )]
     NoLoss,
     /// The backbone of `model.init-from` is another one.

@@ -5,6 +5,8 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use offramp_core::params;
+use offramp_heads::load_model;
 use offramp_methods::distill::{Teachers, distillers};
 use offramp_train::Recipe;
 use support::*;
@@ -29,8 +31,11 @@ fn student(loss: &str, teachers: &[&Path], settings: &[&str]) -> Recipe {
 }
 
 /// Settings without which a distiller has nothing to work on.
-fn needs(_loss: &str) -> &'static [&'static str] {
-    &[]
+fn needs(loss: &str) -> &'static [&'static str] {
+    match loss {
+        "simkd" | "atsc" => &["model.head={ name = \"projector\", teacher = [\"t0\", \"t1\"] }"],
+        _ => &[],
+    }
 }
 
 #[test]
@@ -41,7 +46,8 @@ fn every_distiller_trains_logs_and_resumes_exactly() {
     for entry in distillers() {
         let teachers: &[&Path] = match entry.teachers {
             Teachers::None => &[],
-            Teachers::One | Teachers::All => &[&teacher],
+            Teachers::One => &[&teacher],
+            Teachers::All => &[&teacher, &teacher],
         };
         let recipe = student(entry.name, teachers, needs(entry.name));
         let whole = parent.path().join(format!("{}-whole", entry.name));
@@ -65,6 +71,109 @@ fn every_distiller_trains_logs_and_resumes_exactly() {
         assert_same_run(&whole, &parts);
     }
     assert_eq!(fs::read(teacher.join("model.safetensors")).unwrap(), before);
+}
+
+/// A student of `loss` whose exits go through the classifier of its only teacher.
+fn projected(loss: &str, teacher: &Path, settings: &[&str]) -> Recipe {
+    let head = ["model.head={ name = \"projector\", teacher = \"t0\" }"];
+    let settings: Vec<&str> = head.iter().chain(settings).copied().collect();
+    student(loss, &[teacher], &settings)
+}
+
+#[test]
+fn a_simkd_student_is_saved_with_its_teachers_classifier() {
+    let parent = tempfile::tempdir().unwrap();
+    let teacher = teacher(parent.path(), "teacher", &["seed=5"]);
+    let device = offramp_core::default_device().unwrap();
+    let (net, _) = load_model(&teacher, &device).unwrap();
+    let theirs = params::collect(net.classifier(2));
+
+    // No cross-entropy; killed after the fifth step and resumed.
+    let out = parent.path().join("student");
+    let recipe = projected("simkd", &teacher, &["method.ce-weights=[0, 0, 0]"]);
+    run(&recipe, &out, false, Some(5)).unwrap();
+    run(&recipe, &out, true, None).unwrap();
+    let lines = metrics(&out);
+    let step = lines.iter().find(|line| line["kind"] == "step").unwrap();
+    let terms: Vec<&String> = step["terms"].as_object().unwrap().keys().collect();
+    assert_eq!(terms, ["ext/0", "ext/1", "ext/2"]);
+    assert_eq!(step["train_top1"].as_array().unwrap().len(), 3);
+
+    // The saved network needs no teacher, and answers as the one in memory did.
+    fs::remove_dir_all(&teacher).unwrap();
+    let head = &json(&out.join("model.json"))["net"]["head"];
+    let expected = r#"{"name":"projector","width":64,"size":8,"factor":2}"#;
+    let expected: serde_json::Value = serde_json::from_str(expected).unwrap();
+    assert_eq!(*head, expected);
+    let (net, _) = load_model(&out, &device).unwrap();
+    let report = serde_json::to_value(evaluate(&net, 1)).unwrap();
+    assert_eq!(report, json(&out.join("eval.json")));
+    for exit in 0..3 {
+        assert_eq!(params::collect(net.classifier(exit)), theirs);
+    }
+
+    let mut checkpoints = out.join("checkpoints").read_dir().unwrap().flatten();
+    let checkpoint = checkpoints.next().unwrap().path();
+    let slots = offramp_train::checkpoint::read(&checkpoint)
+        .unwrap()
+        .optimizer;
+    assert!(
+        slots
+            .keys()
+            .any(|name| name.contains("heads.1.projectors.0.conv1"))
+    );
+    assert!(
+        !slots.keys().any(|name| name.contains(".fc.")),
+        "{:?}",
+        slots.keys()
+    );
+}
+
+#[test]
+fn an_atsc_student_is_saved_with_the_adapted_classifier() {
+    let parent = tempfile::tempdir().unwrap();
+    let teacher = teacher(parent.path(), "teacher", &["seed=5"]);
+    let out = parent.path().join("student");
+    let settings = ["method.ce-weights=[0, 0, 0]", "train.checkpoint.best=last"];
+    run(&projected("atsc", &teacher, &settings), &out, false, None).unwrap();
+
+    let mut checkpoints: Vec<PathBuf> = (out.join("checkpoints").read_dir().unwrap().flatten())
+        .map(|entry| entry.path())
+        .collect();
+    checkpoints.sort();
+    let end = offramp_train::checkpoint::read(checkpoints.last().unwrap()).unwrap();
+    let device = offramp_core::default_device().unwrap();
+    let classifier = |folder: &Path, exit| {
+        let (net, _) = load_model(folder, &device).unwrap();
+        params::collect(net.classifier(exit))
+    };
+    for exit in 0..3 {
+        let adapted = format!("distill.tables.0.lessons.{exit}.distiller.teachers.0.heads.2.fc");
+        let (theirs, ours) = (classifier(&teacher, 2), classifier(&out, exit));
+        for part in ["weight", "bias"] {
+            assert_eq!(ours[part], end.method[&format!("{adapted}.{part}")]);
+            assert_ne!(ours[part], theirs[part]);
+        }
+    }
+}
+
+#[test]
+fn a_projector_without_its_teacher_is_named() {
+    let parent = tempfile::tempdir().unwrap();
+    let teacher = teacher(parent.path(), "teacher", &[]);
+    let out = parent.path().join("student");
+    let fails = |recipe: &Recipe| run(recipe, &out, false, None).unwrap_err().to_string();
+
+    let error = fails(&student("simkd", &[&teacher], &[]));
+    assert!(
+        error.contains("head = { name = \"projector\", teacher = \"t0\" }"),
+        "{error}"
+    );
+    let error = fails(&projected("simkd", &teacher, &["model.head.teacher=big"]));
+    assert!(error.contains("\"big\"") && error.contains("t0"), "{error}");
+    // Nothing is left to learn.
+    let error = fails(&recipe("plain", &["method.ce-weights=[0, 0, 0]"]));
+    assert!(error.contains("[distill.NAME]"), "{error}");
 }
 
 #[test]

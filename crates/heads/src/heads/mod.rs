@@ -3,11 +3,13 @@
 mod bottleneck;
 mod conv;
 mod linear;
+mod projector;
 mod sepconv;
 
 pub use bottleneck::BottleneckHead;
 pub use conv::ConvHead;
 pub use linear::LinearHead;
+pub use projector::{ProjectorConfig, ProjectorHead};
 pub use sepconv::{SepConvHead, SepConvStyle};
 
 use burn::tensor::Tensor;

@@ -10,9 +10,12 @@
 
 mod adapt;
 mod at;
+mod atsc;
+mod ca_mkd;
 mod config;
 mod crd;
 mod dkd;
+mod ebkd;
 mod fitnet;
 mod kd;
 mod lesson;
@@ -21,14 +24,20 @@ mod plan;
 mod registry;
 mod rkd;
 mod semckd;
+mod several;
+mod simkd;
 mod sp;
 mod srrl;
+mod teacher_space;
 mod vid;
 
 pub use at::{AtConfig, AttentionTransfer};
+pub use atsc::{Atsc, AtscConfig};
+pub use ca_mkd::{CaMkd, CaMkdConfig};
 pub use config::{DistillConfig, DistillError};
 pub use crd::{Crd, CrdConfig};
 pub use dkd::{Dkd, DkdConfig};
+pub use ebkd::{Ebkd, EbkdConfig};
 pub use fitnet::{FitNet, FitNetConfig};
 pub use kd::{Kd, KdConfig};
 pub use lesson::{Lesson, LessonPlan, TeacherPlan, View, ViewShape};
@@ -39,6 +48,7 @@ pub use registry::{
 };
 pub use rkd::{Rkd, RkdConfig};
 pub use semckd::{SemCkd, SemCkdConfig};
+pub use simkd::{SimKd, SimKdConfig};
 pub use sp::{SimilarityPreserving, SpConfig};
 pub use srrl::{Srrl, SrrlConfig};
 pub use vid::{Vid, VidConfig};

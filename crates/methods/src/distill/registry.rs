@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    AtConfig, AttentionTransfer, Crd, CrdConfig, Dkd, DkdConfig, FitNet, FitNetConfig, Kd,
-    KdConfig, PktConfig, ProbabilisticTransfer, Rkd, RkdConfig, SemCkd, SemCkdConfig,
+    AtConfig, Atsc, AtscConfig, AttentionTransfer, CaMkd, CaMkdConfig, Crd, CrdConfig, Dkd,
+    DkdConfig, Ebkd, EbkdConfig, FitNet, FitNetConfig, Kd, KdConfig, Lesson, LessonPlan, PktConfig,
+    ProbabilisticTransfer, Rkd, RkdConfig, SemCkd, SemCkdConfig, SimKd, SimKdConfig,
     SimilarityPreserving, SpConfig, Srrl, SrrlConfig, Vid, VidConfig,
 };
-use super::{Lesson, LessonPlan};
 use crate::{LossTerms, MethodError};
 
 /// Turns what one exit and its teachers computed into loss terms.
@@ -173,6 +173,14 @@ distillers! {
         => Srrl(Srrl, SrrlConfig);
     "semckd" "all stages of the teacher for each of the student, by attention (SemCKD)" One
         => SemCkd(SemCkd, SemCkdConfig);
+    "simkd" "the teacher's map, and its classifier used again (Chen et al.)" All
+        => SimKd(SimKd, SimKdConfig);
+    "atsc" "a teacher that adapts to its student, and a classifier of both (Jang et al.)" All
+        => Atsc(Atsc, AtscConfig);
+    "ebkd" "several teachers, weighed by how sure they are (Kwon et al.)" All
+        => Ebkd(Ebkd, EbkdConfig);
+    "ca-mkd" "several teachers, weighed by how well they know the label (Zhang et al.)" All
+        => CaMkd(CaMkd, CaMkdConfig);
 }
 
 impl DistillerConfig {

@@ -20,7 +20,7 @@ impl Session<'_> {
         let map = |shape: ImageShape| MapShape::new(shape.channels, shape.height, shape.width);
         let card = ModelCard {
             format: MODEL_FORMAT,
-            net: self.recipe.model.net(),
+            net: self.model.clone(),
             classes: self.splits.info.classes.clone(),
             image: map(self.splits.info.shape),
             resize: map(self.splits.info.stored_shape()),

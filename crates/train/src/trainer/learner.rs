@@ -81,6 +81,9 @@ impl Learner {
         };
         let mut terms = method.losses(&outputs, &input.targets, &settings.context);
         distill.push_losses(&mut terms, &batch);
+        if terms.is_empty() {
+            return Err(TrainError::NoLoss);
+        }
         let total = terms.total();
         if !total.is_tracked() {
             return Err(TrainError::NoLoss);

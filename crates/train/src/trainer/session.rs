@@ -6,8 +6,8 @@ use std::time::Instant;
 use burn::tensor::Device;
 use offramp_core::{Cost, DeviceSpec, MapShape};
 use offramp_data::{DatasetInfo, Loader, LoaderConfig, Split, Splits, Subset};
-use offramp_heads::MultiExitNet;
-use offramp_methods::distill::{Distillers, Student};
+use offramp_heads::{MultiExitNet, NetConfig};
+use offramp_methods::distill::{Distillers, Student, ViewShape};
 use offramp_methods::{Method, NetworkInfo};
 use offramp_nn::Init;
 use offramp_teachers::{ExternalTeacher, StudentImages};
@@ -28,6 +28,8 @@ use crate::{EvalReport, RunError, TrainError};
 /// A run that goes on.
 pub(super) struct Session<'a> {
     pub recipe: &'a Recipe,
+    /// The recipe's network, with numbers in the place of teachers' names.
+    pub model: NetConfig,
     pub folder: RunFolder,
     pub shelf: Shelf,
     pub device: Device,
@@ -81,7 +83,17 @@ impl<'a> Session<'a> {
         let loader = loader(recipe, &splits)?;
         let shape = splits.info.shape;
         let image = MapShape::new(shape.channels, shape.height, shape.width);
-        let learner = learner(recipe, &splits, initial.as_ref(), image, &device)?;
+        let teachers = teachers(recipe, &splits.info, image, &device)?;
+        let model = resolved(&recipe.model.net(), &teachers)?;
+        let learner = learner(
+            recipe,
+            &model,
+            teachers,
+            &splits,
+            initial.as_ref(),
+            image,
+            &device,
+        )?;
         let costs = learner.net.exit_costs(image);
         let steps_per_epoch = loader.batches() as u64;
         let schedule = Schedule {
@@ -110,6 +122,7 @@ impl<'a> Session<'a> {
         let metrics = MetricsFile::open(&folder.metrics(), known)?;
         let mut session = Self {
             recipe,
+            model,
             folder,
             shelf,
             device,
@@ -250,9 +263,23 @@ fn teachers(
     recipe.teachers.iter().map(load).collect()
 }
 
+/// The network's settings with numbers in the place of teachers' names.
+fn resolved(model: &NetConfig, teachers: &[ExternalTeacher]) -> Result<NetConfig, TrainError> {
+    let deepest = |teacher: &ExternalTeacher| {
+        let exit = teacher.net().num_exits() - 1;
+        ViewShape::of(teacher.net(), teacher.image(), exit).map
+    };
+    let maps: Vec<(&str, MapShape)> = (teachers.iter())
+        .map(|teacher| (teacher.name(), deepest(teacher)))
+        .collect();
+    Ok(model.resolved(&maps)?)
+}
+
 /// A learner that has learned nothing.
 fn learner(
     recipe: &Recipe,
+    model: &NetConfig,
+    teachers: Vec<ExternalTeacher>,
     splits: &Splits,
     initial: Option<&Initial>,
     image: MapShape,
@@ -260,7 +287,7 @@ fn learner(
 ) -> Result<Learner, TrainError> {
     let mut init = Init::new(recipe.seed, device);
     let classes = splits.info.classes.len();
-    let mut net = (recipe.model.net()).init(classes, image, &mut init.fork())?;
+    let mut net = model.init(classes, image, &mut init.fork())?;
     if let Some(initial) = initial {
         net = initial.fill(net)?;
     }
@@ -273,10 +300,9 @@ fn learner(
         embedding_dims: net.embedding_dims(),
     };
     let method = recipe.method.init(&info, &mut init.fork())?;
-    let teachers = teachers(recipe, &splits.info, image, device)?;
     let student = Student {
         net: &net,
-        config: &recipe.model.net(),
+        config: model,
         image,
         rows: splits
             .train

@@ -1,0 +1,256 @@
+//! ATSC: the teacher adapts to its student, and both share a classifier.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
+use burn::tensor::Tensor;
+use offramp_core::ExitOutput;
+use offramp_core::params::Path;
+use offramp_heads::MultiExitNet;
+use offramp_kernels::linear;
+use offramp_losses::{Targets, cross_entropy};
+use offramp_nn::Init;
+use offramp_teachers::ExternalTeacher;
+use serde::{Deserialize, Serialize};
+
+use super::teacher_space::{TeacherSpace, deepest_classifier, mean};
+use super::{Distiller, Lesson, LessonPlan};
+use crate::check::Check;
+use crate::{LossTerms, MethodError};
+
+/// Settings of [`Atsc`].
+///
+/// ```toml
+/// [model]
+/// head = { name = "projector", teacher = "resnet56" }
+///
+/// [method]
+/// name = "plain"
+/// ce-weights = [0]
+///
+/// [distill.atsc]
+/// loss = { name = "atsc", pull = 1.0 }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct AtscConfig {
+    /// `w`: how strongly the teacher is pulled to its first weights. A sum over weights, so the
+    /// right value depends on the teacher's size: 1 for CIFAR's, 10 for ImageNet's.
+    pub pull: f64,
+    /// As the public code runs: of the classifier cross-entropy trains the bias alone, and the
+    /// weight is under the pull.
+    pub released: bool,
+}
+
+impl Default for AtscConfig {
+    fn default() -> Self {
+        Self {
+            pull: 1.0,
+            released: false,
+        }
+    }
+}
+
+impl AtscConfig {
+    /// Sets the distiller up with copies of its teachers, which learn.
+    ///
+    /// # Errors
+    /// When the pull is negative, or the exit has no projector into the space of the teachers.
+    pub fn init(&self, plan: &LessonPlan, init: &mut Init) -> Result<Atsc, MethodError> {
+        Check { method: "atsc" }.weight("pull", self.pull)?;
+        let space = TeacherSpace::new("atsc", plan)?;
+        let origins: Vec<_> = (plan.teachers.iter())
+            .map(|plan| plan.teacher.clone())
+            .collect();
+        let exempt = |net: &MultiExitNet| match self.released {
+            true => None,
+            false => Some(deepest_classifier(net).weight.id),
+        };
+        let first = |teacher: &ExternalTeacher| weights(teacher.net(), exempt(teacher.net()));
+        let learner = |teacher: &ExternalTeacher| {
+            let net = teacher.net().clone().to_device(init.device());
+            net.train().set_require_grad(true)
+        };
+        Ok(Atsc {
+            teachers: origins.iter().map(learner).collect(),
+            first: origins.iter().map(first).collect(),
+            origins,
+            space,
+            config: self.clone(),
+        })
+    }
+}
+
+/// SimKD with a teacher that learns too: its features come towards the student's, a pull holds
+/// its weights `theta` near the trained ones `theta_0`, and cross-entropy trains the classifier
+/// `W, b` that both use. With the teacher's map `f_t` in training (statistics of the batch), its
+/// embedding `e_t`, and `P` and the pooling of [`SimKd`](super::SimKd):
+///
+/// ```text
+/// L = mean (P(pool(f_s)) - pool(f_t))^2
+///   + w sum over tensors of more than one axis, W excepted, |theta - theta_0|^2
+///   + CE(W sg(e_t) + b, y)
+/// z = W mean over positions of P(pool(f_s)) + b
+/// ```
+///
+/// Without the pull there is a trivial solution: both maps constant. Jang et al., *Adaptive
+/// Teaching with a Shared Classifier for Knowledge Distillation*, arXiv 2406.08528, 2024.
+///
+/// The public code alternates: a step on the first two terms, a second pass of the teacher, a
+/// step on the third. Here all three share a pass and a step. Several teachers, which the public
+/// code does not have, count by the means of their terms and of their logits.
+#[derive(Module, Debug)]
+pub struct Atsc {
+    /// What adapts; starts as the trained teachers.
+    teachers: Vec<MultiExitNet>,
+    /// The trained teachers, for how they take images.
+    #[module(skip)]
+    origins: Vec<ExternalTeacher>,
+    /// `theta_0` by name, flat: what is pulled and where to.
+    #[module(skip)]
+    first: Vec<BTreeMap<String, Tensor<1>>>,
+    #[module(skip)]
+    space: TeacherSpace,
+    #[module(skip)]
+    config: AtscConfig,
+}
+
+impl Atsc {
+    /// The adapted teachers.
+    pub fn teachers(&self) -> &[MultiExitNet] {
+        &self.teachers
+    }
+
+    /// Cross-entropy of the shared classifier on a teacher's features, which it does not move.
+    fn classification(
+        &self,
+        teacher: &MultiExitNet,
+        exit: &ExitOutput,
+        targets: &Targets,
+    ) -> Tensor<1> {
+        let fc = deepest_classifier(teacher);
+        let weight = match self.config.released {
+            true => fc.weight.val().without_autodiff().autodiff(),
+            false => fc.weight.val(),
+        };
+        let embedding = exit.embedding.clone().without_autodiff().autodiff();
+        let logits = linear(embedding, weight, fc.bias.as_ref().map(Param::val));
+        cross_entropy(logits, targets)
+    }
+}
+
+impl Distiller for Atsc {
+    fn losses(&self, lesson: &Lesson) -> LossTerms {
+        let exits: Vec<ExitOutput> = (self.teachers.iter().zip(&self.origins))
+            .filter_map(|(teacher, origin)| {
+                let images = origin.renormalised(lesson.images.clone());
+                teacher.forward(images.autodiff()).exits.pop()
+            })
+            .collect();
+        let maps = exits.iter().map(|exit| exit.map.clone()).collect();
+        let pulls = (self.teachers.iter().zip(&self.first))
+            .filter_map(|(teacher, first)| pull(teacher, first))
+            .collect();
+        let classified = (self.teachers.iter().zip(&exits))
+            .map(|(teacher, exit)| self.classification(teacher, exit, lesson.targets))
+            .collect();
+        let student = &lesson.student.exit.map;
+        let mut terms = LossTerms::single(self.space.distance(student, maps));
+        terms.push("pull", mean(pulls), self.config.pull);
+        terms.push("ce", mean(classified), 1.0);
+        terms
+    }
+
+    fn share(&self, exit: usize, student: MultiExitNet) -> MultiExitNet {
+        let (weight, bias) = self.space.classifier(self.teachers.iter());
+        student.with_classifier(exit, weight, bias)
+    }
+}
+
+/// The tensors of more than one axis by name, flat, but for the exempt one.
+fn weights<M: Module>(module: &M, exempt: Option<ParamId>) -> BTreeMap<String, Tensor<1>> {
+    let mut found = BTreeMap::new();
+    module.visit(&mut Weights {
+        path: Path::default(),
+        see: |name: String, id, weight: Tensor<1>| {
+            if exempt != Some(id) {
+                found.insert(name, weight.without_autodiff());
+            }
+        },
+    });
+    found
+}
+
+/// `sum |theta - theta_0|^2` over the tensors that `first` names; none when it names none.
+fn pull<M: Module>(module: &M, first: &BTreeMap<String, Tensor<1>>) -> Option<Tensor<1>> {
+    let mut squares = Vec::new();
+    module.visit(&mut Weights {
+        path: Path::default(),
+        see: |name: String, _, weight: Tensor<1>| {
+            if let Some(first) = first.get(&name) {
+                squares.push((weight - first.clone()).square().sum());
+            }
+        },
+    });
+    match squares.is_empty() {
+        true => None,
+        false => Some(Tensor::cat(squares, 0).sum()),
+    }
+}
+
+/// Shows every tensor of more than one axis: name, identity and values.
+struct Weights<F> {
+    path: Path,
+    see: F,
+}
+
+impl<F: FnMut(String, ParamId, Tensor<1>)> ModuleVisitor for Weights<F> {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if D > 1 {
+            (self.see)(self.path.name(), param.id, param.val().reshape([-1]));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+    use offramp_nn::Linear;
+
+    fn layer(weight: [[f32; 2]; 2], device: &Device) -> Linear {
+        Linear {
+            weight: Param::from_data(weight, device),
+            bias: Some(Param::from_data([5.0, 6.0], device)),
+        }
+    }
+
+    /// The pull of T5 of the specification; biases are free.
+    #[test]
+    fn the_pull_of_the_specification() {
+        let device = Device::flex().autodiff();
+        let first = layer([[1.0, 2.0], [0.0, 1.0]], &device);
+        let mut now = layer([[1.1, 2.0], [-0.2, 1.0]], &device);
+        now.bias = Some(Param::from_data([0.0, 0.0], &device));
+        let theta_0 = weights(&first, None);
+        assert_eq!(theta_0.keys().collect::<Vec<_>>(), ["weight"]);
+        let value = pull(&now, &theta_0).unwrap();
+        assert!((value.clone().into_scalar::<f32>() - 0.05).abs() < 1e-6);
+        let gradients = value.backward();
+        let gradient = now.weight.val().grad(&gradients).unwrap();
+        let gradient: Vec<f32> = gradient.into_data().try_to_vec().unwrap();
+        for (found, expected) in gradient.iter().zip([0.2, 0.0, -0.4, 0.0]) {
+            assert!((found - expected).abs() < 1e-6, "{gradient:?}");
+        }
+        assert!(weights(&first, Some(first.weight.id)).is_empty());
+        assert!(pull(&now, &BTreeMap::new()).is_none());
+    }
+}

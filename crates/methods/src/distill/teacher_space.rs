@@ -1,0 +1,135 @@
+//! Exits that are projected into the space of their teachers: what SimKD and ATSC share.
+
+use burn::tensor::Tensor;
+use offramp_heads::{HeadConfig, MultiExitNet};
+use offramp_nn::{Linear, shrink};
+
+use super::{LessonPlan, TeacherPlan};
+use crate::MethodError;
+
+/// The channels of every teacher's map; those of a student's exit are as many, in this order.
+#[derive(Clone, Debug)]
+pub(super) struct TeacherSpace {
+    widths: Vec<usize>,
+}
+
+impl TeacherSpace {
+    /// The teachers' space, if the projectors of the student's exit lead there.
+    pub fn new(method: &'static str, plan: &LessonPlan) -> Result<Self, MethodError> {
+        let widths: Vec<usize> = (plan.teachers.iter())
+            .map(|teacher| teacher.shape.map.channels)
+            .collect();
+        match problem(plan, &widths) {
+            None => Ok(Self { widths }),
+            Some(problem) => Err(MethodError::Head {
+                method,
+                problem,
+                head: fitting_head(&plan.teachers),
+            }),
+        }
+    }
+
+    /// `mean_k mean (P_k - pool(f_k))^2` over all elements, where a teacher's map that is larger
+    /// than the student's is pooled down. A gradient flows into both sides.
+    ///
+    /// # Shapes
+    /// - `student`: `[N, sum of widths, H, W]`, teachers: `[N, width, >= H, >= W]`, output: `[1]`
+    pub fn distance(&self, student: &Tensor<4>, teachers: Vec<Tensor<4>>) -> Tensor<1> {
+        let [_, _, h, w] = student.dims();
+        let mut first = 0;
+        let distances = (self.widths.iter().zip(teachers)).map(|(&width, teacher)| {
+            let projected = match self.widths.len() {
+                1 => student.clone(),
+                _ => student.clone().narrow(1, first, width),
+            };
+            first += width;
+            (projected - shrink(teacher, [h, w])).square().mean()
+        });
+        mean(distances.collect())
+    }
+
+    /// Weight and bias of the linear layer that gives the mean of the teachers' logits from their
+    /// joined embeddings: `[W_1/K ... W_K/K]` and `mean_k b_k`.
+    ///
+    /// # Shapes
+    /// - outputs: `[classes, sum of widths]`, `[classes]`
+    pub fn classifier<'a>(
+        &self,
+        nets: impl Iterator<Item = &'a MultiExitNet>,
+    ) -> (Tensor<2>, Tensor<1>) {
+        let share = 1.0 / self.widths.len() as f64;
+        let scaled = |net: &MultiExitNet| {
+            let fc = deepest_classifier(net);
+            let weight = fc.weight.val().without_autodiff();
+            let bias = match &fc.bias {
+                Some(bias) => bias.val().without_autodiff(),
+                None => Tensor::zeros([weight.dims()[0]], &weight.device()),
+            };
+            match share {
+                1.0 => (weight, bias),
+                _ => (weight * share, bias * share),
+            }
+        };
+        let (weights, biases): (Vec<_>, Vec<_>) = nets.map(scaled).unzip();
+        let bias = biases.into_iter().reduce(|sum, bias| sum + bias);
+        let bias = bias.expect("a distiller that listens to teachers has one");
+        (Tensor::cat(weights, 1), bias)
+    }
+}
+
+/// The linear layer of a network's deepest exit.
+pub(super) fn deepest_classifier(net: &MultiExitNet) -> &Linear {
+    net.classifier(net.num_exits() - 1)
+}
+
+/// The mean of some terms, one a teacher.
+pub(super) fn mean(terms: Vec<Tensor<1>>) -> Tensor<1> {
+    match terms.len() {
+        0 | 1 => Tensor::cat(terms, 0),
+        _ => Tensor::cat(terms, 0).mean(),
+    }
+}
+
+fn problem(plan: &LessonPlan, widths: &[usize]) -> Option<String> {
+    let (exit, map) = (plan.exit, plan.student.map);
+    let HeadConfig::Projector(head) = &plan.net.head else {
+        return Some(format!("exit {exit} has no projector"));
+    };
+    let found = match head.width.is_empty() {
+        true => &[map.channels][..],
+        false => &head.width,
+    };
+    if found != widths {
+        return Some(format!(
+            "the maps of the teachers have {widths:?} channels, the projectors of exit {exit} lead \
+             to {found:?}"
+        ));
+    }
+    let small = plan.teachers.iter().find(|teacher| {
+        let theirs = teacher.shape.map;
+        theirs.height < map.height || theirs.width < map.width
+    });
+    small.map(|teacher| {
+        format!(
+            "teacher {:?} has a map of {}x{}, and that of exit {exit} is larger, {}x{}",
+            teacher.teacher.name(),
+            teacher.shape.map.height,
+            teacher.shape.map.width,
+            map.height,
+            map.width
+        )
+    })
+}
+
+fn fitting_head(teachers: &[TeacherPlan]) -> String {
+    let names: Vec<String> = (teachers.iter())
+        .map(|teacher| format!("{:?}", teacher.teacher.name()))
+        .collect();
+    match names.as_slice() {
+        [name] => format!("{{ name = \"projector\", teacher = {name} }}"),
+        names => format!(
+            "{{ name = \"projector\", teacher = [{}] }}",
+            names.join(", ")
+        ),
+    }
+}

@@ -1,0 +1,214 @@
+//! Lessons made by hand: small maps and logits, and teachers that are real networks.
+
+#![allow(dead_code, missing_docs)]
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
+use offramp_core::params::{Path, apply, collect};
+use offramp_core::{ExitOutput, MapShape};
+use offramp_heads::{MODEL_FORMAT, ModelCard, MultiExitNet, NetConfig};
+use offramp_methods::distill::{
+    AnyDistiller, DistillerConfig, Lesson, LessonPlan, TeacherPlan, View, ViewShape,
+};
+use offramp_methods::{MethodError, StepContext, Targets};
+use offramp_nn::Init;
+use offramp_teachers::{ExternalTeacher, StudentImages};
+
+use crate::support::END;
+
+pub const CLASSES: usize = 3;
+
+pub const IMAGE: MapShape = MapShape {
+    channels: 3,
+    height: 16,
+    width: 16,
+};
+
+/// The same plain numbers as `fill` in tests/python/shared_classifier.py.
+pub fn fill<const D: usize>(seed: usize, shape: [usize; D], device: &Device) -> Tensor<D> {
+    let count = shape.iter().product();
+    let numbers: Vec<f32> = (0..count)
+        .map(|i| ((7 * i + 3 * seed) % 11) as f32 / 5.0 - 1.0)
+        .collect();
+    Tensor::from_data(TensorData::new(numbers, shape), device)
+}
+
+pub fn model(json: serde_json::Value) -> NetConfig {
+    serde_json::from_value(json).unwrap()
+}
+
+/// A ResNet-8 whose only classifier looks at `width` channels at 1x1.
+pub fn teacher_config(width: usize) -> NetConfig {
+    model(serde_json::json!({
+        "backbone": "resnet8", "exits": [2], "head": {"name": "conv", "width": width}
+    }))
+}
+
+pub fn card(net: &NetConfig) -> ModelCard {
+    ModelCard {
+        format: MODEL_FORMAT,
+        net: net.clone(),
+        classes: ["a", "b", "c"].map(String::from).to_vec(),
+        image: IMAGE,
+        resize: IMAGE,
+        mean: [0.5; 3],
+        std: [0.25; 3],
+        dataset: "none".into(),
+        commit: None,
+        sha256: String::new(),
+    }
+}
+
+pub fn external(name: &str, net: MultiExitNet, config: &NetConfig) -> ExternalTeacher {
+    let card = card(config);
+    let images = StudentImages {
+        classes: card.classes.clone(),
+        image: IMAGE,
+        // Another normalisation than the teacher's.
+        mean: [0.4; 3],
+        std: [0.5; 3],
+    };
+    ExternalTeacher::new(name, net, &card, &images)
+}
+
+pub fn teacher(name: &str, width: usize, seed: u64) -> ExternalTeacher {
+    let config = teacher_config(width);
+    let net = config.init(CLASSES, IMAGE, &mut Init::new(seed, &Device::flex()));
+    external(name, net.unwrap(), &config)
+}
+
+/// Replaces tensors of a module by name.
+pub fn with<M: Module>(module: M, replace: &[(&str, Tensor<1>)]) -> M {
+    let mut tensors = collect(&module);
+    for (name, values) in replace {
+        let shape = tensors[*name].shape().to_vec();
+        let data = TensorData::new(values.to_data().try_to_vec::<f32>().unwrap(), shape);
+        tensors.insert((*name).to_owned(), data);
+    }
+    apply(module, tensors).unwrap()
+}
+
+/// A distiller for an exit with the given head and map, and teachers with the given maps.
+pub fn distiller(
+    loss: &str,
+    head: serde_json::Value,
+    map: [usize; 3],
+    teachers: &[(&ExternalTeacher, [usize; 3])],
+    device: &Device,
+) -> Result<AnyDistiller, MethodError> {
+    let config: DistillerConfig =
+        serde_json::from_str(loss).unwrap_or_else(|_| serde_json::from_value(loss.into()).unwrap());
+    let net = model(serde_json::json!({"backbone": "resnet8", "exits": [2], "head": head}));
+    let shape = |[channels, height, width]: [usize; 3]| ViewShape {
+        classes: CLASSES,
+        map: MapShape::new(channels, height, width),
+        stages: Vec::new(),
+    };
+    let plan = LessonPlan {
+        student: shape(map),
+        exit: 0,
+        net: &net,
+        image: IMAGE,
+        teachers: (teachers.iter())
+            .map(|(teacher, map)| TeacherPlan {
+                teacher,
+                shape: shape(*map),
+            })
+            .collect(),
+        rows: 10,
+        batch_size: 3,
+    };
+    config.init(&plan, &mut Init::new(7, device))
+}
+
+pub fn exit(map: Tensor<4>, logits: Tensor<2>) -> ExitOutput {
+    let [n, c, h, w] = map.dims();
+    let embedding = map.clone().reshape([n, c, h * w]).mean_dim(2);
+    ExitOutput {
+        embedding: embedding.reshape([n, c]),
+        map,
+        logits,
+    }
+}
+
+/// An exit of which only the logits matter.
+pub fn answer(logits: Tensor<2>) -> ExitOutput {
+    let [n, _] = logits.dims();
+    let map = Tensor::zeros([n, 1, 1, 1], &logits.device());
+    exit(map, logits)
+}
+
+/// Everything that a [`Lesson`] borrows.
+pub struct Scene {
+    pub student: ExitOutput,
+    pub teachers: Vec<ExitOutput>,
+    pub targets: Targets,
+    pub images: Tensor<4>,
+    pub rows: Vec<usize>,
+    pub context: StepContext,
+}
+
+impl Scene {
+    pub fn new(student: ExitOutput, teachers: Vec<ExitOutput>, labels: &[i64]) -> Self {
+        let device = student.logits.device();
+        let [n, _] = student.logits.dims();
+        Self {
+            targets: Targets::new(Tensor::<1, Int>::from_data(labels, &device)),
+            images: fill(3, [n, 3, IMAGE.height, IMAGE.width], &device),
+            rows: (0..n).collect(),
+            student,
+            teachers,
+            context: END,
+        }
+    }
+
+    pub fn lesson(&self) -> Lesson<'_> {
+        fn view(exit: &ExitOutput) -> View<'_> {
+            View { exit, stages: &[] }
+        }
+        Lesson {
+            student: view(&self.student),
+            teachers: self.teachers.iter().map(view).collect(),
+            targets: &self.targets,
+            images: &self.images,
+            rows: &self.rows,
+            context: &self.context,
+        }
+    }
+}
+
+/// Gradients of a module's parameters by name; one without a gradient is left out.
+pub fn gradients<M: Module>(module: &M, gradients: &Gradients) -> BTreeMap<String, Vec<f32>> {
+    struct Visitor<'a> {
+        path: Path,
+        gradients: &'a Gradients,
+        found: BTreeMap<String, Vec<f32>>,
+    }
+
+    impl ModuleVisitor for Visitor<'_> {
+        fn enter_module(&mut self, name: &str, container_type: &str) {
+            self.path.enter(name, container_type);
+        }
+
+        fn exit_module(&mut self, _name: &str, _container_type: &str) {
+            self.path.exit();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(gradient) = param.val().grad(self.gradients) {
+                let values = gradient.into_data().try_to_vec().unwrap();
+                self.found.insert(self.path.name(), values);
+            }
+        }
+    }
+
+    let mut visitor = Visitor {
+        path: Path::default(),
+        gradients,
+        found: BTreeMap::new(),
+    };
+    module.visit(&mut visitor);
+    visitor.found
+}
