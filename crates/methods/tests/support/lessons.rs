@@ -14,7 +14,7 @@ use offramp_nn::Init;
 use offramp_teachers::{ExternalTeacher, StudentImages};
 use serde_json::json;
 
-use super::device;
+use super::support::device;
 
 pub const CLASSES: usize = 4;
 pub const ROWS: usize = 7;
