@@ -6,7 +6,7 @@
 //!
 //! Fixtures are cut, spliced and get bits and lengths changed. Half of the archives are packed anew
 //! around a damaged pickle, which their checksums would else hide from the pickle's reader. A
-//! crash leaves the file at fault in `target/fuzz-last`.
+//! crash leaves the file at fault in the folder for temporary files.
 
 use std::io::{Cursor, Read, Write};
 use std::path::Path;
@@ -104,7 +104,7 @@ fn main() {
 
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let end = Instant::now() + Duration::from_secs_f64(60.0 * minutes);
-    let last = Path::new("target/fuzz-last");
+    let last = std::env::temp_dir().join("offramp-fuzz-last");
     std::panic::set_hook(Box::new(|info| eprintln!("{info}")));
     let (mut files, mut opened) = (0u64, 0u64);
     while Instant::now() < end {
@@ -133,7 +133,7 @@ fn main() {
         match result {
             Ok(read) => opened += u64::from(read.is_some()),
             Err(_) => {
-                std::fs::write(last, &bytes).expect("target can be written");
+                std::fs::write(&last, &bytes).expect("it can be written");
                 panic!("file {files} of seed {seed} is in {}", last.display());
             }
         }

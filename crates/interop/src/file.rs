@@ -125,9 +125,10 @@ pub(crate) fn check_crc32(entry: &str, bytes: &[u8], expected: u32) -> Result<()
 
 fn tensors(bytes: &[u8]) -> Result<StoredTensors, Problem> {
     let tensors = match bytes {
-        [b'P', b'K', ..] => pytorch::from_zip(bytes)?,
-        [0x80, ..] if !safetensors::looks_like_one(bytes) => pytorch::from_legacy(bytes)?,
+        // First of all: the length that it begins with may look like the sign of another format.
         _ if safetensors::looks_like_one(bytes) => safetensors::read(bytes)?,
+        [b'P', b'K', ..] => pytorch::from_zip(bytes)?,
+        [0x80, ..] => pytorch::from_legacy(bytes)?,
         _ => {
             return Err(Problem::Unknown {
                 first: bytes[..bytes.len().min(16)].escape_ascii().to_string(),

@@ -120,7 +120,7 @@ mod tests {
         transposed.check(10).unwrap();
         assert_eq!(transposed.read(&storage), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
         assert_eq!(view(7, &[], &[]).read(&storage), [7.0]);
-        assert_eq!(view(0, &[0, 3], &[3, 1]).read(&storage), Vec::<f32>::new());
+        assert!(view(0, &[0, 3], &[3, 1]).read(&storage).is_empty());
     }
 
     #[test]

@@ -58,7 +58,9 @@ impl Ema {
                 let name = self.path.name();
                 let value = param.val().without_autodiff().reshape([-1]);
                 let average = match self.average.remove(&name) {
-                    Some(old) => old * self.decay + value * (1.0 - self.decay),
+                    // d old + (1 - d) value, in the form that leaves a tensor which does not
+                    // change, as in a frozen backbone, the same to the last bit.
+                    Some(old) => old.clone() + (value - old) * (1.0 - self.decay),
                     None => value,
                 };
                 self.average.insert(name, average);
@@ -143,6 +145,16 @@ mod tests {
         let mut ema = Ema::new(config(true), &net(0.0));
         ema.update(&net(4.0), 1000);
         assert_eq!(value(&ema), 1.0);
+    }
+
+    #[test]
+    fn what_does_not_change_has_itself_as_its_average() {
+        let constant = 0.1;
+        let mut ema = Ema::new(EmaConfig::default(), &net(constant));
+        for step in 0..100 {
+            ema.update(&net(constant), step);
+        }
+        assert_eq!(value(&ema), constant);
     }
 
     #[test]

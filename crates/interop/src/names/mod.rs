@@ -1,143 +1,20 @@
 //! Which tensor of a file is which tensor of a network.
 
+mod error;
+mod rename;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use offramp_core::nearest;
-use regex::Regex;
-use thiserror::Error;
+
+pub use error::{NameError, Unmatched};
+pub use rename::Rename;
 
 /// Wrappers whose name stands before every other: `DataParallel`, `torch.compile`, Lightning.
 const WRAPPERS: [&str; 3] = ["module.", "_orig_mod.", "model."];
 
 /// What other programs call the classifier, without `.weight` and `.bias`.
 const CLASSIFIERS: [&str; 5] = ["fc", "linear", "classifier", "head", "head.fc"];
-
-/// `--rename REGEX=NAME`: what matches `REGEX` in a name of the file becomes `NAME`.
-#[derive(Clone, Debug)]
-pub struct Rename {
-    pattern: Regex,
-    name: String,
-}
-
-impl Rename {
-    /// Reads `REGEX=NAME`; `NAME` may hold `$1` for a group of the pattern, and is empty to leave
-    /// out tensors whose whole name matches.
-    ///
-    /// # Errors
-    /// [`NameError::Rename`] when there is no `=` or the pattern is no regular expression.
-    pub fn parse(text: &str) -> Result<Self, NameError> {
-        let wrong = |reason: String| NameError::Rename {
-            text: text.to_owned(),
-            reason,
-        };
-        let (pattern, name) =
-            (text.rsplit_once('=')).ok_or_else(|| wrong("write it as REGEX=NAME".to_owned()))?;
-        let pattern = Regex::new(pattern).map_err(|error| wrong(error.to_string()))?;
-        Ok(Self {
-            pattern,
-            name: name.to_owned(),
-        })
-    }
-}
-
-/// A tensor without a counterpart.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unmatched {
-    /// Its name.
-    pub name: String,
-    /// Its shape.
-    pub shape: Vec<usize>,
-    /// The most similar name on the other side, if one is similar.
-    pub nearest: Option<String>,
-}
-
-impl fmt::Display for Unmatched {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\n  {} {:?}", self.name, self.shape)?;
-        match &self.nearest {
-            Some(name) => write!(f, ", nearest: {name}"),
-            None => Ok(()),
-        }
-    }
-}
-
-fn list(unmatched: &[Unmatched]) -> String {
-    const SHOWN: usize = 20;
-    let mut text: String = (unmatched.iter().take(SHOWN))
-        .map(|u| u.to_string())
-        .collect();
-    if unmatched.len() > SHOWN {
-        text += &format!("\n  and {} more", unmatched.len() - SHOWN);
-    }
-    text
-}
-
-/// Names that do not fit together.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum NameError {
-    /// A `--rename` that cannot be used.
-    #[error("--rename {text:?}: {reason}")]
-    Rename {
-        /// As given.
-        text: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// Tensors without a counterpart.
-    #[error(
-        "the names do not match.{}{}\nSay --rename REGEX=NAME, or choose another --backbone or \
-         --set",
-        section("Tensors of the network that are not in the file:", missing),
-        section("Tensors of the file that are not in the network:", unexpected)
-    )]
-    Unmatched {
-        /// Tensors of the network.
-        missing: Vec<Unmatched>,
-        /// Tensors of the file.
-        unexpected: Vec<Unmatched>,
-    },
-    /// Two tensors of the file mean the same.
-    #[error("{first:?} and {second:?} of the file would both be {name:?}; rename or leave out one")]
-    Twice {
-        /// Name in the network.
-        name: String,
-        /// A name in the file.
-        first: String,
-        /// Another.
-        second: String,
-    },
-    /// The shapes differ.
-    #[error(
-        "{file_name:?} has shape {found:?}, the network's {name:?} has {expected:?}{}",
-        hint(name)
-    )]
-    Shape {
-        /// Name in the network.
-        name: String,
-        /// Name in the file.
-        file_name: String,
-        /// Shape in the network.
-        expected: Vec<usize>,
-        /// Shape in the file.
-        found: Vec<usize>,
-    },
-}
-
-fn section(title: &str, unmatched: &[Unmatched]) -> String {
-    match unmatched {
-        [] => String::new(),
-        _ => format!("\n{title}{}", list(unmatched)),
-    }
-}
-
-fn hint(name: &str) -> &'static str {
-    match name.starts_with("heads.") {
-        true => "; is the number of classes another one?",
-        false => "; is it another backbone, or one with other options (--set)?",
-    }
-}
 
 /// The counterparts of a network's tensors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -266,8 +143,7 @@ fn plain_names<'a>(
     names.into_iter().map(move |name| {
         let mut plain = name[wrapper..].to_owned();
         for rename in renames {
-            let replaced = rename.pattern.replace_all(&plain, rename.name.as_str());
-            plain = replaced.into_owned();
+            plain = rename.apply(&plain);
         }
         let counter = plain.ends_with("num_batches_tracked");
         (name, (!counter && !plain.is_empty()).then_some(plain))
