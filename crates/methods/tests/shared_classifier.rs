@@ -3,8 +3,6 @@
 
 #[path = "support/classroom.rs"]
 mod classroom;
-#[path = "../../losses/tests/support/mod.rs"]
-mod losses;
 mod support;
 
 use burn::module::Module;
@@ -12,7 +10,6 @@ use burn::tensor::{Device, Tensor};
 use classroom::{
     CLASSES, IMAGE, Scene, card, distiller, exit, fill, gradients, model, teacher, with,
 };
-use losses::{assert_all_close, assert_close, assert_gradient, device, values};
 use offramp_core::params::{apply, collect};
 use offramp_heads::{load_model, save_model};
 use offramp_losses::cross_entropy;
@@ -20,6 +17,7 @@ use offramp_methods::LossTerms;
 use offramp_methods::distill::{AnyDistiller, Distiller};
 use offramp_nn::Init;
 use serde_json::json;
+use support::{assert_all_close, assert_close, assert_gradient, device, values};
 
 fn projector(widths: &[usize]) -> serde_json::Value {
     json!({"name": "projector", "width": widths})
