@@ -3,8 +3,6 @@
 
 #[path = "support/classroom.rs"]
 mod classroom;
-#[path = "../../losses/tests/support/mod.rs"]
-mod losses;
 mod support;
 
 use std::collections::BTreeMap;
@@ -13,7 +11,6 @@ use burn::tensor::{Device, Int, Tensor};
 use classroom::{
     CLASSES, IMAGE, Scene, answer, distiller, exit, external, fill, model, teacher, with,
 };
-use losses::{Z, assert_all_close, assert_close, assert_gradient, device, matrix, values};
 use offramp_core::ExitOutputs;
 use offramp_methods::distill::{
     AnyDistiller, DistillConfig, Distiller, Distillers, Student, TaughtBatch,
@@ -22,7 +19,7 @@ use offramp_methods::{LossTerms, Targets};
 use offramp_nn::Init;
 use offramp_teachers::ExternalTeacher;
 use serde_json::json;
-use support::END;
+use support::{END, Z, assert_all_close, assert_close, assert_gradient, device, matrix, values};
 
 /// The three teachers of section 6.17.
 const TEACHERS: [[f32; 3]; 3] = [[3.0, 1.0, 0.0], [0.0, 2.0, 0.0], [1.0, 1.0, 1.0]];

@@ -3,8 +3,6 @@
 
 #[path = "support/classroom.rs"]
 mod classroom;
-#[path = "../../losses/tests/support/mod.rs"]
-mod losses;
 mod support;
 
 use burn::module::Module;
@@ -12,7 +10,6 @@ use burn::tensor::{Device, Tensor};
 use classroom::{
     CLASSES, IMAGE, Scene, card, distiller, exit, fill, gradients, model, teacher, with,
 };
-use losses::{assert_all_close, assert_close, assert_gradient, device, values};
 use offramp_core::params::{apply, collect};
 use offramp_heads::{load_model, save_model};
 use offramp_losses::cross_entropy;
@@ -20,6 +17,7 @@ use offramp_methods::LossTerms;
 use offramp_methods::distill::{AnyDistiller, Distiller};
 use offramp_nn::Init;
 use serde_json::json;
+use support::{assert_all_close, assert_close, assert_gradient, device, values};
 
 fn projector(widths: &[usize]) -> serde_json::Value {
     json!({"name": "projector", "width": widths})
@@ -225,13 +223,16 @@ fn atsc_scene(labels: &[i64], scale: f64) -> Scene {
 #[test]
 fn the_terms_of_atsc_come_from_its_own_teacher() {
     let scene = atsc_scene(&[0, 2, -1], 1.0);
-    let AnyDistiller::Atsc(atsc) = single("atsc") else {
+    let twin = teacher("t", 2, 1);
+    let trained = collect(twin.net());
+    let plan = [(&twin, [2, 1, 1])];
+    let built = distiller("atsc", projector(&[2]), [2, 1, 1], &plan, &device());
+    let AnyDistiller::Atsc(atsc) = built.unwrap() else {
         panic!("it was asked for");
     };
     let terms = atsc.losses(&scene.lesson());
     assert_eq!(value(&terms, "pull"), 0.0);
     // The copy sees the images as the teacher is used to, in training: batch statistics.
-    let twin = teacher("t", 2, 1);
     let net = twin.net().clone().train();
     let taught = net.forward(twin.renormalised(scene.images.clone()).autodiff());
     let last = taught.exits.last().unwrap();
@@ -243,7 +244,7 @@ fn the_terms_of_atsc_come_from_its_own_teacher() {
     assert_close(gap, f64::from(value(&terms, "")));
     // Its own statistics drift; the trained teacher's do not.
     let drifted = collect(&atsc.teachers()[0]);
-    let trained = collect(twin.net());
+    assert_eq!(collect(twin.net()), trained);
     let changed = |name: &str| drifted[name] != trained[name];
     assert!(changed("backbone.bn1.running_mean"));
     assert!(!changed("backbone.bn1.weight"));

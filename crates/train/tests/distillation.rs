@@ -129,6 +129,39 @@ fn a_simkd_student_is_saved_with_its_teachers_classifier() {
     );
 }
 
+/// The teacher knows forty pictures by heart. Its students never see a label, and know them through
+/// its classifier.
+#[test]
+fn a_student_without_labels_answers_by_the_shared_classifier() {
+    let parent = tempfile::tempdir().unwrap();
+    let settings = [
+        "data.generated={ train = 40, test = 20 }",
+        "data.val-fraction=0.0",
+        "data.augment={ pad = 0, flip = 0.0 }",
+        "train.batch-size=20",
+        "train.log-every=1000",
+        "model.exits=[2]",
+        "train.checkpoint.every-steps=0",
+    ];
+    let known = |out: &Path| {
+        let lines = metrics(out);
+        let last = lines.iter().rfind(|line| line["kind"] == "epoch").unwrap();
+        last["train_top1"][0].as_f64().unwrap()
+    };
+    let teacher = parent.path().join("teacher");
+    let seeded = [&settings[..], &["seed=5", "train.epochs=50"]].concat();
+    run(&recipe("plain", &seeded), &teacher, false, None).unwrap();
+    assert!(known(&teacher) >= 95.0, "{}", known(&teacher));
+    // Chance is 10.
+    for (loss, at_least) in [("simkd", 60.0), ("atsc", 30.0)] {
+        let out = parent.path().join(loss);
+        let blind = ["method.ce-weights=[0]", "train.epochs=80"];
+        let settings = [&settings[..], &blind].concat();
+        run(&projected(loss, &teacher, &settings), &out, false, None).unwrap();
+        assert!(known(&out) >= at_least, "{loss}: {}", known(&out));
+    }
+}
+
 #[test]
 fn an_atsc_student_is_saved_with_the_adapted_classifier() {
     let parent = tempfile::tempdir().unwrap();

@@ -47,7 +47,8 @@ impl Default for ProjectorConfig {
 impl ProjectorConfig {
     /// What is wrong with the settings, if anything.
     pub(crate) fn problem(&self) -> Option<&'static str> {
-        if !self.teacher.is_empty() && !(self.width.is_empty() && self.size.is_none()) {
+        let numbers = !self.width.is_empty() || self.size.is_some();
+        if numbers && !self.teacher.is_empty() {
             return Some("teacher says what width and size are; give it or them");
         }
         if self.width.contains(&0) {

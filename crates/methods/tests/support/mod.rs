@@ -5,7 +5,7 @@
 #[path = "../../../losses/tests/support/mod.rs"]
 mod losses;
 
-pub use losses::{Z, assert_close, device, matrix, values};
+pub use losses::{Z, assert_all_close, assert_close, assert_gradient, device, matrix, values};
 
 use std::collections::BTreeMap;
 
