@@ -11,15 +11,19 @@ use offramp_core::{ExitOutputs, MapShape};
 use offramp_heads::{MultiExitNet, NetConfig};
 use offramp_methods::LossTerms;
 use offramp_methods::distill::{
-    AnyDistiller, Distiller, DistillerEntry, LessonPlan, TeacherPlan, Teachers, ViewShape,
+    AnyDistiller, Distiller, DistillerEntry, Lesson, LessonPlan, TeacherPlan, Teachers, ViewShape,
 };
 use offramp_nn::Init;
 use offramp_teachers::ExternalTeacher;
+
+use serde_json::json;
 
 use super::lessons::{Batch, Change, ROWS, changed, net, net_config, teacher, wave};
 use super::support::{END, device, targets};
 
 pub const SAMPLES: usize = 5;
+/// Teachers of a distiller that listens to several at once.
+const TOGETHER: usize = 2;
 pub const IMAGE: MapShape = MapShape {
     channels: 3,
     height: 8,
@@ -36,7 +40,27 @@ pub struct School {
 
 impl School {
     pub fn new(student: &str, teacher_net: &str) -> Self {
-        let config = net_config(student);
+        Self::with(net_config(student), teacher_net)
+    }
+
+    /// With the heads that a distiller needs.
+    pub fn of(entry: &DistillerEntry, student: &str, teacher_net: &str) -> Self {
+        let mut config = net_config(student);
+        if matches!(entry.name, "simkd" | "atsc") {
+            let teacher = teacher(teacher_net, IMAGE);
+            let deepest = teacher.net().num_exits() - 1;
+            let map = ViewShape::of(teacher.net(), IMAGE, deepest).map;
+            let head = json!({
+                "name": "projector",
+                "width": vec![map.channels; TOGETHER],
+                "size": map.height,
+            });
+            config.head = serde_json::from_value(head).expect("a head");
+        }
+        Self::with(config, teacher_net)
+    }
+
+    fn with(config: NetConfig, teacher_net: &str) -> Self {
         let student = net(&config, 3, IMAGE, &device());
         let teacher = teacher(teacher_net, IMAGE);
         let images: Tensor<4> = wave(1, [SAMPLES, 3, IMAGE.height, IMAGE.width], 1.0);
@@ -71,7 +95,8 @@ impl School {
             image: IMAGE,
             teachers: match entry.teachers {
                 Teachers::None => Vec::new(),
-                Teachers::One | Teachers::All => vec![faculty],
+                Teachers::One => vec![faculty],
+                Teachers::All => vec![faculty; TOGETHER],
             },
             rows: ROWS,
             batch_size: SAMPLES,
@@ -87,11 +112,18 @@ pub fn terms(
     batch: &Batch,
     exit: usize,
 ) -> LossTerms {
+    distiller.losses(&lesson(entry, batch, exit))
+}
+
+/// The lesson with as many teachers as the distiller was set up for.
+pub fn lesson<'a>(entry: &DistillerEntry, batch: &'a Batch, exit: usize) -> Lesson<'a> {
     let mut lesson = batch.lesson(exit);
-    if entry.teachers == Teachers::None {
-        lesson.teachers.clear();
+    match entry.teachers {
+        Teachers::None => lesson.teachers.clear(),
+        Teachers::One => {}
+        Teachers::All => lesson.teachers = vec![lesson.teachers[0]; TOGETHER],
     }
-    distiller.losses(&lesson)
+    lesson
 }
 
 pub fn number<const D: usize>(x: Tensor<D>) -> f64 {
