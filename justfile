@@ -8,6 +8,22 @@ demo:
 test:
     cargo test --release --workspace
 
+# all tests with the kernels' portable code (or avx2), as on an older machine
+test-portable ISA="portable":
+    OFFRAMP_KERNELS={{ISA}} cargo test --release --workspace
+
+# all tests on burn's ndarray backend; builds burn once more
+test-ndarray:
+    OFFRAMP_DEVICE=ndarray cargo test --release --workspace --features offramp-cli/ndarray
+
+# the kernels' tests under AddressSanitizer (ISA: avx512, avx2, portable)
+asan ISA="avx512":
+    cd crates/kernels/alone && RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Cdebug-assertions --cfg exact_buffers" CARGO_PROFILE_RELEASE_OPT_LEVEL=1 OFFRAMP_KERNELS={{ISA}} cargo test --release --lib --target x86_64-unknown-linux-gnu --target-dir ../../../target/asan
+
+# the kernels' NEON tests in an emulator; needs the Rust target, gcc-aarch64-linux-gnu and qemu-user-static
+test-neon:
+    cd crates/kernels/alone && CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64-static -L /usr/aarch64-linux-gnu" cargo test --release --lib --target aarch64-unknown-linux-gnu --target-dir ../../../target/neon
+
 # what CI runs
 ci:
     bash .ci/run
