@@ -33,6 +33,18 @@ pub enum Stem {
     Imagenet,
 }
 
+/// Where exits may be attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Taps {
+    /// After each of `layer1`, `layer2`, ...
+    #[default]
+    Layers,
+    /// Also in the middle of the last block of each: after `relu(bn1(conv1(x)))` (MLCSD-Net), so
+    /// that there are twice as many stages.
+    Inner,
+}
+
 /// What a recipe may set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -43,6 +55,8 @@ pub struct ResNetOptions {
     pub stem: Stem,
     /// Start every block as the identity: scale 0 in its last batch norm (Goyal et al., 2017).
     pub zero_init_residual: bool,
+    /// Where exits may be attached.
+    pub taps: Taps,
 }
 
 /// Settings of a [`ResNet`].
@@ -74,6 +88,7 @@ impl ResNetConfig {
                 shortcut: Shortcut::Conv,
                 stem,
                 zero_init_residual: false,
+                taps: Taps::Layers,
             },
         }
     }
@@ -125,6 +140,7 @@ impl ResNetConfig {
             layer3,
             layer4,
             pool_stem: self.options.stem == Stem::Imagenet,
+            inner_taps: self.options.taps == Taps::Inner,
         }
     }
 }
@@ -139,6 +155,7 @@ pub struct ResNet {
     layer3: Vec<BasicBlock>,
     layer4: Option<Vec<BasicBlock>>,
     pool_stem: bool,
+    inner_taps: bool,
 }
 
 impl ResNet {
@@ -169,33 +186,60 @@ impl ResNet {
 impl Backbone for ResNet {
     fn stages(&self) -> Vec<StageInfo> {
         let stem = if self.pool_stem { 4 } else { 1 };
-        (self.layers().enumerate())
-            .map(|(i, blocks)| StageInfo {
-                name: format!("layer{}", i + 1),
+        let mut stages = Vec::new();
+        for (i, blocks) in self.layers().enumerate() {
+            let stage = |name| StageInfo {
+                name,
                 channels: blocks[0].conv1.weight.dims()[0],
                 reduction: stem << i,
-            })
-            .collect()
+            };
+            if self.inner_taps {
+                stages.push(stage(format!("layer{}.{}.bn1", i + 1, blocks.len() - 1)));
+            }
+            stages.push(stage(format!("layer{}", i + 1)));
+        }
+        stages
     }
 
     fn forward_stage(&self, stage: usize, x: Features) -> Features {
-        let x = if stage == 0 { self.stem(x.map) } else { x.map };
-        let blocks = self.layers().nth(stage).expect("the stage exists");
-        blocks.iter().fold(x, |x, block| block.forward(x)).into()
+        let mut x = x;
+        if stage == 0 {
+            x.map = self.stem(x.map);
+        }
+        let layer = if self.inner_taps { stage / 2 } else { stage };
+        let blocks = self.layers().nth(layer).expect("the stage exists");
+        let (last, first) = blocks.split_last().expect("a layer has blocks");
+        if self.inner_taps && stage % 2 == 1 {
+            // The first half of the last block has left its input beside its map.
+            let input = x.carried.pop().expect("features of the stage before");
+            return last.second_half(x.map, input).into();
+        }
+        let x = first.iter().fold(x.map, |x, block| block.forward(x));
+        match self.inner_taps {
+            true => Features {
+                map: last.first_half(x.clone()),
+                carried: vec![x],
+            },
+            false => last.forward(x).into(),
+        }
     }
 
     fn costs(&self, image: MapShape) -> Vec<(Cost, MapShape)> {
         let (mut cost, mut map) = self.stem_cost(image);
-        self.layers()
-            .map(|blocks| {
-                for block in blocks {
-                    let (block_cost, block_map) = block.cost(map);
-                    cost += block_cost;
-                    map = block_map;
+        let mut stages = Vec::new();
+        for blocks in self.layers() {
+            for (i, block) in blocks.iter().enumerate() {
+                let (first, second) = block.costs(map);
+                map = first.1;
+                cost += first.0;
+                if self.inner_taps && i + 1 == blocks.len() {
+                    stages.push((std::mem::take(&mut cost), map));
                 }
-                (std::mem::take(&mut cost), map)
-            })
-            .collect()
+                cost += second;
+            }
+            stages.push((std::mem::take(&mut cost), map));
+        }
+        stages
     }
 }
 
@@ -245,7 +289,16 @@ impl BasicBlock {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = self.bn1.forward_relu(self.conv1.forward(x.clone()));
+        self.second_half(self.first_half(x.clone()), x)
+    }
+
+    /// `relu(bn1(conv1(x)))`.
+    fn first_half(&self, x: Tensor<4>) -> Tensor<4> {
+        self.bn1.forward_relu(self.conv1.forward(x))
+    }
+
+    /// The output from that of the first half and the block's input.
+    fn second_half(&self, y: Tensor<4>, x: Tensor<4>) -> Tensor<4> {
         let y = self.conv2.forward(y);
         let shortcut = match &self.downsample {
             Some((conv, bn)) => bn.forward(conv.forward(x)),
@@ -254,14 +307,15 @@ impl BasicBlock {
         self.bn2.forward_add_relu(y, shortcut)
     }
 
-    fn cost(&self, map: MapShape) -> (Cost, MapShape) {
+    /// Cost of the first half with the shape of its map, which is the block's, and cost of the
+    /// second half, the shortcut's included.
+    fn costs(&self, map: MapShape) -> ((Cost, MapShape), Cost) {
         let (first, middle) = self.conv1.cost(map);
-        let (second, output) = self.conv2.cost(middle);
-        let mut cost = first + second + self.bn1.cost() + self.bn2.cost();
+        let mut second = self.conv2.cost(middle).0 + self.bn2.cost();
         if let Some((conv, bn)) = &self.downsample {
-            cost += conv.cost(map).0 + bn.cost();
+            second += conv.cost(map).0 + bn.cost();
         }
-        (cost, output)
+        ((first + self.bn1.cost(), middle), second)
     }
 }
 
@@ -361,6 +415,7 @@ mod tests {
                 json!({}),
                 json!({"shortcut": "A"}),
                 json!({"stem": "imagenet"}),
+                json!({"taps": "inner"}),
             ] {
                 let net = build(entry.name, options);
                 assert_eq!(total(&net, 32).params, trainable(&net), "{}", entry.name);
@@ -399,6 +454,31 @@ mod tests {
         let x = Tensor::<1>::from_floats([1.0, 2.0, 3.0, 4.0], &default_device().unwrap());
         let y = pad_shortcut(x.reshape([1, 1, 2, 2]), 2, 3);
         assert_eq!(y.into_data().try_to_vec::<f32>().unwrap(), [0.0, 1.0, 0.0]);
+    }
+
+    /// The same function cut in twice as many pieces.
+    #[test]
+    fn inner_taps_change_no_output() {
+        let device = default_device().unwrap();
+        for options in [json!({}), json!({"shortcut": "A"})] {
+            let mut inner = options.clone();
+            inner["taps"] = "inner".into();
+            let [layers, inner] = [build("resnet8", options), build("resnet8", inner)];
+            let x = Tensor::<4>::ones([2, 3, 8, 8], &device);
+            let (mut whole, mut halves) = (Features::from(x.clone()), Features::from(x));
+            for stage in 0..3 {
+                whole = layers.forward_stage(stage, whole);
+                halves = inner.forward_stage(2 * stage, halves);
+                assert_eq!(halves.map.dims(), whole.map.dims());
+                halves = inner.forward_stage(2 * stage + 1, halves);
+                whole.map.to_data().assert_eq(&halves.map.to_data(), true);
+                assert!(halves.carried.is_empty());
+            }
+            let shape = MapShape::new(3, 8, 8);
+            let sum = |net: &ResNet| net.costs(shape).iter().map(|(cost, _)| *cost).sum::<Cost>();
+            assert_eq!(sum(&layers), sum(&inner));
+            assert_eq!(inner.stages()[2].name, "layer2.0.bn1");
+        }
     }
 
     #[test]

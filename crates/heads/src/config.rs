@@ -223,7 +223,13 @@ impl HeadConfig {
         match self {
             Self::Linear {} => AnyHead::Linear(LinearHead::new(here.channels, classes, init)),
             Self::SepConv { style } => {
-                let widths: Vec<usize> = stages[stage..].iter().map(|s| s.channels).collect();
+                // One link for every halving; stages of one size are one step.
+                let mut widths = vec![here.channels];
+                for pair in stages[stage..].windows(2) {
+                    if pair[1].reduction != pair[0].reduction {
+                        widths.push(pair[1].channels);
+                    }
+                }
                 AnyHead::SepConv(SepConvHead::new(&widths, classes, *style, init))
             }
             Self::Bottleneck {} => AnyHead::Bottleneck(BottleneckHead::new(
@@ -470,7 +476,11 @@ mod tests {
             .unwrap();
         let expected = json!({"name": "projector", "width": 96, "size": 4, "factor": 2});
         assert_eq!(serde_json::to_value(&resolved.head).unwrap(), expected);
-        let net = resolved.init(10, IMAGE, &mut Init::new(0, &Device::flex()));
+        let net = resolved.init(
+            10,
+            IMAGE,
+            &mut Init::new(0, &offramp_core::default_device().unwrap()),
+        );
         assert_eq!(net.unwrap().embedding_dims(), [96, 96, 96]);
         let error = config
             .resolved(&[("small", IMAGE)])

@@ -229,6 +229,27 @@ mod tests {
         assert!(!names.contains_key("heads.2.chain.0.pointwise.weight"));
     }
 
+    /// The eight exits of MLCSD-Net: 3, 3, 2, 2, 1, 1, 0 and 0 links, all to 512 channels.
+    #[test]
+    fn exits_of_mlcsd() {
+        let config = config(json!({
+            "backbone": {"name": "resnet18", "taps": "inner"},
+            "head": "sepconv",
+        }));
+        let device = default_device().unwrap();
+        let net = config.init(100, IMAGE, &mut Init::new(0, &device)).unwrap();
+        assert_eq!(net.embedding_dims(), [512; 8]);
+        let names = params::collect(&net);
+        let links = |exit: usize| {
+            let link = |i: usize| format!("heads.{exit}.chain.{i}.pointwise.weight");
+            (0..).take_while(|i| names.contains_key(&link(*i))).count()
+        };
+        assert_eq!(
+            (0..8).map(links).collect::<Vec<_>>(),
+            [3, 3, 2, 2, 1, 1, 0, 0]
+        );
+    }
+
     #[test]
     fn costs_accumulate_with_the_heads() {
         let config = config(json!({"backbone": {"name": "resnet20", "shortcut": "A"}}));

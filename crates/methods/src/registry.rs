@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Beed, BeedConfig, Byot, ByotConfig, Eed, EedConfig, LastExitTeaching, LastExitTeachingConfig,
-    LossTerms, Mate, MateConfig, Method, MethodError, NetworkInfo, PhuongLampert,
-    PhuongLampertConfig, Plain, PlainConfig, StepContext,
+    LossTerms, Mate, MateConfig, Method, MethodError, Mlcsd, MlcsdConfig, NetworkInfo,
+    PhuongLampert, PhuongLampertConfig, Plain, PlainConfig, StepContext,
 };
 
 /// One line of the [`registry`].
@@ -115,6 +115,8 @@ methods! {
         => Beed(Beed, BeedConfig);
     "mate" "trained ensembles, one an exit, teach all exits (MATE-R, our reconstruction of MATE)"
         => Mate(Mate, MateConfig);
+    "mlcsd" "per-sample ensembles of all exits teach logits and features (MLCSD-Net)"
+        => Mlcsd(Mlcsd, MlcsdConfig);
 }
 
 impl Default for MethodConfig {

@@ -80,7 +80,7 @@ fn several_teachers_with_larger_maps() {
     let teachers = [(&a, [2, 4, 4]), (&b, [1, 3, 3])];
     let simkd = distiller("simkd", projector(&[2, 1]), [3, 2, 2], &teachers, &device).unwrap();
     let lectures = || {
-        let device = Device::flex();
+        let device = offramp_core::default_device().unwrap();
         vec![
             exit(fill(2, [2, 2, 4, 4], &device), logits(2, &device)),
             exit(fill(3, [2, 1, 3, 3], &device), logits(2, &device)),
@@ -170,7 +170,7 @@ fn a_saved_student_predicts_with_the_teachers_classifier() {
     let dir = tempfile::tempdir().unwrap();
     let net = net.valid();
     save_model(dir.path(), &net, card(&config)).unwrap();
-    let (loaded, _) = load_model(dir.path(), &Device::flex()).unwrap();
+    let (loaded, _) = load_model(dir.path(), &offramp_core::default_device().unwrap()).unwrap();
     let images = images.without_autodiff();
     let (before, after) = (net.forward(images.clone()), loaded.forward(images));
     let theirs = collect(teacher.net().classifier(0));

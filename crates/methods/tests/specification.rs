@@ -1,11 +1,13 @@
-//! Numeric tests T1, T3, T6 and T7 of the methods' specification, and one of BEED.
+//! Numeric tests T1, T2, T3, T6 and T7 of the methods' specification, and one of BEED.
 
 mod support;
 
+use burn::tensor::TensorData;
 use offramp_core::ExitOutputs;
 use offramp_methods::{AnyMethod, LossTerms, Method, Targets};
 use support::{
-    END, Z, assert_close, device, method, network, outputs, targets, values, with_scores,
+    END, Z, assert_close, device, method, network, outputs, targets, values, with_parameters,
+    with_scores,
 };
 
 /// The first exits of T6 and T7 and their fourth.
@@ -32,6 +34,54 @@ fn assert_near(actual: f64, expected: f64) {
 
 fn losses(method: &AnyMethod, outputs: &ExitOutputs) -> LossTerms {
     method.losses(outputs, &label(), &END)
+}
+
+#[test]
+fn t2_mlcsd() {
+    let table = "name = \"mlcsd\"\nform = \"as-released\"";
+    let mlcsd = with_parameters(method(table, &network(2, 2, 2)), |parameters| {
+        let data = TensorData::new(vec![0.5f32, 0.0, 0.0, 0.5], [2, 2]);
+        parameters.insert("teacher.maps.0.weight".to_owned(), data);
+    });
+    let z = [[2.0, 0.0], [1.0, 0.5]];
+    let f = [[1.0, 2.0], [3.0, -1.0]];
+    let terms = losses(&mlcsd, &outputs(&z, Some(&f), &device()));
+    for (name, expected) in [
+        ("ce/0", 0.126928),
+        ("ce/1", 0.474077),
+        ("kd/0", 0.105731),
+        ("kd/1", 0.211526),
+        ("feature/0", 2.518462),
+        ("feature/1", 5.042723),
+    ] {
+        assert_close(terms.get(name).unwrap().value.clone(), expected);
+    }
+    assert_close(terms.total(), 77.799134);
+}
+
+/// The maps learn from the teachers' cross-entropy alone; released, they do not.
+#[test]
+fn the_maps_of_mlcsd() {
+    let z = [[2.0, 0.0], [1.0, 0.5]];
+    let f = [[1.0, 2.0], [3.0, -1.0]];
+    let net = network(2, 2, 2);
+    for (table, learns) in [
+        ("name = \"mlcsd\"", true),
+        ("name = \"mlcsd\"\nteacher-weight = 0.0", false),
+        ("name = \"mlcsd\"\nform = \"as-released\"", false),
+    ] {
+        let method = method(table, &net);
+        let mut outputs = outputs(&z, Some(&f), &device());
+        for exit in &mut outputs.exits {
+            exit.logits = exit.logits.clone().require_grad();
+        }
+        let gradients = losses(&method, &outputs).total().backward();
+        let AnyMethod::Mlcsd(mlcsd) = &method else {
+            panic!("{method:?}")
+        };
+        let map = mlcsd.teacher.maps[0].weight.val();
+        assert_eq!(map.grad(&gradients).is_some(), learns, "{table}");
+    }
 }
 
 #[test]

@@ -69,7 +69,8 @@ pub enum MateStart {
 pub struct MateEnsemble {
     /// Scores `a`, `[K, K]`, a row a teacher; absent when weights are per sample.
     pub scores: Option<Param<Tensor<2>>>,
-    /// The maps from embeddings to scores, one a teacher; empty when weights are per teacher.
+    /// The maps from embeddings to scores, one a teacher or one for all; empty when weights are
+    /// per teacher.
     pub maps: Vec<Linear>,
     /// Per-sample weights of the last observed batch, averaged.
     #[module(skip)]
@@ -106,6 +107,26 @@ impl MateEnsemble {
         }
     }
 
+    /// The teachers of MLCSD-Net: `s_k = softmax(A_k f_k)` for every sample, with a trained map
+    /// `A_k` `[K, D_k]` without bias for each exit, of PyTorch's default initial values.
+    pub fn mlcsd(widths: &[usize], init: &mut Init) -> Self {
+        let map = |width: &usize| unbiased(*width, widths.len(), init);
+        Self {
+            scores: None,
+            maps: widths.iter().map(map).collect(),
+            observed: None,
+        }
+    }
+
+    /// The teachers that the public code of MLCSD-Net has: one map for all exits.
+    pub fn mlcsd_released(width: usize, exits: usize, init: &mut Init) -> Self {
+        Self {
+            scores: None,
+            maps: vec![unbiased(width, exits, init)],
+            observed: None,
+        }
+    }
+
     /// The weights for a batch.
     pub fn mixture(&self, outputs: &ExitOutputs) -> Mixture {
         if let Some(scores) = &self.scores {
@@ -114,6 +135,7 @@ impl MateEnsemble {
         let scores = self
             .maps
             .iter()
+            .cycle()
             .zip(outputs.embeddings())
             .map(|(map, embedding)| map.forward(embedding.clone().without_autodiff()))
             .collect();
@@ -126,6 +148,14 @@ impl MateEnsemble {
         if self.scores.is_none() {
             self.observed = Some(self.mixture(outputs).mean().without_autodiff());
         }
+    }
+}
+
+/// `[exits, width]` from `U(-1/sqrt(width), 1/sqrt(width))`.
+fn unbiased(width: usize, exits: usize, init: &mut Init) -> Linear {
+    Linear {
+        weight: init.uniform([exits, width], 1.0 / (width as f64).sqrt()),
+        bias: None,
     }
 }
 

@@ -236,7 +236,7 @@ mod tests {
     /// The pull of T5 of the specification; biases are free.
     #[test]
     fn the_pull_of_the_specification() {
-        let device = Device::flex().autodiff();
+        let device = offramp_core::default_device().unwrap().autodiff();
         let first = layer([[1.0, 2.0], [0.0, 1.0]], &device);
         let mut now = layer([[1.1, 2.0], [-0.2, 1.0]], &device);
         now.bias = Some(Param::from_data([0.0, 0.0], &device));

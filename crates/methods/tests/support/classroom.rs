@@ -75,7 +75,11 @@ pub fn external(name: &str, net: MultiExitNet, config: &NetConfig) -> ExternalTe
 
 pub fn teacher(name: &str, width: usize, seed: u64) -> ExternalTeacher {
     let config = teacher_config(width);
-    let net = config.init(CLASSES, IMAGE, &mut Init::new(seed, &Device::flex()));
+    let net = config.init(
+        CLASSES,
+        IMAGE,
+        &mut Init::new(seed, &offramp_core::default_device().unwrap()),
+    );
     external(name, net.unwrap(), &config)
 }
 
