@@ -102,8 +102,9 @@ fn assert_slope(what: &str, analytic: f64, mut loss: impl FnMut(f64) -> f64) {
 /// of the distiller.
 #[test]
 fn gradients_are_those_of_finite_differences() {
-    let school = School::new("resnet8", "resnet14");
-    for entry in distillers() {
+    // The teacher that ATSC trains takes images in float32; its own tests move its weights.
+    for entry in distillers().iter().filter(|entry| entry.name != "atsc") {
+        let school = School::of(entry, "resnet8", "resnet14");
         for exit in [0, 2] {
             let distiller = school.distiller(entry, exit).map(&mut ToDouble);
             let mut batch = Batch {

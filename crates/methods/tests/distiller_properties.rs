@@ -14,11 +14,11 @@ use lessons::{Batch, CLASSES, Change, ROWS, changed};
 use offramp_core::ExitOutputs;
 use offramp_core::params::collect;
 use offramp_methods::distill::{
-    Distiller, DistillerConfig, LessonPlan, TeacherPlan, Teachers, ViewShape, distillers,
+    Distiller, DistillerConfig, LessonPlan, TeacherPlan, ViewShape, distillers,
 };
 use offramp_methods::{MethodError, Targets};
 use offramp_nn::Init;
-use school::{IMAGE, SAMPLES, School, gradients_of, leaf_gradients, number, terms};
+use school::{IMAGE, SAMPLES, School, gradients_of, leaf_gradients, lesson, number, terms};
 use support::{END, device, targets, values};
 
 /// Batches as they come, and as they should not.
@@ -70,8 +70,8 @@ fn batches(batch: &Batch) -> Vec<(&'static str, Batch)> {
 
 #[test]
 fn any_batch_is_finite_and_has_finite_gradients() {
-    let school = School::new("resnet8", "resnet8x4");
     for entry in distillers() {
+        let school = School::of(entry, "resnet8", "resnet8x4");
         for exit in 0..3 {
             for (what, batch) in batches(&school.batch) {
                 let mut distiller = school.distiller(entry, exit);
@@ -96,11 +96,7 @@ fn any_batch_is_finite_and_has_finite_gradients() {
                 for (name, gradient) in gradients_of(&distiller, &gradients) {
                     assert!(finite(gradient), "{what}: {name}");
                 }
-                let mut lesson = batch.lesson(exit);
-                if entry.teachers == Teachers::None {
-                    lesson.teachers.clear();
-                }
-                distiller.after_step(&lesson);
+                distiller.after_step(&lesson(entry, &batch, exit));
                 for (name, data) in collect(&distiller) {
                     assert!(data.iter::<f64>().all(f64::is_finite), "{what}: {name}");
                 }
@@ -111,26 +107,26 @@ fn any_batch_is_finite_and_has_finite_gradients() {
 
 #[test]
 fn a_teacher_gets_no_gradient() {
-    let mut school = School::new("resnet8", "resnet8x4");
-    let lecture = ExitOutputs {
-        stages: school
-            .batch
-            .teacher
-            .stages
-            .iter()
-            .map(|x| x.clone().autodiff())
-            .collect(),
-        exits: (school.batch.teacher.exits.iter().cloned())
-            .map(|mut exit| {
-                exit.map = exit.map.autodiff();
-                exit.embedding = exit.embedding.autodiff();
-                exit.logits = exit.logits.autodiff();
-                exit
-            })
-            .collect(),
-    };
-    school.batch.teacher = changed(&lecture, Change::Leaves);
     for entry in distillers() {
+        let mut school = School::of(entry, "resnet8", "resnet8x4");
+        let lecture = ExitOutputs {
+            stages: school
+                .batch
+                .teacher
+                .stages
+                .iter()
+                .map(|x| x.clone().autodiff())
+                .collect(),
+            exits: (school.batch.teacher.exits.iter().cloned())
+                .map(|mut exit| {
+                    exit.map = exit.map.autodiff();
+                    exit.embedding = exit.embedding.autodiff();
+                    exit.logits = exit.logits.autodiff();
+                    exit
+                })
+                .collect(),
+        };
+        school.batch.teacher = changed(&lecture, Change::Leaves);
         let distiller = school.distiller(entry, 2);
         let gradients = terms(&distiller, entry, &school.batch, 2)
             .total()
@@ -143,8 +139,8 @@ fn a_teacher_gets_no_gradient() {
 
 #[test]
 fn a_distiller_works_without_gradients_too() {
-    let school = School::new("resnet8", "resnet8x4");
     for entry in distillers() {
+        let school = School::of(entry, "resnet8", "resnet8x4");
         let mut distiller = school.distiller(entry, 2).valid();
         let plain = |x: &ExitOutputs| ExitOutputs {
             stages: x.stages.iter().map(|x| x.clone().inner()).collect(),
@@ -168,11 +164,7 @@ fn a_distiller_works_without_gradients_too() {
         };
         let total = terms(&distiller, entry, &batch, 2).total();
         assert!(number(total).is_finite(), "{}", entry.name);
-        let mut lesson = batch.lesson(2);
-        if entry.teachers == Teachers::None {
-            lesson.teachers.clear();
-        }
-        distiller.after_step(&lesson);
+        distiller.after_step(&lesson(entry, &batch, 2));
     }
 }
 

@@ -55,7 +55,10 @@ fn a_frozen_backbone_keeps_weights_and_statistics_while_heads_learn() {
     // What was trained stands alone.
     std::fs::remove_dir_all(&first).unwrap();
     let text = std::fs::read_to_string(second.join("model.json")).unwrap();
-    assert!(!text.contains("init-from") && !text.contains("freeze"), "{text}");
+    assert!(
+        !text.contains("init-from") && !text.contains("freeze"),
+        "{text}"
+    );
     model(&second);
 }
 

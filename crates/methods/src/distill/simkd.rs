@@ -70,7 +70,8 @@ pub struct SimKd {
 
 impl Distiller for SimKd {
     fn losses(&self, lesson: &Lesson) -> LossTerms {
-        let teachers = lesson.teachers.iter().map(|view| view.exit.map.clone());
+        let teachers =
+            (lesson.teachers.iter()).map(|view| view.exit.map.clone().without_autodiff());
         let student = &lesson.student.exit.map;
         LossTerms::single(self.space.distance(student, teachers.collect()))
     }

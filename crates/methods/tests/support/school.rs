@@ -11,10 +11,11 @@ use offramp_core::{ExitOutputs, MapShape};
 use offramp_heads::{MultiExitNet, NetConfig};
 use offramp_methods::LossTerms;
 use offramp_methods::distill::{
-    AnyDistiller, Distiller, DistillerEntry, LessonPlan, TeacherPlan, Teachers, ViewShape,
+    AnyDistiller, Distiller, DistillerEntry, Lesson, LessonPlan, TeacherPlan, Teachers, ViewShape,
 };
 use offramp_nn::Init;
 use offramp_teachers::ExternalTeacher;
+use serde_json::json;
 
 use super::lessons::{Batch, Change, ROWS, changed, net, net_config, teacher, wave};
 use super::support::{END, device, targets};
@@ -36,7 +37,25 @@ pub struct School {
 
 impl School {
     pub fn new(student: &str, teacher_net: &str) -> Self {
-        let config = net_config(student);
+        Self::with(net_config(student), teacher_net)
+    }
+
+    /// A school whose student has the head that a distiller needs.
+    pub fn of(entry: &DistillerEntry, student: &str, teacher_net: &str) -> Self {
+        let mut config = net_config(student);
+        if ["simkd", "atsc"].contains(&entry.name) {
+            let teacher = teacher(teacher_net, IMAGE);
+            let deepest = teacher.net().num_exits() - 1;
+            let map = ViewShape::of(teacher.net(), IMAGE, deepest).map;
+            let head = json!({
+                "name": "projector", "width": [map.channels, map.channels], "size": map.height
+            });
+            config.head = serde_json::from_value(head).expect("a head");
+        }
+        Self::with(config, teacher_net)
+    }
+
+    fn with(config: NetConfig, teacher_net: &str) -> Self {
         let student = net(&config, 3, IMAGE, &device());
         let teacher = teacher(teacher_net, IMAGE);
         let images: Tensor<4> = wave(1, [SAMPLES, 3, IMAGE.height, IMAGE.width], 1.0);
@@ -71,7 +90,8 @@ impl School {
             image: IMAGE,
             teachers: match entry.teachers {
                 Teachers::None => Vec::new(),
-                Teachers::One | Teachers::All => vec![faculty],
+                Teachers::One => vec![faculty],
+                Teachers::All => vec![faculty.clone(), faculty],
             },
             rows: ROWS,
             batch_size: SAMPLES,
@@ -81,17 +101,24 @@ impl School {
     }
 }
 
+/// A batch as a distiller wants it: no teacher, one, or the same one twice.
+pub fn lesson<'a>(entry: &DistillerEntry, batch: &'a Batch, exit: usize) -> Lesson<'a> {
+    let mut lesson = batch.lesson(exit);
+    match entry.teachers {
+        Teachers::None => lesson.teachers.clear(),
+        Teachers::One => {}
+        Teachers::All => lesson.teachers.extend_from_within(..),
+    }
+    lesson
+}
+
 pub fn terms(
     distiller: &AnyDistiller,
     entry: &DistillerEntry,
     batch: &Batch,
     exit: usize,
 ) -> LossTerms {
-    let mut lesson = batch.lesson(exit);
-    if entry.teachers == Teachers::None {
-        lesson.teachers.clear();
-    }
-    distiller.losses(&lesson)
+    distiller.losses(&lesson(entry, batch, exit))
 }
 
 pub fn number<const D: usize>(x: Tensor<D>) -> f64 {
