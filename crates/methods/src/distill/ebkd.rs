@@ -79,8 +79,10 @@ fn weights(teachers: &[Tensor<2>]) -> Tensor<2> {
     };
     let entropies: Tensor<2> = Tensor::stack(teachers.iter().map(entropy).collect(), 0);
     let sum = entropies.clone().sum_dim(0);
-    let certain = sum.clone().equal_elem(0.0).float();
-    let share = (entropies + certain.clone() / teachers.len() as f64) / (sum + certain);
+    let certain = sum.clone().equal_elem(0.0);
+    let share = entropies.clone() / sum.mask_fill(certain.clone(), 1.0);
+    let even = certain.expand(entropies.dims());
+    let share = share.mask_fill(even, 1.0 / teachers.len() as f64);
     -share + 1.0
 }
 
