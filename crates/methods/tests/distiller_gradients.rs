@@ -106,10 +106,8 @@ const IN_SINGLE: [&str; 2] = ["atsc", "ca-mkd"];
 /// of the distiller.
 #[test]
 fn gradients_are_those_of_finite_differences() {
-    for entry in distillers() {
-        if IN_SINGLE.contains(&entry.name) {
-            continue;
-        }
+    // The teacher that ATSC trains takes images in float32; its own tests move its weights.
+    for entry in distillers().iter().filter(|entry| entry.name != "atsc") {
         let school = School::of(entry, "resnet8", "resnet14");
         for exit in [0, 2] {
             let distiller = school.distiller(entry, exit).map(&mut ToDouble);

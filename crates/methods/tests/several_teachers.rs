@@ -11,7 +11,7 @@ use burn::tensor::{Device, Int, Tensor};
 use classroom::{
     CLASSES, IMAGE, Scene, answer, distiller, exit, external, fill, model, teacher, with,
 };
-use offramp_core::ExitOutputs;
+use offramp_core::{ExitOutputs, default_device};
 use offramp_methods::distill::{
     AnyDistiller, DistillConfig, Distiller, Distillers, Student, TaughtBatch,
 };
@@ -31,7 +31,7 @@ fn by_logits(loss: &str, teachers: usize) -> AnyDistiller {
 }
 
 fn constants() -> Vec<ExitOutputs> {
-    let device = offramp_core::default_device().unwrap();
+    let device = default_device().unwrap();
     let outputs = |logits| vec![answer(matrix(&[logits], &device))].into();
     TEACHERS.map(outputs).to_vec()
 }
@@ -91,7 +91,7 @@ fn kd_from_several_teachers_is_the_mean() {
 
 /// The second sample's label is 2, the third has none.
 fn scene(student: Tensor<2>) -> Scene {
-    let device = offramp_core::default_device().unwrap();
+    let device = default_device().unwrap();
     let teachers = [
         fill(2, [3, 3], &device) * 2.0,
         fill(3, [3, 3], &device) * 3.0,
@@ -149,7 +149,7 @@ fn values_and_gradients_of_pytorch() {
 
 /// A teacher whose classifier is that of python/shared_classifier.py.
 fn known_teacher(place: usize, width: usize) -> ExternalTeacher {
-    let device = offramp_core::default_device().unwrap();
+    let device = default_device().unwrap();
     let config = classroom::teacher_config(width);
     let net = config
         .init(CLASSES, IMAGE, &mut Init::new(1, &device))
@@ -181,7 +181,7 @@ fn features_of_pytorch() {
     );
     let no_logits = |device: &Device| Tensor::zeros([3, 3], device);
     let scene = |student: Tensor<4>| {
-        let flex = offramp_core::default_device().unwrap();
+        let flex = default_device().unwrap();
         let relu = |map: Tensor<4>| exit(map.clamp_min(0.0), no_logits(&flex));
         let maps = vec![
             relu(fill(5, [3, 2, 2, 2], &flex)),
@@ -240,8 +240,7 @@ fn odd_batches_are_finite() {
         ] {
             let n = labels.len();
             let student = (fill(1, [n, 3], &device()) * scale).require_grad();
-            let constant =
-                |seed| answer(fill(seed, [n, 3], &offramp_core::default_device().unwrap()) * scale);
+            let constant = |seed| answer(fill(seed, [n, 3], &default_device().unwrap()) * scale);
             let scene = Scene::new(
                 answer(student.clone()),
                 vec![constant(2), constant(3)],

@@ -10,6 +10,7 @@ use burn::tensor::{Device, Tensor};
 use classroom::{
     CLASSES, IMAGE, Scene, card, distiller, exit, fill, gradients, model, teacher, with,
 };
+use offramp_core::default_device;
 use offramp_core::params::{apply, collect};
 use offramp_heads::{load_model, save_model};
 use offramp_losses::cross_entropy;
@@ -55,24 +56,6 @@ fn t4_simkd() {
     assert_close(single("simkd").losses(&scene.lesson()).total(), 0.249981);
 }
 
-/// The distance of T5, with the gradient of the teacher's map; its pull is tested beside it.
-#[test]
-fn t5_the_gradient_reaches_both_sides() {
-    let device = device();
-    let student = map([1.0, 0.0], &device).require_grad();
-    let taught = map([2.0, -1.0], &device).require_grad();
-    let scene = Scene::new(
-        exit(student.clone(), logits(1, &device)),
-        vec![exit(taught.clone(), logits(1, &device))],
-        &[0],
-    );
-    let loss = single("simkd").losses(&scene.lesson()).total();
-    assert_close(loss.clone(), 1.0);
-    let gradients = loss.backward();
-    assert_all_close(taught.grad(&gradients).unwrap(), &[1.0, -1.0]);
-    assert_all_close(student.grad(&gradients).unwrap(), &[-1.0, 1.0]);
-}
-
 #[test]
 fn several_teachers_with_larger_maps() {
     let device = device();
@@ -80,7 +63,7 @@ fn several_teachers_with_larger_maps() {
     let teachers = [(&a, [2, 4, 4]), (&b, [1, 3, 3])];
     let simkd = distiller("simkd", projector(&[2, 1]), [3, 2, 2], &teachers, &device).unwrap();
     let lectures = || {
-        let device = offramp_core::default_device().unwrap();
+        let device = default_device().unwrap();
         vec![
             exit(fill(2, [2, 2, 4, 4], &device), logits(2, &device)),
             exit(fill(3, [2, 1, 3, 3], &device), logits(2, &device)),
@@ -170,7 +153,7 @@ fn a_saved_student_predicts_with_the_teachers_classifier() {
     let dir = tempfile::tempdir().unwrap();
     let net = net.valid();
     save_model(dir.path(), &net, card(&config)).unwrap();
-    let (loaded, _) = load_model(dir.path(), &offramp_core::default_device().unwrap()).unwrap();
+    let (loaded, _) = load_model(dir.path(), &default_device().unwrap()).unwrap();
     let images = images.without_autodiff();
     let (before, after) = (net.forward(images.clone()), loaded.forward(images));
     let theirs = collect(teacher.net().classifier(0));

@@ -130,10 +130,10 @@ impl Atsc {
     ) -> Tensor<1> {
         let fc = deepest_classifier(teacher);
         let weight = match self.config.released {
-            true => fc.weight.val().without_autodiff().autodiff(),
+            true => fc.weight.val().detach(),
             false => fc.weight.val(),
         };
-        let embedding = exit.embedding.clone().without_autodiff().autodiff();
+        let embedding = exit.embedding.clone().detach();
         let logits = linear(embedding, weight, fc.bias.as_ref().map(Param::val));
         cross_entropy(logits, targets)
     }
@@ -144,7 +144,11 @@ impl Distiller for Atsc {
         let exits: Vec<ExitOutput> = (self.teachers.iter().zip(&self.origins))
             .filter_map(|(teacher, origin)| {
                 let images = origin.renormalised(lesson.images.clone());
-                teacher.forward(images.autodiff()).exits.pop()
+                let images = match lesson.images.is_autodiff() {
+                    true => images.autodiff(),
+                    false => images,
+                };
+                teacher.forward(images).exits.pop()
             })
             .collect();
         let maps = exits.iter().map(|exit| exit.map.clone()).collect();
@@ -224,6 +228,7 @@ impl<F: FnMut(String, ParamId, Tensor<1>)> ModuleVisitor for Weights<F> {
 mod tests {
     use super::*;
     use burn::tensor::Device;
+    use offramp_core::default_device;
     use offramp_nn::Linear;
 
     fn layer(weight: [[f32; 2]; 2], device: &Device) -> Linear {
@@ -236,7 +241,7 @@ mod tests {
     /// The pull of T5 of the specification; biases are free.
     #[test]
     fn the_pull_of_the_specification() {
-        let device = offramp_core::default_device().unwrap().autodiff();
+        let device = default_device().unwrap().autodiff();
         let first = layer([[1.0, 2.0], [0.0, 1.0]], &device);
         let mut now = layer([[1.1, 2.0], [-0.2, 1.0]], &device);
         now.bias = Some(Param::from_data([0.0, 0.0], &device));

@@ -1,16 +1,17 @@
 //! CA-MKD: teachers weighed by how well they know the label.
 
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
-use offramp_kernels::{global_avg_pool, linear};
+use offramp_kernels::global_avg_pool;
 use offramp_losses::Targets;
-use offramp_nn::{BatchNorm2d, Conv2d, Conv2dConfig, Init, shrink};
+use offramp_nn::{BatchNorm2d, Conv2d, Conv2dConfig, Init, Linear, shrink};
 use serde::{Deserialize, Serialize};
 
 use super::several::{at_least_two, cross_entropies, divergences, weighted_mean};
+use super::srrl::frozen;
 use super::teacher_space::deepest_classifier;
-use super::{Distiller, Lesson, LessonPlan, TeacherPlan};
+use super::{Distiller, Lesson, LessonPlan};
 use crate::check::Check;
 use crate::{LossTerms, MethodError};
 
@@ -53,14 +54,15 @@ impl CaMkdConfig {
             _ => &plan.teachers,
         };
         let channels = plan.student.map.channels;
-        let adapter = |view: &TeacherPlan| Adapter::new(channels, view.shape.map.channels, init);
-        let classifier = |view: &TeacherPlan| {
-            let fc = deepest_classifier(view.teacher.net());
-            (fc.weight.val(), fc.bias.as_ref().map(Param::val))
-        };
+        let classifiers = (views.iter())
+            .map(|view| frozen(deepest_classifier(view.teacher.net()), init))
+            .collect();
+        let adapters = (views.iter())
+            .map(|view| Adapter::new(channels, view.shape.map.channels, init))
+            .collect();
         Ok(CaMkd {
-            classifiers: views.iter().map(classifier).collect(),
-            adapters: views.iter().map(adapter).collect(),
+            adapters,
+            classifiers,
             config: self.clone(),
         })
     }
@@ -86,9 +88,8 @@ impl CaMkdConfig {
 #[derive(Module, Debug)]
 pub struct CaMkd {
     adapters: Vec<Adapter>,
-    /// Weight and bias of every teacher's.
-    #[module(skip)]
-    classifiers: Vec<(Tensor<2>, Option<Tensor<1>>)>,
+    /// Every teacher's, frozen.
+    classifiers: Vec<Linear>,
     #[module(skip)]
     config: CaMkdConfig,
 }
@@ -119,12 +120,13 @@ impl CaMkd {
         let student = &lesson.student.exit.map;
         let (mut logits, mut gaps) = (Vec::new(), Vec::new());
         let fixed = self.classifiers.iter().zip(&lesson.teachers);
-        for (adapter, ((weight, bias), view)) in self.adapters.iter().zip(fixed) {
+        for (adapter, (classifier, view)) in self.adapters.iter().zip(fixed) {
             let size = |map: &Tensor<4>| [map.dims()[2], map.dims()[3]];
-            let adapted = adapter.forward(shrink(student.clone(), size(&view.exit.map)));
-            let teacher = shrink(view.exit.map.clone(), size(&adapted));
+            let taught = view.exit.map.clone().without_autodiff();
+            let adapted = adapter.forward(shrink(student.clone(), size(&taught)));
+            let teacher = shrink(taught, size(&adapted));
             let embedding = global_avg_pool(adapted.clone());
-            logits.push(linear(embedding, weight.clone(), bias.clone()));
+            logits.push(classifier.forward(embedding));
             let gap: Tensor<2> = (adapted - teacher).square().flatten(1, 3);
             gaps.push(gap.mean_dim(1).squeeze_dim::<1>(1));
         }
@@ -135,7 +137,7 @@ impl CaMkd {
 impl Distiller for CaMkd {
     fn losses(&self, lesson: &Lesson) -> LossTerms {
         let teachers: Vec<Tensor<2>> = (lesson.teachers.iter())
-            .map(|view| view.exit.logits.clone())
+            .map(|view| view.exit.logits.clone().without_autodiff())
             .collect();
         let student = &lesson.student.exit.logits;
         let losses = divergences(student, &teachers, self.config.temperature);

@@ -63,7 +63,7 @@ pub struct Ebkd {
 impl Distiller for Ebkd {
     fn losses(&self, lesson: &Lesson) -> LossTerms {
         let teachers: Vec<Tensor<2>> = (lesson.teachers.iter())
-            .map(|view| view.exit.logits.clone())
+            .map(|view| view.exit.logits.clone().without_autodiff())
             .collect();
         let student = &lesson.student.exit.logits;
         let losses = divergences(student, &teachers, self.config.temperature);
@@ -79,19 +79,21 @@ fn weights(teachers: &[Tensor<2>]) -> Tensor<2> {
     };
     let entropies: Tensor<2> = Tensor::stack(teachers.iter().map(entropy).collect(), 0);
     let sum = entropies.clone().sum_dim(0);
-    let certain = sum.clone().equal_elem(0.0).float();
-    let share = (entropies + certain.clone() / teachers.len() as f64) / (sum + certain);
+    let certain = sum.clone().equal_elem(0.0);
+    let share = entropies.clone() / sum.mask_fill(certain.clone(), 1.0);
+    let even = certain.expand(entropies.dims());
+    let share = share.mask_fill(even, 1.0 / teachers.len() as f64);
     -share + 1.0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::Device;
+    use offramp_core::default_device;
 
     #[test]
     fn weights_of_the_specification() {
-        let device = Device::flex();
+        let device = default_device().unwrap();
         let teachers = [[3.0, 1.0, 0.0], [0.0, 2.0, 0.0], [1.0, 1.0, 1.0]]
             .map(|logits| Tensor::<2>::from_floats([logits], &device));
         let found: Vec<f32> = weights(&teachers).into_data().try_to_vec().unwrap();
@@ -102,7 +104,7 @@ mod tests {
 
     #[test]
     fn teachers_without_doubt_weigh_the_same() {
-        let device = Device::flex();
+        let device = default_device().unwrap();
         let sure = [[1e4, 0.0], [0.0, 1e4]].map(|l| Tensor::<2>::from_floats([l], &device));
         let found: Vec<f32> = weights(&sure).into_data().try_to_vec().unwrap();
         assert_eq!(found, [0.5, 0.5]);

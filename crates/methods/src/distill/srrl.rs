@@ -56,7 +56,7 @@ impl SrrlConfig {
 }
 
 /// A copy on the device of what is trained, which no optimiser changes.
-fn frozen(layer: &Linear, init: &Init) -> Linear {
+pub(super) fn frozen(layer: &Linear, init: &Init) -> Linear {
     let device = init.device();
     Linear {
         weight: Param::from_data(layer.weight.val().into_data(), device),

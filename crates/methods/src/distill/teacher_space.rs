@@ -133,3 +133,27 @@ fn fitting_head(teachers: &[TeacherPlan]) -> String {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use offramp_core::default_device;
+
+    /// The distance of T5 of the specification and the gradient of the teacher's map.
+    #[test]
+    fn the_gradient_reaches_both_sides() {
+        let device = default_device().unwrap().autodiff();
+        let map = |values: [f32; 2]| {
+            let map = Tensor::<1>::from_floats(values, &device).reshape([1, 2, 1, 1]);
+            map.require_grad()
+        };
+        let (student, teacher) = (map([1.0, 0.0]), map([2.0, -1.0]));
+        let space = TeacherSpace { widths: vec![2] };
+        let loss = space.distance(&student, vec![teacher.clone()]);
+        assert_eq!(loss.clone().into_scalar::<f32>(), 1.0);
+        let gradients = loss.backward();
+        let values = |x: Tensor<4>| -> Vec<f32> { x.into_data().try_to_vec().unwrap() };
+        assert_eq!(values(teacher.grad(&gradients).unwrap()), [1.0, -1.0]);
+        assert_eq!(values(student.grad(&gradients).unwrap()), [-1.0, 1.0]);
+    }
+}

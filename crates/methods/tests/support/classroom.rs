@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 use offramp_core::params::{Path, apply, collect};
-use offramp_core::{ExitOutput, MapShape};
+use offramp_core::{ExitOutput, MapShape, default_device};
 use offramp_heads::{MODEL_FORMAT, ModelCard, MultiExitNet, NetConfig};
 use offramp_methods::distill::{
     AnyDistiller, DistillerConfig, Lesson, LessonPlan, TeacherPlan, View, ViewShape,
@@ -78,7 +78,7 @@ pub fn teacher(name: &str, width: usize, seed: u64) -> ExternalTeacher {
     let net = config.init(
         CLASSES,
         IMAGE,
-        &mut Init::new(seed, &offramp_core::default_device().unwrap()),
+        &mut Init::new(seed, &default_device().unwrap()),
     );
     external(name, net.unwrap(), &config)
 }

@@ -15,6 +15,7 @@ use offramp_methods::distill::{
 };
 use offramp_nn::Init;
 use offramp_teachers::ExternalTeacher;
+use serde_json::json;
 
 use serde_json::json;
 
@@ -43,17 +44,15 @@ impl School {
         Self::with(net_config(student), teacher_net)
     }
 
-    /// With the heads that a distiller needs.
+    /// A school whose student has the head that a distiller needs.
     pub fn of(entry: &DistillerEntry, student: &str, teacher_net: &str) -> Self {
         let mut config = net_config(student);
-        if matches!(entry.name, "simkd" | "atsc") {
+        if ["simkd", "atsc"].contains(&entry.name) {
             let teacher = teacher(teacher_net, IMAGE);
             let deepest = teacher.net().num_exits() - 1;
             let map = ViewShape::of(teacher.net(), IMAGE, deepest).map;
             let head = json!({
-                "name": "projector",
-                "width": vec![map.channels; TOGETHER],
-                "size": map.height,
+                "name": "projector", "width": [map.channels, map.channels], "size": map.height
             });
             config.head = serde_json::from_value(head).expect("a head");
         }
@@ -96,7 +95,7 @@ impl School {
             teachers: match entry.teachers {
                 Teachers::None => Vec::new(),
                 Teachers::One => vec![faculty],
-                Teachers::All => vec![faculty; TOGETHER],
+                Teachers::All => vec![faculty.clone(), faculty],
             },
             rows: ROWS,
             batch_size: SAMPLES,
@@ -106,6 +105,17 @@ impl School {
     }
 }
 
+/// A batch as a distiller wants it: no teacher, one, or the same one twice.
+pub fn lesson<'a>(entry: &DistillerEntry, batch: &'a Batch, exit: usize) -> Lesson<'a> {
+    let mut lesson = batch.lesson(exit);
+    match entry.teachers {
+        Teachers::None => lesson.teachers.clear(),
+        Teachers::One => {}
+        Teachers::All => lesson.teachers.extend_from_within(..),
+    }
+    lesson
+}
+
 pub fn terms(
     distiller: &AnyDistiller,
     entry: &DistillerEntry,
@@ -113,17 +123,6 @@ pub fn terms(
     exit: usize,
 ) -> LossTerms {
     distiller.losses(&lesson(entry, batch, exit))
-}
-
-/// The lesson with as many teachers as the distiller was set up for.
-pub fn lesson<'a>(entry: &DistillerEntry, batch: &'a Batch, exit: usize) -> Lesson<'a> {
-    let mut lesson = batch.lesson(exit);
-    match entry.teachers {
-        Teachers::None => lesson.teachers.clear(),
-        Teachers::One => {}
-        Teachers::All => lesson.teachers = vec![lesson.teachers[0]; TOGETHER],
-    }
-    lesson
 }
 
 pub fn number<const D: usize>(x: Tensor<D>) -> f64 {
