@@ -476,11 +476,7 @@ mod tests {
             .unwrap();
         let expected = json!({"name": "projector", "width": 96, "size": 4, "factor": 2});
         assert_eq!(serde_json::to_value(&resolved.head).unwrap(), expected);
-        let net = resolved.init(
-            10,
-            IMAGE,
-            &mut Init::new(0, &offramp_core::default_device().unwrap()),
-        );
+        let net = resolved.init(10, IMAGE, &mut Init::new(0, &default_device().unwrap()));
         assert_eq!(net.unwrap().embedding_dims(), [96, 96, 96]);
         let error = config
             .resolved(&[("small", IMAGE)])

@@ -24,12 +24,14 @@ pub fn shrink(map: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use offramp_core::default_device;
+
     /// `F.adaptive_avg_pool2d(torch.arange(12.).reshape(1, 1, 3, 4), size)`
     #[test]
     fn values_of_pytorch() {
         let map = || {
             let numbers: Vec<f32> = (0..12).map(|i| i as f32).collect();
-            Tensor::<1>::from_floats(numbers.as_slice(), &offramp_core::default_device().unwrap())
+            Tensor::<1>::from_floats(numbers.as_slice(), &default_device().unwrap())
                 .reshape([1, 1, 3, 4])
         };
         let pooled = |size| shrink(map(), size).into_data().try_to_vec::<f32>().unwrap();

@@ -206,6 +206,7 @@ mod one_or_many {
 mod tests {
     use super::*;
     use burn::tensor::TensorData;
+    use offramp_core::default_device;
     use offramp_core::params::{NamedTensors, apply, collect};
 
     fn set(tensors: &mut NamedTensors, name: &str, values: &[f32]) {
@@ -216,7 +217,7 @@ mod tests {
     /// T4 of the specification; the batch norms are fresh and in evaluation.
     #[test]
     fn values_of_the_specification() {
-        let device = offramp_core::default_device().unwrap();
+        let device = default_device().unwrap();
         let head = ProjectorHead::new(1, &[2], Some(1), 2, 3, &mut Init::new(0, &device));
         let mut tensors = collect(&head);
         set(&mut tensors, "projectors.0.conv1.conv.weight", &[0.5]);
@@ -247,7 +248,7 @@ mod tests {
     /// 100-class layer and the multiplications add: at 8x8 after pooling.
     #[test]
     fn cost_by_hand() {
-        let device = offramp_core::default_device().unwrap();
+        let device = default_device().unwrap();
         let head = ProjectorHead::new(256, &[256], Some(8), 2, 100, &mut Init::new(0, &device));
         let cost = head.cost(MapShape::new(256, 16, 16));
         assert_eq!(cost.params, 214_016 + 256 * 100 + 100);
@@ -257,7 +258,7 @@ mod tests {
 
     #[test]
     fn several_projectors_stand_side_by_side() {
-        let device = offramp_core::default_device().unwrap();
+        let device = default_device().unwrap();
         let head = ProjectorHead::new(3, &[4, 6], None, 2, 5, &mut Init::new(0, &device));
         let output = head.forward(Tensor::ones([2, 3, 4, 4], &device));
         assert_eq!(output.map.dims(), [2, 10, 4, 4]);
