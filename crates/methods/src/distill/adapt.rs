@@ -1,9 +1,8 @@
 //! What distillers of feature maps share: which stages belong together, and maps of one size.
 
 use burn::tensor::Tensor;
-use burn::tensor::module::adaptive_avg_pool2d;
 use offramp_core::MapShape;
-use offramp_kernels::avg_pool2d;
+use offramp_nn::shrink;
 
 /// Stages of two networks that belong together, by relative depth: as many pairs as the network
 /// with fewer stages has. Pair `k` of `m` is stage `round(k S / m)` of `S`, counted from 1, on
@@ -35,24 +34,7 @@ pub(super) fn smaller(a: &MapShape, b: &MapShape) -> [usize; 2] {
 pub(super) fn to_smaller(a: Tensor<4>, b: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
     let ([_, _, height_a, width_a], [_, _, height_b, width_b]) = (a.dims(), b.dims());
     let size = [height_a.min(height_b), width_a.min(width_b)];
-    (pool_to(a, size), pool_to(b, size))
-}
-
-/// The mean over as many windows as the new size has positions, as PyTorch's
-/// `adaptive_avg_pool2d`.
-///
-/// # Shapes
-/// - `x`: `[N, C, H, W]`, output: `[N, C, size[0], size[1]]`
-pub(super) fn pool_to(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
-    let [_, _, height, width] = x.dims();
-    if [height, width] == size {
-        return x;
-    }
-    if height.is_multiple_of(size[0]) && width.is_multiple_of(size[1]) {
-        let window = [height / size[0], width / size[1]];
-        return avg_pool2d(x, window, window);
-    }
-    adaptive_avg_pool2d(x, size)
+    (shrink(a, size), shrink(b, size))
 }
 
 /// A constant of a teacher among tensors that gradients flow through: layers that learn from it
@@ -85,20 +67,5 @@ mod tests {
         assert_eq!(partners(3, 4), [0, 2, 3]);
         assert_eq!(partners(4, 3), [0, 1, 1, 2]);
         assert_eq!(partners(6, 1), [0; 6]);
-    }
-
-    /// 5 positions in 2 windows: 0 to 2 and 2 to 4, as PyTorch has them.
-    #[test]
-    fn pooling_to_any_size() {
-        let x = Tensor::<1>::from_floats(
-            [1.0, 2.0, 3.0, 4.0, 10.0, 6.0],
-            &offramp_core::default_device().unwrap(),
-        );
-        let row = |count: usize| x.clone().narrow(0, 0, count).reshape([1, 1, 1, count]);
-        let values = |x: Tensor<4>| x.into_data().iter::<f32>().collect::<Vec<_>>();
-        let pooled = values(pool_to(row(5), [1, 2]));
-        assert!((pooled[0] - 2.0).abs() < 1e-6 && (pooled[1] - 17.0 / 3.0).abs() < 1e-6);
-        assert_eq!(values(pool_to(row(6), [1, 3])), [1.5, 3.5, 8.0]);
-        assert_eq!(values(pool_to(row(3), [1, 3])), [1.0, 2.0, 3.0]);
     }
 }

@@ -6,10 +6,10 @@ use burn::tensor::module::conv_transpose2d;
 use burn::tensor::ops::ConvTransposeOptions;
 use offramp_core::MapShape;
 use offramp_losses::mse;
-use offramp_nn::{BatchNorm2d, Conv2d, Conv2dConfig, Init};
+use offramp_nn::{BatchNorm2d, Conv2d, Conv2dConfig, Init, shrink};
 use serde::{Deserialize, Serialize};
 
-use super::adapt::{pool_to, smaller, teacher_stage};
+use super::adapt::{smaller, teacher_stage};
 use super::{Distiller, Lesson, LessonPlan};
 use crate::check::Check;
 use crate::{LossTerms, MethodError};
@@ -135,10 +135,9 @@ impl Resize {
                 let weight = double.weight.val();
                 (conv_transpose2d(student, weight, None, options), teacher)
             }
-            Self::Pooled(Pooled { conv, size }) => (
-                conv.forward(pool_to(student, *size)),
-                pool_to(teacher, *size),
-            ),
+            Self::Pooled(Pooled { conv, size }) => {
+                (conv.forward(shrink(student, *size)), shrink(teacher, *size))
+            }
         }
     }
 }

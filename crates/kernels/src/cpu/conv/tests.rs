@@ -151,7 +151,7 @@ fn winograd_geometries() {
         (square(64, 64, 3, 1, 0), [2, 64, 17, 16]),
         (square(48, 80, 3, 1, 2), [2, 80, 15, 14]),
         (square(160, 64, 3, 1, 1), [1, 64, 21, 20]),
-        (square(128, 256, 3, 1, 1), [33, 256, 4, 4]),
+        (square(128, 160, 3, 1, 1), [33, 160, 4, 4]),
     ] {
         let x = vec![0.0; input.iter().product()];
         let map = Map::channels_last(&x, input);

@@ -51,8 +51,8 @@ pub(super) fn suits(correlation: &Correlation, input: Map, outputs: usize) -> bo
         && taps == [true; 9]
         && correlation.step == [1, 1]
         && correlation.spread == [1, 1]
-        && inputs % LANES == 0
-        && outputs % LANES == 0
+        && inputs.is_multiple_of(LANES)
+        && outputs.is_multiple_of(LANES)
         && inputs.min(outputs) >= CHANNELS
         && images * rows * columns >= OUTPUTS
         && input.rows().is_some()
