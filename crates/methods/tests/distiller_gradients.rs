@@ -98,10 +98,6 @@ fn assert_slope(what: &str, analytic: f64, mut loss: impl FnMut(f64) -> f64) {
     );
 }
 
-/// These hold whole networks in single precision; their gradients are checked against PyTorch and
-/// against differences of single precision in `shared_classifier.rs` and `several_teachers.rs`.
-const IN_SINGLE: [&str; 2] = ["atsc", "ca-mkd"];
-
 /// In float64, along one direction for every tensor that the student computes and every parameter
 /// of the distiller.
 #[test]

@@ -17,14 +17,10 @@ use offramp_nn::Init;
 use offramp_teachers::ExternalTeacher;
 use serde_json::json;
 
-use serde_json::json;
-
 use super::lessons::{Batch, Change, ROWS, changed, net, net_config, teacher, wave};
 use super::support::{END, device, targets};
 
 pub const SAMPLES: usize = 5;
-/// Teachers of a distiller that listens to several at once.
-const TOGETHER: usize = 2;
 pub const IMAGE: MapShape = MapShape {
     channels: 3,
     height: 8,
