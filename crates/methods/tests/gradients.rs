@@ -204,6 +204,8 @@ fn the_alternatives() {
         "name = \"mate\"\nweights = \"per-sample\"\nkd-trains-teachers = true\nfeature-weight = 0.7",
         "name = \"mate\"\nweights = \"uniform\"\nfeature-weight = 0.7\nlambda = 0.4",
         "name = \"mate\"\nform = \"cross-entropy\"\npull = 0.5\nteacher-weight = 2.0",
+        "name = \"mlcsd\"\nform = \"as-released\"\nfeatures = \"all-pairs\"",
+        "name = \"mlcsd\"\nkd-weight = 0.5\nfeature-weight = 0.3\nteacher-weight = 2.0",
     ] {
         check(&toml::from_str(table).expect("a method table"));
     }

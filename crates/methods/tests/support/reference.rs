@@ -5,7 +5,9 @@
 #![allow(missing_docs)]
 
 use offramp_core::params::NamedTensors;
-use offramp_methods::{EedForm, MateConfig, MateWeights, MethodConfig, SoftForm};
+use offramp_methods::{
+    EedForm, FeatureForm, MateConfig, MateWeights, MethodConfig, MlcsdConfig, MlcsdForm, SoftForm,
+};
 
 pub type Matrix = Vec<Vec<f64>>;
 
@@ -185,8 +187,57 @@ pub fn loss(config: &MethodConfig, point: &Point) -> f64 {
             ce_sum(point, |i| 2.0 - share(i)) + c.kd_weight * kd + c.feature_weight * features
         }
         MethodConfig::Mate(c) => ce_sum(point, |_| 1.0) + mate(c, point),
+        MethodConfig::Mlcsd(c) => ce_sum(point, |_| 1.0) + mlcsd(c, point),
         _ => panic!("no reference for {}", config.name()),
     }
+}
+
+/// Every value of `a` with every value of `b`.
+fn all_pairs(a: &Matrix, b: &Matrix) -> f64 {
+    let values = |m: &Matrix| m.concat();
+    let (a, b) = (values(a), values(b));
+    let pairs: Vec<f64> = (a.iter())
+        .flat_map(|x| b.iter().map(move |y| (x - y) * (x - y)))
+        .collect();
+    mean(pairs.into_iter())
+}
+
+fn mlcsd(c: &MlcsdConfig, point: &Point) -> f64 {
+    let Point { live, fixed, .. } = point;
+    let mut loss = 0.0;
+    for i in 0..live.logits.len() {
+        let map = match c.form {
+            MlcsdForm::Intended => i,
+            MlcsdForm::AsReleased => 0,
+        };
+        let weights = |at: &NamedTensors| {
+            let map = tensor(at, &format!("teacher.maps.{map}.weight"));
+            let sample = |f: &Vec<f64>| {
+                let scores: Vec<f64> = (map.chunks(f.len()))
+                    .map(|row| row.iter().zip(f).map(|(w, f)| w * f).sum())
+                    .collect();
+                log_softmax(&scores, 1.0)
+                    .into_iter()
+                    .map(f64::exp)
+                    .collect()
+            };
+            fixed.embeddings[i].iter().map(sample).collect::<Matrix>()
+        };
+        let held = weights(point.fixed_parameters);
+        let teacher = mix(&held, &fixed.logits);
+        loss += c.kd_weight * soft(SoftForm::Kl, &live.logits[i], &teacher, c.temperature);
+        let teacher = mix(&held, &fixed.embeddings);
+        loss += c.feature_weight
+            * match c.features {
+                FeatureForm::PerSample => mse(&live.embeddings[i], &teacher, false),
+                FeatureForm::AllPairs => all_pairs(&live.embeddings[i], &teacher),
+            };
+        if c.form == MlcsdForm::Intended {
+            let trained = mix(&weights(point.parameters), &fixed.logits);
+            loss += c.teacher_weight * cross_entropy(&trained, point.labels);
+        }
+    }
+    loss
 }
 
 fn mate(c: &MateConfig, point: &Point) -> f64 {
