@@ -19,7 +19,10 @@ use offramp_methods::{LossTerms, Targets};
 use offramp_nn::Init;
 use offramp_teachers::ExternalTeacher;
 use serde_json::json;
-use support::{END, Z, assert_all_close, assert_close, assert_gradient, device, matrix, values};
+use support::{
+    END, Z, assert_all_close, assert_close, assert_gradient, device, matrix, parameter_gradients,
+    values,
+};
 
 /// The three teachers of section 6.17.
 const TEACHERS: [[f32; 3]; 3] = [[3.0, 1.0, 0.0], [0.0, 2.0, 0.0], [1.0, 1.0, 1.0]];
@@ -221,7 +224,7 @@ fn features_of_pytorch() {
         0.001263053,
     ];
     assert_all_close(gradient.slice([1..2, 0..1]), &expected.map(|g| g * 100.0));
-    let learned = classroom::gradients(&ca_mkd, &gradients);
+    let learned = parameter_gradients(&ca_mkd, &gradients);
     for name in adapters {
         assert!(learned.contains_key(name), "{name}");
     }

@@ -7,9 +7,7 @@ mod support;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use classroom::{
-    CLASSES, IMAGE, Scene, card, distiller, exit, fill, gradients, model, teacher, with,
-};
+use classroom::{CLASSES, IMAGE, Scene, card, distiller, exit, fill, model, teacher, with};
 use offramp_core::default_device;
 use offramp_core::params::{apply, collect};
 use offramp_heads::{load_model, save_model};
@@ -18,7 +16,9 @@ use offramp_methods::LossTerms;
 use offramp_methods::distill::{AnyDistiller, Distiller};
 use offramp_nn::Init;
 use serde_json::json;
-use support::{assert_all_close, assert_close, assert_gradient, device, values};
+use support::{
+    assert_all_close, assert_close, assert_gradient, device, parameter_gradients, values,
+};
 
 fn projector(widths: &[usize]) -> serde_json::Value {
     json!({"name": "projector", "width": widths})
@@ -142,7 +142,7 @@ fn a_saved_student_predicts_with_the_teachers_classifier() {
         .map(|z| z.clone().square().sum())
         .reduce(|a, b| a + b)
         .unwrap();
-    let found = gradients(&net, &loss.backward());
+    let found = parameter_gradients(&net, &loss.backward());
     assert!(found.contains_key("heads.1.projectors.0.conv3.conv.weight"));
     assert!(
         found.keys().all(|name| !name.contains("fc.")),
@@ -245,7 +245,7 @@ fn the_classifier_learns_from_labels_and_the_rest_from_the_student() {
         let atsc = single(&loss);
         let of = |name: &str| {
             let terms = atsc.losses(&scene.lesson());
-            gradients(&atsc, &terms.get(name).unwrap().value.clone().backward())
+            parameter_gradients(&atsc, &terms.get(name).unwrap().value.clone().backward())
         };
         let (distance, ce) = (of(""), of("ce"));
         assert!(distance.contains_key(CONV) && !distance.contains_key(WEIGHT));
@@ -266,7 +266,7 @@ fn the_classifier_learns_from_labels_and_the_rest_from_the_student() {
         let size = |name: &str| before[name].num_elements() as f64;
         let pulled = size(CONV) + if released { size(WEIGHT) } else { 0.0 };
         assert_close(pull.clone(), pulled * 0.0625);
-        let found = gradients(&atsc, &pull.backward());
+        let found = parameter_gradients(&atsc, &pull.backward());
         assert!(found[CONV].iter().all(|g| (g - 0.5).abs() < 1e-5));
         assert_eq!(found.contains_key(WEIGHT), released);
         assert!(!found.contains_key(BIAS));
@@ -297,7 +297,7 @@ fn gradients_of_atsc() {
     assert_gradient(&x, |x| atsc.losses(&of(x).lesson()).total());
     for name in ["teachers.0.heads.0.fc.weight", "teachers.0.heads.0.fc.bias"] {
         let total = |atsc: &AnyDistiller| atsc.losses(&taught.lesson()).total();
-        let found = gradients(&atsc, &total(&atsc).backward());
+        let found = parameter_gradients(&atsc, &total(&atsc).backward());
         let start: Vec<f32> = collect(&atsc)[name].iter::<f32>().collect();
         for i in 0..start.len() {
             let at = |by: f32| {
@@ -347,7 +347,7 @@ fn atsc_without_labels_leaves_the_classifier() {
     let atsc = single("atsc");
     let terms = atsc.losses(&scene.lesson());
     assert_eq!(value(&terms, "ce"), 0.0);
-    let found = gradients(&atsc, &terms.total().backward());
+    let found = parameter_gradients(&atsc, &terms.total().backward());
     let still = |name: &str| found[name].iter().all(|g| *g == 0.0);
     assert!(still("teachers.0.heads.0.fc.weight") && still("teachers.0.heads.0.fc.bias"));
 }

@@ -2,11 +2,9 @@
 
 #![allow(dead_code, missing_docs)]
 
-use std::collections::BTreeMap;
-
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
-use offramp_core::params::{Path, apply, collect};
+use burn::module::Module;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use offramp_core::params::{apply, collect};
 use offramp_core::{ExitOutput, MapShape, default_device};
 use offramp_heads::{MODEL_FORMAT, ModelCard, MultiExitNet, NetConfig};
 use offramp_methods::distill::{
@@ -181,38 +179,4 @@ impl Scene {
             context: &self.context,
         }
     }
-}
-
-/// Gradients of a module's parameters by name; one without a gradient is left out.
-pub fn gradients<M: Module>(module: &M, gradients: &Gradients) -> BTreeMap<String, Vec<f32>> {
-    struct Visitor<'a> {
-        path: Path,
-        gradients: &'a Gradients,
-        found: BTreeMap<String, Vec<f32>>,
-    }
-
-    impl ModuleVisitor for Visitor<'_> {
-        fn enter_module(&mut self, name: &str, container_type: &str) {
-            self.path.enter(name, container_type);
-        }
-
-        fn exit_module(&mut self, _name: &str, _container_type: &str) {
-            self.path.exit();
-        }
-
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(gradient) = param.val().grad(self.gradients) {
-                let values = gradient.into_data().try_to_vec().unwrap();
-                self.found.insert(self.path.name(), values);
-            }
-        }
-    }
-
-    let mut visitor = Visitor {
-        path: Path::default(),
-        gradients,
-        found: BTreeMap::new(),
-    };
-    module.visit(&mut visitor);
-    visitor.found
 }

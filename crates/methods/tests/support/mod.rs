@@ -79,9 +79,9 @@ pub fn with_scores<const K: usize>(method: AnyMethod, scores: [[f32; K]; K]) -> 
     })
 }
 
-/// Gradients of a method's own parameters by name; a parameter without one is left out.
-pub fn parameter_gradients(
-    method: &AnyMethod,
+/// Gradients of a module's parameters by name; a parameter without one is left out.
+pub fn parameter_gradients<M: Module>(
+    module: &M,
     gradients: &Gradients,
 ) -> BTreeMap<String, Vec<f32>> {
     struct Visitor<'a> {
@@ -111,6 +111,6 @@ pub fn parameter_gradients(
         gradients,
         found: BTreeMap::new(),
     };
-    method.visit(&mut visitor);
+    module.visit(&mut visitor);
     visitor.found
 }
