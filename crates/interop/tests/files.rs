@@ -131,8 +131,11 @@ fn every_truncation_is_an_error() {
     }
 }
 
+/// Name, shape and values of every tensor.
+type Contents = Vec<(String, Vec<usize>, Vec<f32>)>;
+
 /// Names, shapes and values.
-fn contents(bytes: Vec<u8>) -> Result<Vec<(String, Vec<usize>, Vec<f32>)>, Problem> {
+fn contents(bytes: Vec<u8>) -> Result<Contents, Problem> {
     let file = parse(bytes)?;
     let entry = |name: &str| {
         let values = file.read(name).map_err(|error| error.problem)?;

@@ -93,7 +93,7 @@ pub enum TrainError {
         /// The recipe's backbone.
         wanted: String,
         /// What does not fit.
-        source: ParamError,
+        source: Box<ParamError>,
     },
     /// Early stopping without validation rows.
     #[error("train.patience needs validation rows: set data.val-fraction above 0, or no patience")]

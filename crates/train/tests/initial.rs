@@ -1,6 +1,5 @@
 //! Runs that begin with the weights of another run.
 
-#[allow(dead_code, reason = "no metrics are read here")]
 mod support;
 
 use std::path::Path;

@@ -58,7 +58,7 @@ impl Initial {
             path: self.path.clone(),
             found: self.card.net.backbone.name().to_owned(),
             wanted: self.wanted.clone(),
-            source,
+            source: Box::new(source),
         })?;
         let fresh = match fresh.is_empty() {
             true => "nothing".to_owned(),
