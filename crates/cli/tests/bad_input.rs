@@ -5,7 +5,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use support::{TINY, failure, json, offramp, recipe, text};
+use support::{TINY, assert_names, failure, json, offramp, recipe, text};
 
 fn train(folder: &Path, recipe_text: &str, more: &[&str]) -> String {
     let recipe = recipe(folder, recipe_text);
@@ -13,17 +13,6 @@ fn train(folder: &Path, recipe_text: &str, more: &[&str]) -> String {
     let mut args = vec!["train", text(&recipe), "--out", text(&out)];
     args.extend(more);
     failure(&args)
-}
-
-fn assert_names(message: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(message.contains(part), "{part:?} is not in: {message}");
-    }
-    let errors = message
-        .lines()
-        .filter(|line| line.starts_with("error"))
-        .count();
-    assert_eq!(errors, 1, "one error: {message}");
 }
 
 #[test]

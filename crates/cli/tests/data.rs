@@ -1,6 +1,5 @@
 //! `offramp data`, without a network.
 
-#[allow(dead_code, reason = "no run is trained here")]
 mod support;
 
 use std::path::Path;

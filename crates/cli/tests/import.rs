@@ -1,6 +1,5 @@
 //! `offramp import`: weights of other programs into run folders that the other commands take.
 
-#[allow(dead_code, reason = "only one test here trains")]
 mod support;
 
 use std::collections::BTreeMap;
@@ -9,7 +8,7 @@ use std::path::{Path, PathBuf};
 use offramp_core::{DeviceSpec, MapShape, params};
 use offramp_heads::NetConfig;
 use offramp_nn::Init;
-use support::{TINY, failure, json, recipe, run, text};
+use support::{TINY, assert_names, failure, json, recipe, run, text};
 
 /// The tensors of a ResNet-8 with three classes under names as other programs have them.
 fn foreign(prefix: &str, shortcut: &str, classifier: &str) -> params::NamedTensors {
@@ -44,17 +43,6 @@ fn import<'a>(weights: &'a Path, out: &'a Path, more: &[&'a str]) -> Vec<&'a str
         text(out),
     ];
     [&args, more].concat()
-}
-
-fn assert_names(message: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(message.contains(part), "{part:?} is not in: {message}");
-    }
-    let errors = message
-        .lines()
-        .filter(|line| line.starts_with("error"))
-        .count();
-    assert_eq!(errors, 1, "one error: {message}");
 }
 
 fn picture(folder: &Path) -> PathBuf {

@@ -255,6 +255,17 @@ fn what_does_not_fit_is_named() {
     let error = fails(&student("kd", &[&teacher], &["distill.ext.weight=-1"]));
     assert!(error.contains("-1"), "{error}");
 
+    for (setting, named) in [
+        ("distill.ext.exits=[1, 1]", "exits names 1 twice"),
+        (
+            "distill.ext.teachers=[\"t0\", \"t0\"]",
+            "teachers names t0 twice",
+        ),
+    ] {
+        let error = fails(&student("kd", &[&teacher], &[setting]));
+        assert!(error.contains(named), "{error}");
+    }
+
     let card = teacher.join("model.json");
     let mut json = json(&card);
     json["classes"].as_array_mut().unwrap().pop();

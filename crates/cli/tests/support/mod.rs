@@ -1,4 +1,5 @@
 //! Running the program and reading what it says.
+#![allow(dead_code, reason = "every test file uses a part of it")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -71,4 +72,17 @@ pub fn recipe(folder: &Path, text: &str) -> PathBuf {
 /// A path as an argument.
 pub fn text(path: &Path) -> &str {
     path.to_str().expect("the temporary folder is UTF-8")
+}
+
+/// A message that names every part, and is the only error.
+#[track_caller]
+pub fn assert_names(message: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(message.contains(part), "{part:?} is not in: {message}");
+    }
+    let errors = message
+        .lines()
+        .filter(|line| line.starts_with("error"))
+        .count();
+    assert_eq!(errors, 1, "one error: {message}");
 }

@@ -8,7 +8,7 @@ use offramp_losses::Targets;
 use offramp_nn::{BatchNorm2d, Conv2d, Conv2dConfig, Init, Linear, shrink};
 use serde::{Deserialize, Serialize};
 
-use super::several::{at_least_two, cross_entropies, divergences, weighted_mean};
+use super::several::{at_least_two, constant_logits, cross_entropies, divergences, weighted_mean};
 use super::srrl::frozen;
 use super::teacher_space::deepest_classifier;
 use super::{Distiller, Lesson, LessonPlan};
@@ -136,9 +136,7 @@ impl CaMkd {
 
 impl Distiller for CaMkd {
     fn losses(&self, lesson: &Lesson) -> LossTerms {
-        let teachers: Vec<Tensor<2>> = (lesson.teachers.iter())
-            .map(|view| view.exit.logits.clone().without_autodiff())
-            .collect();
+        let teachers = constant_logits(lesson);
         let student = &lesson.student.exit.logits;
         let losses = divergences(student, &teachers, self.config.temperature);
         let weights = confidence(&teachers, lesson.targets);

@@ -78,6 +78,18 @@ pub enum DistillError {
         /// The network's last exit.
         last: usize,
     },
+    /// An exit or a teacher that is named twice, and would count twice.
+    #[error(
+        "distill.{table}.{key} names {value} twice; name it once, and raise the weight if meant"
+    )]
+    Twice {
+        /// The table's name.
+        table: String,
+        /// `exits` or `teachers`.
+        key: &'static str,
+        /// The exit or the teacher.
+        value: String,
+    },
     /// A teacher that the recipe does not have.
     #[error("distill.{table}.teachers names {name:?}; the teachers of this recipe are {known}")]
     Teacher {

@@ -6,7 +6,7 @@ use burn::tensor::activation::log_softmax;
 use offramp_nn::Init;
 use serde::{Deserialize, Serialize};
 
-use super::several::{at_least_two, divergences, weighted_mean};
+use super::several::{at_least_two, constant_logits, divergences, weighted_mean};
 use super::{Distiller, Lesson, LessonPlan};
 use crate::check::Check;
 use crate::{LossTerms, MethodError};
@@ -62,9 +62,7 @@ pub struct Ebkd {
 
 impl Distiller for Ebkd {
     fn losses(&self, lesson: &Lesson) -> LossTerms {
-        let teachers: Vec<Tensor<2>> = (lesson.teachers.iter())
-            .map(|view| view.exit.logits.clone().without_autodiff())
-            .collect();
+        let teachers = constant_logits(lesson);
         let student = &lesson.student.exit.logits;
         let losses = divergences(student, &teachers, self.config.temperature);
         LossTerms::single(weighted_mean(weights(&teachers), losses))

@@ -1,5 +1,6 @@
 //! What a distiller sees.
 
+use burn::module::Module;
 use burn::tensor::Tensor;
 use offramp_core::{ExitOutput, ExitOutputs, MapShape};
 use offramp_heads::{MultiExitNet, NetConfig};
@@ -60,8 +61,6 @@ pub struct ViewShape {
 impl ViewShape {
     /// The shapes at exit `exit`, found by computing one black image.
     pub fn of(net: &MultiExitNet, image: MapShape, exit: usize) -> Self {
-        use burn::module::Module;
-
         let net = net.valid();
         let device = net.devices().into_iter().next().unwrap_or_default();
         let x = Tensor::zeros([1, image.channels, image.height, image.width], &device);

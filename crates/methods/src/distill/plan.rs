@@ -201,8 +201,16 @@ impl Table {
             true => (0..=last).collect(),
             false => config.exits.clone(),
         };
-        let mut lessons = Vec::new();
+        let mut lessons: Vec<Seat> = Vec::new();
         for exit in exits {
+            let seated = |seat: &Seat| seat.exit == exit;
+            if lessons.iter().any(seated) {
+                return Err(DistillError::Twice {
+                    table: table(),
+                    key: "exits",
+                    value: exit.to_string(),
+                });
+            }
             if exit > last {
                 return Err(DistillError::Exit {
                     table: table(),
@@ -210,9 +218,10 @@ impl Table {
                     last,
                 });
             }
+            let shape = ViewShape::of(student.net, student.image, exit);
             for group in &groups {
                 let plan = LessonPlan {
-                    student: ViewShape::of(student.net, student.image, exit),
+                    student: shape.clone(),
                     exit,
                     net: student.config,
                     image: student.image,
@@ -271,6 +280,14 @@ fn groups(
         true => (0..faculty.len()).collect(),
         false => config.teachers.iter().map(find).collect::<Result<_, _>>()?,
     };
+    let again = |&(at, place): &(usize, &usize)| chosen[..at].contains(place);
+    if let Some((_, &place)) = chosen.iter().enumerate().find(again) {
+        return Err(DistillError::Twice {
+            table: name.to_owned(),
+            key: "teachers",
+            value: names[place].to_owned(),
+        });
+    }
     let listens = config.loss.entry().teachers;
     if chosen.is_empty() && listens != Teachers::None {
         return Err(DistillError::NoTeacher {

@@ -5,7 +5,7 @@ use burn::tensor::activation::log_softmax;
 use offramp_kernels::softmax_cross_entropy;
 use offramp_losses::Targets;
 
-use super::LessonPlan;
+use super::{Lesson, LessonPlan};
 use crate::MethodError;
 
 /// There must be at least two.
@@ -17,6 +17,13 @@ pub(super) fn at_least_two(method: &'static str, plan: &LessonPlan) -> Result<()
         }),
         _ => Ok(()),
     }
+}
+
+/// The logits of every teacher, without a way back for gradients: `[N, C]` each.
+pub(super) fn constant_logits(lesson: &Lesson) -> Vec<Tensor<2>> {
+    (lesson.teachers.iter())
+        .map(|view| view.exit.logits.clone().without_autodiff())
+        .collect()
 }
 
 /// `KL_T(student || teacher)` of every sample, for every teacher.
