@@ -1,6 +1,8 @@
 //! What a forward pass through all exits returns.
 
-use burn::tensor::Tensor;
+use std::borrow::Cow;
+
+use burn::tensor::{DType, FloatDType, Tensor};
 
 /// Output of one exit.
 #[derive(Clone, Debug)]
@@ -56,6 +58,40 @@ impl ExitOutputs {
     /// Embeddings of every exit, shallowest first.
     pub fn embeddings(&self) -> impl DoubleEndedIterator<Item = &Tensor<2>> + ExactSizeIterator {
         self.exits.iter().map(|exit| &exit.embedding)
+    }
+}
+
+/// A tensor in float32 where it is narrower (float16, bfloat16), with a way back for gradients.
+pub fn widened<const D: usize>(tensor: &Tensor<D>) -> Tensor<D> {
+    match is_narrow(tensor) {
+        true => tensor.clone().cast(FloatDType::F32),
+        false => tensor.clone(),
+    }
+}
+
+fn is_narrow<const D: usize>(tensor: &Tensor<D>) -> bool {
+    matches!(tensor.dtype(), DType::F16 | DType::BF16)
+}
+
+impl ExitOutputs {
+    /// The outputs in float32 where they are narrower, as losses must be computed: softmax and
+    /// squares of float16 overflow from about 256 on, and sums lose digits.
+    pub fn widened(&self) -> Cow<'_, Self> {
+        let narrow = |exit: &ExitOutput| {
+            is_narrow(&exit.map) || is_narrow(&exit.embedding) || is_narrow(&exit.logits)
+        };
+        if !(self.exits.iter().any(narrow) || self.stages.iter().any(is_narrow)) {
+            return Cow::Borrowed(self);
+        }
+        let exit = |exit: &ExitOutput| ExitOutput {
+            map: widened(&exit.map),
+            embedding: widened(&exit.embedding),
+            logits: widened(&exit.logits),
+        };
+        Cow::Owned(Self {
+            exits: self.exits.iter().map(exit).collect(),
+            stages: self.stages.iter().map(widened).collect(),
+        })
     }
 }
 

@@ -21,6 +21,6 @@ mod suggest;
 
 pub use cost::Cost;
 pub use device::{DeviceError, DeviceSpec, default_device};
-pub use exit::{ExitOutput, ExitOutputs};
+pub use exit::{ExitOutput, ExitOutputs, widened};
 pub use network::{Backbone, ExitHead, Features, MapShape, StageInfo};
 pub use suggest::nearest;

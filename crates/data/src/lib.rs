@@ -43,7 +43,7 @@ pub use error::DataError;
 pub use generated::Difficulty;
 pub use images::{Images, Skipped};
 pub use info::{DatasetInfo, ImageShape};
-pub use loader::{Batch, EpochIter, Loader, LoaderConfig};
+pub use loader::{Batch, EpochIter, Interleave, Loader, LoaderConfig};
 pub use open::{DEFAULT_ROOT, open};
 pub use registry::{Archive, DatasetEntry, Download, KnownFile, Reader, find, registry};
 pub use split::{Split, Splits};

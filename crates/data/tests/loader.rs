@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use offramp_data::{
-    AugmentConfig, Batch, DataConfig, Erasing, Loader, LoaderConfig, RandAugment, Splits, open,
+    AugmentConfig, Batch, DataConfig, Erasing, Interleave, Loader, LoaderConfig, RandAugment,
+    Splits, open,
 };
 
 /// Everything on at once.
@@ -180,4 +181,82 @@ fn senseless_settings_are_errors() {
         message.contains("80 samples in full batches of 81"),
         "{message}"
     );
+}
+
+/// 60 rows with a label and 180 without one, in turns of 2 and 5.
+#[test]
+fn rows_with_and_without_labels_take_turns() {
+    let splits = semi_supervised();
+    let interleave = Interleave {
+        labelled: 2,
+        unlabelled: 5,
+    };
+    let config = |drop_last| LoaderConfig {
+        drop_last,
+        interleave: Some(interleave),
+        ..LoaderConfig::training(14, 5, AugmentConfig::default())
+    };
+    let loader =
+        |drop_last| Loader::new(splits.train.clone(), &splits.info, config(drop_last)).unwrap();
+    // 60 / 2 = 30 turns, 180 / 5 = 36: 30 turns of 7 rows are 210 samples, 15 batches.
+    assert_eq!((loader(true).batches(), loader(true).samples()), (15, 210));
+    let epochs = [0, 1].map(|epoch| batches(loader(true).epoch(epoch)));
+    for epoch in &epochs {
+        let mut seen = HashSet::new();
+        for batch in epoch {
+            let kinds: Vec<bool> = batch.labels.iter().map(|label| *label >= 0).collect();
+            for turn in kinds.chunks(7) {
+                assert_eq!(turn, [true, true, false, false, false, false, false]);
+            }
+            assert!(
+                batch.indices.iter().all(|row| seen.insert(*row)),
+                "a row twice"
+            );
+        }
+        let labelled = epoch.iter().flat_map(|batch| &batch.labels);
+        assert_eq!(labelled.filter(|label| **label >= 0).count(), 60);
+    }
+    let order = |epoch: &[Batch]| {
+        epoch
+            .iter()
+            .flat_map(|b| b.indices.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_ne!(order(&epochs[0]), order(&epochs[1]));
+    // In the middle and with other workers it is the same epoch.
+    let rest = batches(loader(true).epoch_from(1, 4));
+    assert!(rest == epochs[1][4..]);
+}
+
+#[test]
+fn turns_that_cannot_be_filled_are_refused() {
+    let semi = semi_supervised();
+    let none = splits(AugmentConfig::default());
+    for (splits, labelled, unlabelled, found) in [
+        (&semi, 0, 1, "0:1"),
+        (&semi, 1, 0, "1:0"),
+        (&semi, 61, 1, "60 and 180"),
+        (&none, 1, 1, "240 and 0"),
+    ] {
+        let interleave = Some(Interleave {
+            labelled,
+            unlabelled,
+        });
+        let config = LoaderConfig {
+            interleave,
+            ..LoaderConfig::training(16, 5, AugmentConfig::default())
+        };
+        let error = Loader::new(splits.train.clone(), &splits.info, config).unwrap_err();
+        assert!(error.to_string().contains(found), "{error}");
+    }
+}
+
+fn semi_supervised() -> Splits {
+    let mut config = DataConfig {
+        val_fraction: 0.2,
+        labelled_fraction: 0.25,
+        ..DataConfig::default()
+    };
+    (config.generated.train, config.generated.test) = (300, 80);
+    open(&config, None).unwrap()
 }

@@ -24,6 +24,27 @@ use crate::Targets;
 /// # Shapes
 /// - `logits`: `[N, C]`, labels: `[N]` below `C`, output: `[1]`, in nats
 pub fn cross_entropy(logits: Tensor<2>, targets: &Targets) -> Tensor<1> {
+    let SampleLosses { loss, known } = cross_entropy_each(logits, targets);
+    let count = known.sum();
+    let nothing = count.clone().equal_elem(0.0).float();
+    loss.sum() / (count + nothing)
+}
+
+/// The loss of every sample.
+#[derive(Clone, Debug)]
+pub struct SampleLosses {
+    /// What [`cross_entropy`] sums, `l_n`, `[N]`: 0 for a sample without a label.
+    pub loss: Tensor<1>,
+    /// The share of `l_n` that is labelled, `[N]`: 1 or 0, and between them where pictures are
+    /// mixed.
+    pub known: Tensor<1>,
+}
+
+/// [`cross_entropy`] before its mean: `sum_n l_n / sum_n known_n`.
+///
+/// # Shapes
+/// - `logits`: `[N, C]`, labels: `[N]` below `C`
+pub fn cross_entropy_each(logits: Tensor<2>, targets: &Targets) -> SampleLosses {
     let spread = (targets.smoothing > 0.0).then(|| {
         -log_softmax(logits.clone(), 1)
             .mean_dim(1)
@@ -49,9 +70,7 @@ pub fn cross_entropy(logits: Tensor<2>, targets: &Targets) -> Tensor<1> {
         loss = loss * lambda.clone() + other * rest.clone();
         known = known * lambda.clone() + other_known * rest;
     }
-    let count = known.sum();
-    let nothing = count.clone().equal_elem(0.0).float();
-    loss.sum() / (count + nothing)
+    SampleLosses { loss, known }
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ mod variational;
 pub use attention_transfer::attention_transfer;
 pub use byot_hint::byot_hint;
 pub use contrastive::contrastive;
-pub use cross_entropy::cross_entropy;
+pub use cross_entropy::{SampleLosses, cross_entropy, cross_entropy_each};
 pub use cross_entropy_soft::cross_entropy_soft;
 pub use decoupled::{Decoupled, decoupled};
 pub use distillation::{Distillation, SoftForm};

@@ -24,4 +24,20 @@ impl Targets {
             smoothing: 0.0,
         }
     }
+
+    /// The labels of some samples, by their place in the batch, in the order given.
+    ///
+    /// # Panics
+    /// When a place is outside the batch.
+    pub fn select(&self, rows: Tensor<1, Int>) -> Self {
+        let mix = self.mix.as_ref().map(|(labels, lambda)| {
+            let labels = labels.clone().select(0, rows.clone());
+            (labels, lambda.clone().select(0, rows.clone()))
+        });
+        Self {
+            labels: self.labels.clone().select(0, rows),
+            mix,
+            smoothing: self.smoothing,
+        }
+    }
 }

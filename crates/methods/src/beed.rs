@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::Check;
 use crate::classification::cross_entropies;
 use crate::method::teacher_scalars;
-use crate::{LossTerms, Method, MethodError, NetworkInfo, Ramp, StepContext};
+use crate::{CeWeights, LossTerms, Method, MethodError, NetworkInfo, Ramp, StepContext};
 
 /// Settings of [`Beed`].
 ///
@@ -26,7 +26,7 @@ use crate::{LossTerms, Method, MethodError, NetworkInfo, Ramp, StepContext};
 pub struct BeedConfig {
     /// Weight of every exit's cross-entropy, shallowest first, beside `2 - A^(K-1-i)`; empty: 1
     /// each.
-    pub ce_weights: Vec<f64>,
+    pub ce_weights: CeWeights,
     /// Weight of each exit's logit term, beside `A^(K-1-i)`.
     pub kd_weight: f64,
     /// Weight of each exit's feature term.
@@ -46,7 +46,7 @@ pub struct BeedConfig {
 impl Default for BeedConfig {
     fn default() -> Self {
         Self {
-            ce_weights: Vec::new(),
+            ce_weights: CeWeights::default(),
             kd_weight: 1.0,
             feature_weight: 0.1,
             balance: 1.15,

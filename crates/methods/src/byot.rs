@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::Check;
 use crate::classification::cross_entropies;
 use crate::method::teacher_scalars;
-use crate::{LossTerms, Method, MethodError, NetworkInfo, Ramp, StepContext};
+use crate::{CeWeights, LossTerms, Method, MethodError, NetworkInfo, Ramp, StepContext};
 
 /// Settings of [`Byot`].
 ///
@@ -24,7 +24,7 @@ use crate::{LossTerms, Method, MethodError, NetworkInfo, Ramp, StepContext};
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ByotConfig {
     /// Weight of every exit's cross-entropy, shallowest first, beside `1 - a`; empty: 1 each.
-    pub ce_weights: Vec<f64>,
+    pub ce_weights: CeWeights,
     /// `a`, the share of distillation; classification has `1 - a`.
     pub kd_share: f64,
     /// `b`, the weight of the features' terms, which are sums over the batch.
@@ -40,7 +40,7 @@ pub struct ByotConfig {
 impl Default for ByotConfig {
     fn default() -> Self {
         Self {
-            ce_weights: Vec::new(),
+            ce_weights: CeWeights::default(),
             kd_share: 0.1,
             feature_weight: 1e-6,
             temperature: 3.0,

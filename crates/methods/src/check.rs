@@ -1,6 +1,6 @@
 //! Checks of settings that several methods share.
 
-use crate::{MethodError, NetworkInfo};
+use crate::{CeWeights, MethodError, NetworkInfo};
 
 /// Checks in the name of one method.
 #[derive(Clone, Copy)]
@@ -44,22 +44,20 @@ impl Check {
         })
     }
 
-    /// The cross-entropies' weights, one an exit: those given, or 1 each when none is given.
-    pub fn ce_weights(self, given: &[f64], net: &NetworkInfo) -> Result<Vec<f64>, MethodError> {
-        if given.is_empty() {
-            return Ok(vec![1.0; net.exits]);
-        }
-        if given.len() != net.exits {
+    /// The cross-entropies' weights, one an exit.
+    pub fn ce_weights(self, given: &CeWeights, net: &NetworkInfo) -> Result<Vec<f64>, MethodError> {
+        let weights = given.of(net.exits);
+        if weights.len() != net.exits {
             return Err(MethodError::WeightCount {
                 method: self.method,
-                found: given.len(),
+                found: weights.len(),
                 exits: net.exits,
             });
         }
-        for weight in given {
+        for weight in &weights {
             self.weight("ce-weights", *weight)?;
         }
-        Ok(given.to_vec())
+        Ok(weights)
     }
 
     /// Whether exits can teach each other.

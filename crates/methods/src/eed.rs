@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::Check;
 use crate::classification::cross_entropies;
 use crate::method::teacher_scalars;
-use crate::{LossTerms, Method, MethodError, NetworkInfo, Ramp, StepContext};
+use crate::{CeWeights, LossTerms, Method, MethodError, NetworkInfo, Ramp, StepContext};
 
 /// How EED compares the logits of an exit with the ensemble's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,8 +37,8 @@ pub enum EedForm {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct EedConfig {
-    /// Weight of every exit's cross-entropy, shallowest first; empty: 1 each.
-    pub ce_weights: Vec<f64>,
+    /// Weight of every exit's cross-entropy.
+    pub ce_weights: CeWeights,
     /// Weight of each exit's logit term.
     pub kd_weight: f64,
     /// Weight of each exit's feature term.
@@ -54,7 +54,7 @@ pub struct EedConfig {
 impl Default for EedConfig {
     fn default() -> Self {
         Self {
-            ce_weights: Vec::new(),
+            ce_weights: CeWeights::default(),
             kd_weight: 1.0,
             feature_weight: 1.0,
             temperature: 3.0,

@@ -22,7 +22,7 @@ pub enum MethodError {
     /// Weights for another number of exits.
     #[error(
         "method {method:?}: ce-weights has {found} values for {exits} exits; give one for each \
-         exit, shallowest first, or none at all"
+         exit, shallowest first, or \"even\" or \"linear\""
     )]
     WeightCount {
         /// Name of the method.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::Check;
 use crate::classification::cross_entropies;
 use crate::method::teacher_scalars;
-use crate::{LossTerms, Method, MethodError, NetworkInfo, Ramp, StepContext};
+use crate::{CeWeights, LossTerms, Method, MethodError, NetworkInfo, Ramp, StepContext};
 
 /// Settings of [`LastExitTeaching`].
 ///
@@ -24,8 +24,8 @@ use crate::{LossTerms, Method, MethodError, NetworkInfo, Ramp, StepContext};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct LastExitTeachingConfig {
-    /// Weight of every exit's cross-entropy, shallowest first; empty: 1 each.
-    pub ce_weights: Vec<f64>,
+    /// Weight of every exit's cross-entropy.
+    pub ce_weights: CeWeights,
     /// `alpha`, the weight of each taught exit's term; MLCSD's baseline has 5 to 9.
     pub kd_weight: f64,
     /// `T`; MLCSD's baseline has 4.
@@ -39,7 +39,7 @@ pub struct LastExitTeachingConfig {
 impl Default for LastExitTeachingConfig {
     fn default() -> Self {
         Self {
-            ce_weights: Vec::new(),
+            ce_weights: CeWeights::default(),
             kd_weight: 1.0,
             temperature: 3.0,
             form: SoftForm::Kl,

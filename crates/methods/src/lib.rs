@@ -17,11 +17,13 @@
 
 mod beed;
 mod byot;
+mod ce_weights;
 mod check;
 mod classification;
 pub mod distill;
 mod eed;
 mod error;
+mod l2w_den;
 mod last_exit;
 mod mate;
 mod method;
@@ -30,12 +32,15 @@ mod phuong_lampert;
 mod plain;
 mod ramp;
 mod registry;
+mod rehearsal;
 mod terms;
 
 pub use beed::{Beed, BeedConfig};
 pub use byot::{Byot, ByotConfig};
+pub use ce_weights::CeWeights;
 pub use eed::{Eed, EedConfig, EedForm};
 pub use error::MethodError;
+pub use l2w_den::{L2wDen, L2wDenConfig, WeightInput, ZeroMean};
 pub use last_exit::{LastExitTeaching, LastExitTeachingConfig};
 pub use mate::{Mate, MateConfig, MateWeights};
 pub use method::{Method, NetworkInfo, StepContext};
@@ -44,6 +49,7 @@ pub use phuong_lampert::{PhuongLampert, PhuongLampertConfig};
 pub use plain::{Plain, PlainConfig};
 pub use ramp::{Ramp, RampLength, RampShape};
 pub use registry::{AnyMethod, MethodConfig, MethodEntry, registry};
+pub use rehearsal::{Lookahead, Rehearsal};
 pub use terms::{LossTerm, LossTerms};
 
 pub use offramp_losses::{SoftForm, Targets};

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::Check;
 use crate::classification::cross_entropies;
 use crate::method::teacher_scalars;
-use crate::{LossTerms, Method, MethodError, NetworkInfo, Ramp, StepContext};
+use crate::{CeWeights, LossTerms, Method, MethodError, NetworkInfo, Ramp, StepContext};
 
 /// How the teachers weigh the exits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,8 +36,8 @@ pub enum MateWeights {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct MateConfig {
-    /// Weight of every exit's cross-entropy, shallowest first; empty: 1 each.
-    pub ce_weights: Vec<f64>,
+    /// Weight of every exit's cross-entropy.
+    pub ce_weights: CeWeights,
     /// `alpha`, the weight of each exit's logit term.
     pub kd_weight: f64,
     /// `lambda`, the share of an exit's own (primary) teacher in what the exit is taught.
@@ -64,7 +64,7 @@ pub struct MateConfig {
 impl Default for MateConfig {
     fn default() -> Self {
         Self {
-            ce_weights: Vec::new(),
+            ce_weights: CeWeights::default(),
             kd_weight: 1.0,
             lambda: 0.8,
             temperature: 3.0,

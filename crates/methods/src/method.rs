@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use offramp_core::ExitOutputs;
 use offramp_losses::Targets;
 
-use crate::{LossTerms, MethodError};
+use crate::{LossTerms, MethodError, Rehearsal};
 
 /// What a method must know of a network before training.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +18,8 @@ pub struct NetworkInfo {
     pub embedding_dims: Vec<usize>,
 }
 
-/// Where in the training a step is.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// Where in the training a step is; by default before the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct StepContext {
     /// Epochs done so far, with the fraction of the present one.
     pub epoch: f64,
@@ -36,6 +36,15 @@ pub struct StepContext {
 pub trait Method {
     /// The terms of a batch. What is minimised is [`LossTerms::total`].
     fn losses(&self, outputs: &ExitOutputs, targets: &Targets, context: &StepContext) -> LossTerms;
+
+    /// Whether the method wants to [`rehearse`](Self::rehearse) the step.
+    fn rehearses(&self, _context: &StepContext) -> bool {
+        false
+    }
+
+    /// To be called before a batch is learned from, when [`rehearses`](Self::rehearses) says so:
+    /// the method may try steps on copies of the network and change its own parameters.
+    fn rehearse(&mut self, _rehearsal: &Rehearsal) {}
 
     /// To be called after the optimiser's step, with the outputs that the losses were computed
     /// from.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::Check;
 use crate::classification::cross_entropies;
 use crate::method::teacher_scalars;
-use crate::{LossTerms, Method, MethodError, NetworkInfo, Ramp, StepContext};
+use crate::{CeWeights, LossTerms, Method, MethodError, NetworkInfo, Ramp, StepContext};
 
 /// Whether the teachers' weights are learned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,8 +48,8 @@ pub enum FeatureForm {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct MlcsdConfig {
-    /// Weight of every exit's cross-entropy, shallowest first; empty: 1 each.
-    pub ce_weights: Vec<f64>,
+    /// Weight of every exit's cross-entropy.
+    pub ce_weights: CeWeights,
     /// `alpha`, the weight of each exit's logit term.
     pub kd_weight: f64,
     /// `beta`, the weight of each exit's feature term.
@@ -69,7 +69,7 @@ pub struct MlcsdConfig {
 impl Default for MlcsdConfig {
     fn default() -> Self {
         Self {
-            ce_weights: Vec::new(),
+            ce_weights: CeWeights::default(),
             kd_weight: 5.0,
             feature_weight: 10.0,
             temperature: 4.0,

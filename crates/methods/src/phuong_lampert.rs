@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::Check;
 use crate::classification::cross_entropies;
 use crate::method::teacher_scalars;
-use crate::{LossTerms, Method, MethodError, NetworkInfo, Ramp, StepContext};
+use crate::{CeWeights, LossTerms, Method, MethodError, NetworkInfo, Ramp, StepContext};
 
 const TEMPERATURE: &str = "temperature";
 
@@ -29,7 +29,7 @@ const TEMPERATURE: &str = "temperature";
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct PhuongLampertConfig {
     /// Weight of every exit's cross-entropy, shallowest first, beside `1 - C`; empty: 1 each.
-    pub ce_weights: Vec<f64>,
+    pub ce_weights: CeWeights,
     /// `C`, the share of distillation; classification has `1 - C`.
     pub kd_share: f64,
     /// The factor of the whole loss; default: the public code's `2 * 5 / K`.
@@ -52,7 +52,7 @@ pub struct PhuongLampertConfig {
 impl Default for PhuongLampertConfig {
     fn default() -> Self {
         Self {
-            ce_weights: Vec::new(),
+            ce_weights: CeWeights::default(),
             kd_share: 0.5,
             global_scale: None,
             temperature: 1.0,

@@ -8,21 +8,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::Check;
 use crate::classification::cross_entropies;
-use crate::{LossTerms, Method, MethodError, NetworkInfo, StepContext};
+use crate::{CeWeights, LossTerms, Method, MethodError, NetworkInfo, StepContext};
 
 /// Settings of [`Plain`].
 ///
 /// ```toml
 /// [method]
 /// name = "plain"
-/// ce-weights = [1, 2, 3]   # PABEE's, divided by 6; default: 1 each
+/// ce-weights = "linear"    # or "even", or [0.5, 1, 2]
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct PlainConfig {
-    /// Weight of every exit's cross-entropy, shallowest first; empty: 1 each. All 0 leave
+    /// Weight of every exit's cross-entropy. All 0 leave
     /// everything to the distillers.
-    pub ce_weights: Vec<f64>,
+    pub ce_weights: CeWeights,
 }
 
 impl PlainConfig {

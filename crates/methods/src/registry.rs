@@ -9,9 +9,9 @@ use offramp_nn::Init;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Beed, BeedConfig, Byot, ByotConfig, Eed, EedConfig, LastExitTeaching, LastExitTeachingConfig,
-    LossTerms, Mate, MateConfig, Method, MethodError, Mlcsd, MlcsdConfig, NetworkInfo,
-    PhuongLampert, PhuongLampertConfig, Plain, PlainConfig, StepContext,
+    Beed, BeedConfig, Byot, ByotConfig, Eed, EedConfig, L2wDen, L2wDenConfig, LastExitTeaching,
+    LastExitTeachingConfig, LossTerms, Mate, MateConfig, Method, MethodError, Mlcsd, MlcsdConfig,
+    NetworkInfo, PhuongLampert, PhuongLampertConfig, Plain, PlainConfig, Rehearsal, StepContext,
 };
 
 /// One line of the [`registry`].
@@ -103,6 +103,8 @@ macro_rules! methods {
 methods! {
     "plain" "sum of all exits' cross-entropies"
         => Plain(Plain, PlainConfig);
+    "l2w-den" "every sample weighed at every exit, by a network that learns to (L2W-DEN)"
+        => L2wDen(L2wDen, L2wDenConfig);
     "last-exit" "the last exit teaches all others"
         => LastExit(LastExitTeaching, LastExitTeachingConfig);
     "phuong-lampert" "the last exit teaches at an annealed temperature, on unlabelled images too"
@@ -127,11 +129,19 @@ impl Default for MethodConfig {
 
 impl Method for AnyMethod {
     fn losses(&self, outputs: &ExitOutputs, targets: &Targets, context: &StepContext) -> LossTerms {
-        self.inner().losses(outputs, targets, context)
+        self.inner().losses(&outputs.widened(), targets, context)
+    }
+
+    fn rehearses(&self, context: &StepContext) -> bool {
+        self.inner().rehearses(context)
+    }
+
+    fn rehearse(&mut self, rehearsal: &Rehearsal) {
+        self.inner_mut().rehearse(rehearsal);
     }
 
     fn after_step(&mut self, outputs: &ExitOutputs) {
-        self.inner_mut().after_step(outputs);
+        self.inner_mut().after_step(&outputs.widened());
     }
 
     fn scalars(&self) -> Vec<(String, f64)> {

@@ -7,7 +7,7 @@ mod school;
 mod support;
 
 use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::{DType, FloatDType, Tensor, TensorData};
 use lessons::{Batch, Change, changed};
 use offramp_core::ExitOutputs;
 use offramp_core::params::{NamedTensors, apply, collect};
@@ -109,10 +109,10 @@ fn gradients_are_those_of_finite_differences() {
             let distiller = school.distiller(entry, exit).map(&mut ToDouble);
             let mut batch = Batch {
                 student: changed(
-                    &changed(&school.batch.student, Change::Double),
+                    &changed(&school.batch.student, Change::Cast(FloatDType::F64)),
                     Change::Leaves,
                 ),
-                teacher: changed(&school.batch.teacher, Change::Double),
+                teacher: changed(&school.batch.teacher, Change::Cast(FloatDType::F64)),
                 targets: school.batch.targets.clone(),
                 images: school.batch.images.clone(),
                 rows: school.batch.rows.clone(),

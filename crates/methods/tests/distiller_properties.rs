@@ -9,7 +9,7 @@ mod support;
 use std::collections::BTreeSet;
 
 use burn::module::Module;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{FloatDType, Int, Tensor};
 use lessons::{Batch, CLASSES, Change, ROWS, changed};
 use offramp_core::ExitOutputs;
 use offramp_core::params::collect;
@@ -101,6 +101,45 @@ fn any_batch_is_finite_and_has_finite_gradients() {
                     assert!(data.iter::<f64>().all(f64::is_finite), "{what}: {name}");
                 }
             }
+        }
+    }
+}
+
+/// What is narrow is computed in float32: the terms of float16 and bfloat16 inputs are those of the
+/// same numbers in float32, also where their squares and exponentials overflow.
+#[test]
+fn narrow_inputs_are_computed_in_float32() {
+    for entry in distillers() {
+        let school = School::of(entry, "resnet8", "resnet8x4");
+        let distiller = school.distiller(entry, 1);
+        for (dtype, scale) in [
+            (FloatDType::F16, 1.0),
+            (FloatDType::F16, 1e3),
+            (FloatDType::BF16, 1.0),
+            (FloatDType::BF16, 1e4),
+        ] {
+            let cast = |outputs: &ExitOutputs, to: FloatDType| {
+                changed(&changed(outputs, Change::Times(scale)), Change::Cast(to))
+            };
+            let batch = |to: FloatDType| {
+                let narrow = |outputs| cast(outputs, dtype);
+                let to_end = |outputs: &ExitOutputs| changed(outputs, Change::Cast(to));
+                Batch {
+                    student: to_end(&narrow(&school.batch.student)),
+                    teacher: to_end(&narrow(&school.batch.teacher)),
+                    images: school.batch.images.clone().cast(dtype).cast(to),
+                    rows: school.batch.rows.clone(),
+                    context: school.batch.context,
+                    targets: school.batch.targets.clone(),
+                }
+            };
+            let total = |to| values(terms(&distiller, entry, &batch(to), 1).total())[0];
+            let (narrow, wide) = (total(dtype), total(FloatDType::F32));
+            assert!(
+                narrow.is_finite() && narrow == wide,
+                "{}: {narrow} {wide}",
+                entry.name
+            );
         }
     }
 }

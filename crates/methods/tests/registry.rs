@@ -4,7 +4,7 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use burn::tensor::{Device, Distribution, Int, Tensor};
+use burn::tensor::{Device, Distribution, FloatDType, Int, Tensor};
 use offramp_core::{ExitOutput, ExitOutputs, default_device};
 use offramp_methods::{
     AnyMethod, LossTerms, Method, MethodConfig, MethodError, NetworkInfo, Targets, registry,
@@ -102,6 +102,36 @@ fn every_term_is_finite_and_named_once() {
             }
         }
     }
+}
+
+/// What is narrow is computed in float32: float16 ends at 65,504, and squares of 1e4 are beyond it.
+#[test]
+fn narrow_inputs_are_computed_in_float32() {
+    for (name, mut method) in every_method() {
+        for (dtype, scale) in [
+            (FloatDType::F16, 2.0),
+            (FloatDType::F16, 1e4),
+            (FloatDType::BF16, 1e4),
+        ] {
+            let narrow = cast(&random_outputs(SAMPLES, scale, &device()), dtype);
+            let total = |outputs: &ExitOutputs| {
+                let labels = targets(&[0, 1, -1, 3, 2]);
+                scalar(&method.losses(outputs, &labels, &END))
+            };
+            let (found, wide) = (total(&narrow), total(&cast(&narrow, FloatDType::F32)));
+            assert!(found.is_finite() && found == wide, "{name}: {found} {wide}");
+            method.after_step(&narrow);
+        }
+    }
+}
+
+fn cast(outputs: &ExitOutputs, dtype: FloatDType) -> ExitOutputs {
+    let exit = |exit: &ExitOutput| ExitOutput {
+        map: exit.map.clone().cast(dtype),
+        embedding: exit.embedding.clone().cast(dtype),
+        logits: exit.logits.clone().cast(dtype),
+    };
+    outputs.exits.iter().map(exit).collect::<Vec<_>>().into()
 }
 
 #[test]

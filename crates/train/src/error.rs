@@ -80,6 +80,43 @@ pub enum TrainError {
          or let the exits learn from a teacher in [distill.NAME]"
     )]
     NoLoss,
+    /// A teacher's outputs cannot be kept, for no image is seen twice.
+    #[error(
+        "teachers.{teacher}.cache = true keeps a teacher's outputs for every image, and \
+         data.augment makes another image each time; leave the cache out, or set data.augment = \
+         {{ pad = 0, flip = 0.0 }}"
+    )]
+    CacheOfVaried {
+        /// What the recipe calls the teacher.
+        teacher: String,
+    },
+    /// A teacher's outputs were there a moment ago.
+    #[error(
+        "{} lacks an image or was changed during the run; delete it and start again",
+        path.display()
+    )]
+    CacheLost {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A teacher to whom nothing listens.
+    #[error(
+        "[teachers.{teacher}] teaches nobody: no [distill.NAME] table listens to it; add one, such \
+         as [distill.kd] with loss = \"kd\", or leave the teacher out"
+    )]
+    Unheard {
+        /// What the recipe calls the teacher.
+        teacher: String,
+    },
+    /// The method tries steps out before they are taken, which it can with SGD only.
+    #[error(
+        "method {method:?} looks ahead through the optimiser's step, which works with SGD only; \
+         set train.optimizer = {{ name = \"sgd\" }}"
+    )]
+    Lookahead {
+        /// Name of the method.
+        method: &'static str,
+    },
     /// The backbone of `model.init-from` is another one.
     #[error(
         "model.init-from = {:?} holds {found}, which does not fit into {wanted}: {source}",

@@ -18,6 +18,7 @@ mod config;
 mod ema;
 mod error;
 mod evaluate;
+mod lectures;
 mod log;
 pub mod metrics;
 pub mod optim;

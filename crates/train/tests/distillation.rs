@@ -301,3 +301,50 @@ fn a_bad_table_is_named_by_its_key() {
     let error = problem(&["teachers.t.path=\"x\""]);
     assert!(error.contains("teachers.t"), "{error}");
 }
+
+/// Outputs that were computed once and kept teach as those computed at every step, and the next
+/// student finds them there.
+#[test]
+fn a_teachers_outputs_are_computed_once_and_kept() {
+    let parent = tempfile::tempdir().unwrap();
+    let teacher = teacher(parent.path(), "teacher", &["seed=5"]);
+    let kept = teacher.join("outputs");
+    let fixed = "data.augment={ pad = 0, flip = 0.0 }";
+    for (loss, files) in [("kd", 1), ("dkd", 1), ("rkd", 2), ("at", 3)] {
+        let terms = |name: &str, settings: &[&str]| {
+            let out = parent.path().join(format!("{loss}-{name}"));
+            let recipe = student(loss, &[&teacher], settings);
+            run(&recipe, &out, false, None).unwrap();
+            let lines = metrics(&out)
+                .into_iter()
+                .filter(|line| line["kind"] == "step");
+            let losses = lines.map(|line| line["loss"].as_f64().unwrap());
+            losses.collect::<Vec<_>>()
+        };
+        let computed = terms("computed", &[fixed]);
+        for name in ["first", "second"] {
+            let read = terms(name, &[fixed, "teachers.t0.cache=true"]);
+            for (read, computed) in read.iter().zip(&computed) {
+                let near = (read - computed).abs() <= 1e-3 * computed.abs();
+                assert!(near, "{loss}: {read} {computed}");
+            }
+            assert_eq!(read.len(), computed.len());
+            // What only the logits are used of is one file, whatever the loss.
+            assert_eq!(kept.read_dir().unwrap().count(), files, "{loss}");
+        }
+    }
+    let out = parent.path().join("varied");
+    let varied = ["teachers.t0.cache=true", "data.augment={ pad = 4 }"];
+    let error = run(&student("kd", &[&teacher], &varied), &out, false, None).unwrap_err();
+    assert!(error.to_string().contains("teachers.t0.cache"), "{error}");
+}
+
+#[test]
+fn a_teacher_to_whom_nobody_listens_is_named() {
+    let parent = tempfile::tempdir().unwrap();
+    let teacher = teacher(parent.path(), "teacher", &["seed=5"]);
+    let only = ["distill.ext.teachers=[\"t1\"]"];
+    let recipe = student("kd", &[&teacher, &teacher], &only);
+    let error = run(&recipe, &parent.path().join("out"), false, None).unwrap_err();
+    assert!(error.to_string().contains("[teachers.t0]"), "{error}");
+}

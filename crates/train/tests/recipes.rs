@@ -52,9 +52,14 @@ fn the_lowdata_recipes_differ_in_the_method_only() {
         Recipe::load(&path, &["name=same"]).unwrap()
     };
     let plain = load("plain.toml");
-    for name in ["last-exit.toml", "eed.toml", "mate.toml"] {
-        let mut other = load(name);
-        assert_ne!(other.method, plain.method);
+    for entry in offramp_methods::registry() {
+        let name = format!("{}.toml", entry.name);
+        // Methods that ask for a network of their own have a recipe of their own.
+        if recipes().join(&name).exists() {
+            continue;
+        }
+        let mut other = load(&name);
+        assert_eq!(other.method.name(), entry.name);
         other.method = plain.method.clone();
         assert_eq!(other, plain, "{name}");
     }

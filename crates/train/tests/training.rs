@@ -81,7 +81,10 @@ fn an_interrupted_run_ends_with_the_same_weights_bit_for_bit() {
 fn every_method_and_optimiser_resumes_exactly() {
     let parent = tempfile::tempdir().unwrap();
     let adamw = ["train.optimizer={ name = \"adamw\", lr = 0.01 }"];
-    let phuong = ["data.labelled-fraction=0.5"];
+    let phuong = [
+        "data.labelled-fraction=0.5",
+        "train.interleave={ labelled = 1, unlabelled = 1 }",
+    ];
     for (method, settings) in [("plain", &adamw[..]), ("phuong-lampert", &phuong[..])] {
         let recipe = recipe(method, settings);
         let (whole, out) = (

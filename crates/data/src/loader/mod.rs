@@ -5,16 +5,17 @@
 
 mod batch;
 mod epoch;
+mod order;
 
 use std::sync::Arc;
 
 pub use batch::Batch;
 pub use epoch::EpochIter;
+pub use order::Interleave;
 
 use crate::augment::{AugmentConfig, Augmenter};
 use crate::error::DataError;
 use crate::info::DatasetInfo;
-use crate::rng::{Purpose, Stream};
 use crate::subset::Subset;
 
 /// How batches are made.
@@ -35,6 +36,8 @@ pub struct LoaderConfig {
     pub prefetch: usize,
     /// How pictures are varied; `None` in evaluation, which shows their centre as it is.
     pub augment: Option<AugmentConfig>,
+    /// How rows with a label and rows without one take turns; `None`: as they come.
+    pub interleave: Option<Interleave>,
 }
 
 impl LoaderConfig {
@@ -60,6 +63,7 @@ impl LoaderConfig {
             workers: 2,
             prefetch: 4,
             augment: None,
+            interleave: None,
         }
     }
 }
@@ -93,6 +97,8 @@ struct Plan {
     info: DatasetInfo,
     config: LoaderConfig,
     augmenter: Option<Augmenter>,
+    /// Samples an epoch, those of a dropped last batch counted.
+    samples: usize,
 }
 
 impl Loader {
@@ -118,12 +124,17 @@ impl Loader {
         let settings = config.augment.as_ref().unwrap_or(&none);
         let augmenter = Augmenter::new(settings, info, subset.shape())?;
         let augmenter = config.augment.is_some().then_some(augmenter);
+        let samples = match config.interleave {
+            None => subset.len(),
+            Some(interleave) => interleave.samples(&subset)?,
+        };
         let loader = Self {
             plan: Arc::new(Plan {
                 subset,
                 info: info.clone(),
                 config,
                 augmenter,
+                samples,
             }),
         };
         if loader.batches() == 0 {
@@ -131,8 +142,7 @@ impl Loader {
             return Err(DataError::Empty {
                 what: format!(
                     "an epoch of {} samples in full batches of {}",
-                    plan.subset.len(),
-                    plan.config.batch_size
+                    plan.samples, plan.config.batch_size
                 ),
                 advice: "take more samples or a smaller batch".into(),
             });
@@ -142,7 +152,7 @@ impl Loader {
 
     /// Batches an epoch.
     pub fn batches(&self) -> usize {
-        let (samples, size) = (self.plan.subset.len(), self.plan.config.batch_size);
+        let (samples, size) = (self.plan.samples, self.plan.config.batch_size);
         if self.plan.config.drop_last {
             samples / size
         } else {
@@ -153,8 +163,7 @@ impl Loader {
     /// Samples an epoch.
     pub fn samples(&self) -> usize {
         self.plan
-            .subset
-            .len()
+            .samples
             .min(self.batches() * self.plan.config.batch_size)
     }
 
@@ -177,16 +186,5 @@ impl Loader {
     /// [`Loader::epoch`] gives there. The earlier ones are not made.
     pub fn epoch_from(&self, epoch: u64, first_batch: usize) -> EpochIter {
         EpochIter::start(self.plan.clone(), epoch, first_batch..self.batches())
-    }
-}
-
-impl Plan {
-    /// The positions of the samples in the order of an epoch.
-    fn order(&self, epoch: u64) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.subset.len()).collect();
-        if self.config.shuffle {
-            Stream::new(Purpose::Shuffle, self.config.seed, epoch, 0).shuffle(&mut order);
-        }
-        order
     }
 }

@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use offramp_core::{ExitOutput, ExitOutputs, MapShape};
+use offramp_core::{ExitOutput, ExitOutputs, MapShape, widened};
 use offramp_heads::{MultiExitNet, NetConfig};
 use offramp_losses::Targets;
 use offramp_teachers::ExternalTeacher;
@@ -35,7 +35,7 @@ pub struct Lesson<'a> {
     /// The exit that learns.
     pub student: View<'a>,
     /// The deepest exits of the teachers, constants; as many as the distiller's entry in the
-    /// registry says.
+    /// registry says, and of each what that entry says is used.
     pub teachers: Vec<View<'a>>,
     /// Labels.
     pub targets: &'a Targets,
@@ -45,6 +45,34 @@ pub struct Lesson<'a> {
     pub rows: &'a [usize],
     /// Where in the training the step is.
     pub context: &'a StepContext,
+}
+
+impl Lesson<'_> {
+    /// Hands on the lesson in float32, as losses must be computed; see [`ExitOutputs::widened`].
+    pub(super) fn widened<R>(&self, then: impl FnOnce(&Lesson) -> R) -> R {
+        let wide = |view: &View| {
+            let outputs = ExitOutputs {
+                exits: vec![view.exit.clone()],
+                stages: view.stages.to_vec(),
+            };
+            outputs.widened().into_owned()
+        };
+        let student = wide(&self.student);
+        let teachers: Vec<ExitOutputs> = self.teachers.iter().map(wide).collect();
+        let images = widened(self.images);
+        fn view(outputs: &ExitOutputs) -> View<'_> {
+            View {
+                exit: &outputs.exits[0],
+                stages: &outputs.stages,
+            }
+        }
+        then(&Lesson {
+            student: view(&student),
+            teachers: teachers.iter().map(view).collect(),
+            images: &images,
+            ..*self
+        })
+    }
 }
 
 /// Shapes of a [`View`], for one image.

@@ -44,7 +44,7 @@ pub use lesson::{Lesson, LessonPlan, TeacherPlan, View, ViewShape};
 pub use pkt::{PktConfig, ProbabilisticTransfer};
 pub use plan::{Distillers, Student, TaughtBatch};
 pub use registry::{
-    AnyDistiller, Distiller, DistillerConfig, DistillerEntry, Teachers, distillers,
+    AnyDistiller, Distiller, DistillerConfig, DistillerEntry, Teachers, Uses, distillers,
 };
 pub use rkd::{Rkd, RkdConfig};
 pub use semckd::{SemCkd, SemCkdConfig};

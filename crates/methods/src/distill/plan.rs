@@ -12,7 +12,7 @@ use offramp_teachers::ExternalTeacher;
 
 use super::{
     AnyDistiller, DistillConfig, DistillError, Distiller, Lesson, LessonPlan, TeacherPlan,
-    Teachers, View, ViewShape,
+    Teachers, Uses, View, ViewShape,
 };
 use crate::{LossTerms, Ramp, StepContext};
 
@@ -40,7 +40,8 @@ pub struct TaughtBatch<'a> {
     pub rows: &'a [usize],
     /// The student's outputs.
     pub outputs: &'a ExitOutputs,
-    /// The teachers' outputs, in the order in which the teachers were given.
+    /// The teachers' outputs, in the order in which the teachers were given; of those that
+    /// [`Distillers::uses`] says nothing is used of, anything.
     pub teachers: &'a [ExitOutputs],
     /// Labels.
     pub targets: &'a Targets,
@@ -80,6 +81,8 @@ struct Seat {
     exit: usize,
     #[module(skip)]
     teachers: Vec<usize>,
+    #[module(skip)]
+    uses: Uses,
     /// What the names of its terms end with: `2`, or `2/resnet56` where several teach.
     #[module(skip)]
     label: String,
@@ -128,6 +131,19 @@ impl Distillers {
         self.tables.is_empty()
     }
 
+    /// What is used of the teacher at a place, over all tables.
+    pub fn uses(&self, teacher: usize) -> Uses {
+        let seats = self.tables.iter().flat_map(|table| &table.lessons);
+        let heard = seats.filter(|seat| seat.teachers.contains(&teacher));
+        heard.map(|seat| seat.uses).max().unwrap_or_default()
+    }
+
+    /// Whether some table listens to the teacher at a place.
+    pub fn hears(&self, teacher: usize) -> bool {
+        let mut seats = self.tables.iter().flat_map(|table| &table.lessons);
+        seats.any(|seat| seat.teachers.contains(&teacher))
+    }
+
     /// Adds the terms of a batch: `TABLE/EXIT`, with the teacher behind where several teach one
     /// by one, and `TABLE-WORD/EXIT` for distillers of several terms.
     pub fn push_losses(&self, terms: &mut LossTerms, batch: &TaughtBatch) {
@@ -169,9 +185,13 @@ impl Distillers {
             let stages = &self.teacher_stages[teacher];
             View::new(&batch.teachers[teacher], stages, stages.len() - 1)
         };
+        let heard = match seat.uses {
+            Uses::Nothing => &[][..],
+            _ => &seat.teachers,
+        };
         Lesson {
             student: View::new(batch.outputs, &self.exit_stages, seat.exit),
-            teachers: seat.teachers.iter().map(teacher).collect(),
+            teachers: heard.iter().map(teacher).collect(),
             targets: batch.targets,
             images: batch.images,
             rows: batch.rows,
@@ -244,6 +264,7 @@ impl Table {
                     distiller,
                     exit,
                     teachers: group.clone(),
+                    uses: config.loss.entry().uses,
                     label,
                     share: 1.0 / groups.len() as f64,
                 });

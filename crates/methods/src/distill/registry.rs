@@ -43,6 +43,21 @@ pub enum Teachers {
     All,
 }
 
+/// What a distiller looks at of a teacher's deepest exit; each includes the ones before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Uses {
+    /// Nothing: it computes teachers of its own.
+    #[default]
+    Nothing,
+    /// The logits.
+    Logits,
+    /// The exit's map and embedding.
+    Exit,
+    /// The maps after all stages.
+    Stages,
+}
+
 /// One line of [`distillers`].
 #[derive(Clone, Copy, Debug)]
 pub struct DistillerEntry {
@@ -52,14 +67,16 @@ pub struct DistillerEntry {
     pub doc: &'static str,
     /// How many teachers it listens to.
     pub teachers: Teachers,
+    /// What it looks at of each.
+    pub uses: Uses,
     /// Its settings with their default values.
     pub config: fn() -> DistillerConfig,
 }
 
 /// Generates the enum of the distillers, the enum of their settings, and the table, from one line
-/// a distiller: `NAME DOC TEACHERS => VARIANT(DISTILLER, SETTINGS)`.
+/// a distiller: `NAME DOC TEACHERS USES => VARIANT(DISTILLER, SETTINGS)`.
 macro_rules! distillers {
-    ($($name:literal $doc:literal $teachers:ident => $variant:ident($distiller:ident, $config:ident);)*) => {
+    ($($name:literal $doc:literal $teachers:ident $uses:ident => $variant:ident($distiller:ident, $config:ident);)*) => {
         /// Any distiller that a recipe can name.
         #[derive(Module, Debug)]
         #[non_exhaustive]
@@ -143,6 +160,7 @@ macro_rules! distillers {
                     name: $name,
                     doc: $doc,
                     teachers: Teachers::$teachers,
+                    uses: Uses::$uses,
                     config: || DistillerConfig::$variant($config::default()),
                 },
             )*]
@@ -151,35 +169,35 @@ macro_rules! distillers {
 }
 
 distillers! {
-    "kd" "the teacher's softened probabilities (Hinton et al.)" One
+    "kd" "the teacher's softened probabilities (Hinton et al.)" One Logits
         => Kd(Kd, KdConfig);
-    "dkd" "the teacher's probabilities, labelled class and other classes apart" One
+    "dkd" "the teacher's probabilities, labelled class and other classes apart" One Logits
         => Dkd(Dkd, DkdConfig);
-    "fitnet" "a stage in the middle, through a trained convolution (FitNets)" One
+    "fitnet" "a stage in the middle, through a trained convolution (FitNets)" One Stages
         => FitNet(FitNet, FitNetConfig);
-    "at" "where the teacher's maps are active (attention transfer)" One
+    "at" "where the teacher's maps are active (attention transfer)" One Stages
         => At(AttentionTransfer, AtConfig);
-    "sp" "which images of a batch have similar maps (similarity-preserving)" One
+    "sp" "which images of a batch have similar maps (similarity-preserving)" One Exit
         => Sp(SimilarityPreserving, SpConfig);
-    "vid" "the teacher's maps, predicted with a trained variance (VID)" One
+    "vid" "the teacher's maps, predicted with a trained variance (VID)" One Stages
         => Vid(Vid, VidConfig);
-    "rkd" "distances and angles between the embeddings of a batch (RKD)" One
+    "rkd" "distances and angles between the embeddings of a batch (RKD)" One Exit
         => Rkd(Rkd, RkdConfig);
-    "pkt" "which images of a batch are neighbours, as probabilities (PKT)" One
+    "pkt" "which images of a batch are neighbours, as probabilities (PKT)" One Exit
         => Pkt(ProbabilisticTransfer, PktConfig);
-    "crd" "the teacher's embedding, told from those of other images (CRD)" One
+    "crd" "the teacher's embedding, told from those of other images (CRD)" One Exit
         => Crd(Crd, CrdConfig);
-    "srrl" "embedding and logits through the teacher's classifier (SRRL)" One
+    "srrl" "embedding and logits through the teacher's classifier (SRRL)" One Exit
         => Srrl(Srrl, SrrlConfig);
-    "semckd" "all stages of the teacher for each of the student, by attention (SemCKD)" One
+    "semckd" "all stages of the teacher for each of the student, by attention (SemCKD)" One Stages
         => SemCkd(SemCkd, SemCkdConfig);
-    "simkd" "the teacher's map, and its classifier used again (Chen et al.)" All
+    "simkd" "the teacher's map, and its classifier used again (Chen et al.)" All Exit
         => SimKd(SimKd, SimKdConfig);
-    "atsc" "a teacher that adapts to its student, and a classifier of both (Jang et al.)" All
+    "atsc" "a teacher that adapts to its student, and a classifier of both (Jang et al.)" All Nothing
         => Atsc(Atsc, AtscConfig);
-    "ebkd" "several teachers, weighed by how sure they are (Kwon et al.)" All
+    "ebkd" "several teachers, weighed by how sure they are (Kwon et al.)" All Logits
         => Ebkd(Ebkd, EbkdConfig);
-    "ca-mkd" "several teachers, weighed by how well they know the label (Zhang et al.)" All
+    "ca-mkd" "several teachers, weighed by how well they know the label (Zhang et al.)" All Exit
         => CaMkd(CaMkd, CaMkdConfig);
 }
 
@@ -206,11 +224,11 @@ impl<'de> Deserialize<'de> for DistillerConfig {
 
 impl Distiller for AnyDistiller {
     fn losses(&self, lesson: &Lesson) -> LossTerms {
-        self.inner().losses(lesson)
+        lesson.widened(|lesson| self.inner().losses(lesson))
     }
 
     fn after_step(&mut self, lesson: &Lesson) {
-        self.inner_mut().after_step(lesson);
+        lesson.widened(|lesson| self.inner_mut().after_step(lesson));
     }
 
     fn share(&self, exit: usize, student: MultiExitNet) -> MultiExitNet {

@@ -195,8 +195,8 @@ pub enum Change {
     First(usize),
     /// All values times this.
     Times(f64),
-    /// In float64.
-    Double,
+    /// Of another type.
+    Cast(FloatDType),
 }
 
 impl Change {
@@ -205,7 +205,7 @@ impl Change {
             Self::Leaves => x.clone().detach().require_grad(),
             Self::First(count) => x.clone().narrow(0, 0, count),
             Self::Times(factor) => x.clone() * factor,
-            Self::Double => x.clone().cast(FloatDType::F64),
+            Self::Cast(dtype) => x.clone().cast(dtype),
         }
     }
 }

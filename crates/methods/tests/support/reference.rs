@@ -6,7 +6,8 @@
 
 use offramp_core::params::NamedTensors;
 use offramp_methods::{
-    EedForm, FeatureForm, MateConfig, MateWeights, MethodConfig, MlcsdConfig, MlcsdForm, SoftForm,
+    EedForm, FeatureForm, L2wDenConfig, MateConfig, MateWeights, MethodConfig, MlcsdConfig,
+    MlcsdForm, SoftForm,
 };
 
 pub type Matrix = Vec<Vec<f64>>;
@@ -186,10 +187,42 @@ pub fn loss(config: &MethodConfig, point: &Point) -> f64 {
             let features: f64 = f.iter().map(|f| mse(f, &teacher_f, false)).sum();
             ce_sum(point, |i| 2.0 - share(i)) + c.kd_weight * kd + c.feature_weight * features
         }
+        MethodConfig::L2wDen(c) => l2w_den(c, point),
         MethodConfig::Mate(c) => ce_sum(point, |_| 1.0) + mate(c, point),
         MethodConfig::Mlcsd(c) => ce_sum(point, |_| 1.0) + mlcsd(c, point),
         _ => panic!("no reference for {}", config.name()),
     }
+}
+
+/// The weights come from losses and parameters that are held fixed.
+fn l2w_den(c: &L2wDenConfig, point: &Point) -> f64 {
+    let exits = point.live.logits.len();
+    let labelled = point.labels.iter().enumerate().filter(|(_, l)| **l >= 0);
+    let losses = |outputs: &Outputs, n: usize, label: i64| -> Vec<f64> {
+        let exits = outputs.logits.iter();
+        exits
+            .map(|z| -log_softmax(&z[n], 1.0)[label as usize])
+            .collect()
+    };
+    let layer = |name: &str, x: &[f64]| -> Vec<f64> {
+        let weight = tensor(point.fixed_parameters, &format!("weight_net.{name}.weight"));
+        let bias = tensor(point.fixed_parameters, &format!("weight_net.{name}.bias"));
+        let row = |(row, b): (&[f64], &f64)| b + row.iter().zip(x).map(|(w, x)| w * x).sum::<f64>();
+        weight.chunks(x.len()).zip(&bias).map(row).collect()
+    };
+    let sample = |(n, label): (usize, &i64)| {
+        let hidden = layer("hidden", &losses(point.fixed, n, *label));
+        let hidden: Vec<f64> = hidden.into_iter().map(|x| x.max(0.0)).collect();
+        let raw = layer("output", &hidden).into_iter();
+        let raw: Vec<f64> = raw.map(|x| 1.0 / (1.0 + (-x).exp())).collect();
+        let centre = raw.iter().sum::<f64>() / exits as f64;
+        let weights = raw.into_iter().map(|g| 1.0 + c.epsilon * (g - centre));
+        weights
+            .zip(losses(point.live, n, *label))
+            .map(|(w, loss)| w * loss)
+            .sum::<f64>()
+    };
+    mean(labelled.map(sample).collect::<Vec<_>>().into_iter())
 }
 
 /// Every value of `a` with every value of `b`.

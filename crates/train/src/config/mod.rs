@@ -6,6 +6,7 @@ mod model;
 use serde::{Deserialize, Serialize};
 
 pub use model::ModelConfig;
+use offramp_data::Interleave;
 
 use crate::optim::OptimizerConfig;
 use crate::schedule::ScheduleConfig;
@@ -31,6 +32,9 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// Whether the last batch of an epoch is left out when it is not full.
     pub drop_last: bool,
+    /// How many rows with a label and without one take turns in the batches of semi-supervised
+    /// training, as `{ labelled = 1, unlabelled = 3 }`; absent: as they come.
+    pub interleave: Option<Interleave>,
     /// Epochs of linear warm-up of the learning rate; fractions are fine.
     pub warmup_epochs: f64,
     /// Mass taken from the label and spread evenly over all classes.
@@ -65,6 +69,7 @@ impl Default for TrainConfig {
             epochs: 200,
             batch_size: 128,
             drop_last: true,
+            interleave: None,
             warmup_epochs: 0.0,
             label_smoothing: 0.0,
             clip_norm: None,

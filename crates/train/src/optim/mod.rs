@@ -118,6 +118,19 @@ impl Optimizer {
         })
     }
 
+    /// The learning rate before its schedule.
+    pub fn base_lr(&self) -> f64 {
+        self.config.lr()
+    }
+
+    /// `-dw/dg` of a step at learning rate `lr`, where it is one number: with SGD.
+    pub fn gain(&self, lr: f64) -> Option<f64> {
+        match &self.config {
+            OptimizerConfig::Sgd(config) => Some(config.gain(lr)),
+            OptimizerConfig::Adamw(_) => None,
+        }
+    }
+
     fn update(&mut self, name: String, decay: f64, values: [Tensor<1>; 2], lr: f64) -> Tensor<1> {
         let slot = self.slots.entry(name).or_default();
         slot.steps += 1;

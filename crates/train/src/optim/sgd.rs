@@ -41,6 +41,14 @@ impl Default for SgdConfig {
 }
 
 impl SgdConfig {
+    /// How far a weight moves against its gradient of 1, whatever the momentum has gathered.
+    pub(super) fn gain(&self, lr: f64) -> f64 {
+        lr * match self.nesterov {
+            true => 1.0 + self.momentum,
+            false => 1.0,
+        }
+    }
+
     pub(super) fn update(
         &self,
         slot: &mut Slot,

@@ -64,6 +64,10 @@ pub struct Recipe {
 pub struct TeacherConfig {
     /// Its run folder: one that was trained here, or imported.
     pub run: PathBuf,
+    /// Whether what it says of every training image is computed once and kept in a file beside it
+    /// (`outputs/` in its run folder), for this student and the next; needs images that do not vary.
+    #[serde(default)]
+    pub cache: bool,
 }
 
 /// Keys that change no result: an interrupted run may go on with others.

@@ -1,15 +1,15 @@
 //! What training changes, and one step of it.
 
 use burn::module::Module;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Gradients, Int, Tensor};
 use offramp_core::ExitOutputs;
 use offramp_heads::MultiExitNet;
 use offramp_methods::distill::{Distillers, TaughtBatch};
-use offramp_methods::{AnyMethod, LossTerms, Method, StepContext};
-use offramp_teachers::ExternalTeacher;
+use offramp_methods::{AnyMethod, Lookahead, LossTerms, Method, Rehearsal, StepContext};
 
 use crate::batch::Input;
 use crate::ema::Ema;
+use crate::lectures::Faculty;
 use crate::metrics::{StepValues, TermValue};
 use crate::optim::{GradientNorm, Optimizer};
 use crate::{DISTILL, METHOD, NET, TrainError};
@@ -20,7 +20,7 @@ pub(crate) struct Learner {
     pub net: MultiExitNet,
     pub objective: Objective,
     /// Trained networks; nothing changes them.
-    pub teachers: Vec<ExternalTeacher>,
+    pub faculty: Faculty,
     pub optimizer: Optimizer,
     pub ema: Option<Ema>,
 }
@@ -62,15 +62,23 @@ impl Learner {
                     mut method,
                     mut distill,
                 },
-            teachers,
+            faculty,
             mut optimizer,
             mut ema,
         } = self;
+        if method.rehearses(&settings.context) {
+            method.rehearse(&Rehearsal {
+                net: &net,
+                images: &input.images,
+                targets: &input.targets,
+                optimizer: &Trial {
+                    optimizer: &optimizer,
+                    lr: settings.lr,
+                },
+            });
+        }
         let outputs = net.forward(input.images.clone());
-        let lectures: Vec<ExitOutputs> = (teachers.iter())
-            .filter(|_| !distill.is_empty())
-            .map(|teacher| teacher.outputs(input.images.clone()))
-            .collect();
+        let lectures = faculty.lectures(&input, &distill)?;
         let batch = TaughtBatch {
             images: &input.images,
             rows: &input.rows,
@@ -116,12 +124,34 @@ impl Learner {
             Self {
                 net,
                 objective: Objective { method, distill },
-                teachers,
+                faculty,
                 optimizer,
                 ema,
             },
             values,
         ))
+    }
+}
+
+/// The step that is about to be taken, on a copy.
+struct Trial<'a> {
+    optimizer: &'a Optimizer,
+    lr: f64,
+}
+
+impl Lookahead for Trial<'_> {
+    fn step(&self, net: MultiExitNet, gradients: &mut Gradients) -> MultiExitNet {
+        let mut optimizer = self.optimizer.clone();
+        optimizer.step(NET, net, gradients, self.lr, None)
+    }
+
+    fn gain(&self) -> f64 {
+        // A run whose method rehearses does not start with any other optimiser.
+        self.optimizer.gain(self.lr).unwrap_or(self.lr)
+    }
+
+    fn progress(&self) -> f64 {
+        self.lr / self.optimizer.base_lr()
     }
 }
 

@@ -6,9 +6,9 @@ use std::time::Instant;
 use burn::tensor::Device;
 use offramp_core::{Cost, DeviceSpec, MapShape};
 use offramp_data::{DatasetInfo, Loader, LoaderConfig, Split, Splits, Subset};
-use offramp_heads::{MultiExitNet, NetConfig};
+use offramp_heads::{HeadConfig, MultiExitNet, NetConfig};
 use offramp_methods::distill::{Distillers, Student, ViewShape};
-use offramp_methods::{Method, NetworkInfo};
+use offramp_methods::{Method, NetworkInfo, StepContext};
 use offramp_nn::Init;
 use offramp_teachers::{ExternalTeacher, StudentImages};
 
@@ -17,6 +17,7 @@ use super::learner::{Learner, Objective};
 use crate::checkpoint::{BestSoFar, Kept, Shelf};
 use crate::ema::Ema;
 use crate::evaluate::{EvalOptions, evaluate};
+use crate::lectures::{Faculty, Rows};
 use crate::metrics::{MetricsFile, Sums, TrainRecord};
 use crate::optim::Optimizer;
 use crate::progress::{Plan, Progress};
@@ -85,7 +86,7 @@ impl<'a> Session<'a> {
         let image = MapShape::new(shape.channels, shape.height, shape.width);
         let teachers = teachers(recipe, &splits.info, image, &device)?;
         let model = resolved(&recipe.model.net(), &teachers)?;
-        let learner = learner(
+        let mut learner = learner(
             recipe,
             &model,
             teachers,
@@ -94,6 +95,19 @@ impl<'a> Session<'a> {
             image,
             &device,
         )?;
+        let rows = Rows {
+            subset: &splits.train,
+            info: &splits.info,
+            device: &device.clone().inner(),
+        };
+        let mut say = |text: &str| {
+            tracing::info!("{text}");
+            progress.message(text);
+        };
+        let Learner {
+            faculty, objective, ..
+        } = &mut learner;
+        faculty.open_caches(recipe, &objective.distill, &rows, &mut say)?;
         let costs = learner.net.exit_costs(image);
         let steps_per_epoch = loader.batches() as u64;
         let schedule = Schedule {
@@ -239,6 +253,7 @@ fn loader(recipe: &Recipe, splits: &Splits) -> Result<Loader, TrainError> {
         workers: train.workers,
         prefetch: train.prefetch,
         augment: Some(recipe.data.augment.clone()),
+        interleave: train.interleave,
     };
     Ok(Loader::new(splits.train.clone(), &splits.info, config)?)
 }
@@ -300,6 +315,12 @@ fn learner(
         embedding_dims: net.embedding_dims(),
     };
     let method = recipe.method.init(&info, &mut init.fork())?;
+    let optimizer = Optimizer::new(recipe.train.optimizer.clone());
+    if method.rehearses(&StepContext::default()) && optimizer.gain(1.0).is_none() {
+        return Err(TrainError::Lookahead {
+            method: recipe.method.name(),
+        });
+    }
     let student = Student {
         net: &net,
         config: model,
@@ -313,6 +334,17 @@ fn learner(
         batch_size: recipe.train.batch_size,
     };
     let distill = Distillers::new(&recipe.distill, &student, &teachers, &mut init.fork())?;
+    let shapes_a_head = |name: &str| match &recipe.model.head {
+        HeadConfig::Projector(head) => head.teacher.iter().any(|other| other == name),
+        _ => false,
+    };
+    let unheard = (teachers.iter().enumerate())
+        .find(|(at, teacher)| !distill.hears(*at) && !shapes_a_head(teacher.name()));
+    if let Some((_, teacher)) = unheard {
+        return Err(TrainError::Unheard {
+            teacher: teacher.name().to_owned(),
+        });
+    }
     let net = distill.share(net);
     let ema = recipe
         .train
@@ -322,8 +354,8 @@ fn learner(
     Ok(Learner {
         net,
         objective: Objective { method, distill },
-        teachers,
-        optimizer: Optimizer::new(recipe.train.optimizer.clone()),
+        faculty: Faculty::new(teachers),
+        optimizer,
         ema,
     })
 }

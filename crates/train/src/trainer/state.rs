@@ -92,7 +92,7 @@ impl Session<'_> {
         self.learner = Some(Learner {
             net,
             objective,
-            teachers: learner.teachers,
+            faculty: learner.faculty,
             optimizer: learner.optimizer.with_slots(slots),
             ema,
         });

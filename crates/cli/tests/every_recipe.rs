@@ -1,0 +1,114 @@
+//! The slow group: every recipe on the low-data CIFAR-100 trains two epochs as it is written.
+//!
+//! `just test-slow`, with `OFFRAMP_DATA` set; about half an hour on two cores. `ONLY=kd,mate` takes
+//! the recipes of these names.
+
+mod support;
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde_json::Value;
+use support::*;
+
+const WEIGHTS: &str = "weights/cifar100_resnet56-f2eff4c8.pt";
+
+fn recipes(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            recipes(&path, found);
+        } else if path.extension() == Some(OsStr::new("toml")) {
+            let recipe: toml::Table = std::fs::read_to_string(&path).unwrap().parse().unwrap();
+            if recipe["data"].get("dataset").and_then(|name| name.as_str())
+                == Some("cifar-100-lowdata")
+            {
+                found.push(path);
+            }
+        }
+    }
+}
+
+/// Runs the program in `folder`, where `runs/...` of the recipes lies.
+fn within(folder: &Path, data: &OsStr, args: &[&str]) {
+    let mut command = offramp(args);
+    let output = command
+        .current_dir(folder)
+        .env("OFFRAMP_DATA", data)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {stderr}");
+}
+
+/// The runs that recipes start from: two teachers, and a backbone that was trained before.
+fn prepare(folder: &Path, data: &OsStr, recipes: &Path) {
+    let weights = Path::new(data).join(WEIGHTS);
+    for run in ["runs/resnet56", "runs/resnet56-b"] {
+        let settings = ["--backbone", "resnet56", "--out", run];
+        let mean = ["--mean", ".5070,.4865,.4409", "--std", ".2673,.2564,.2761"];
+        within(
+            folder,
+            data,
+            &[&["import", text(&weights)][..], &settings, &mean].concat(),
+        );
+    }
+    let plain = recipes.join("cifar100-lowdata/plain.toml");
+    let settings = ["--set", "train.epochs=1", "--out", "runs/plain"];
+    within(
+        folder,
+        data,
+        &[&["train", text(&plain)][..], &settings].concat(),
+    );
+}
+
+#[test]
+#[ignore = "two epochs of every recipe: just test-slow, with OFFRAMP_DATA"]
+fn every_recipe_trains_two_epochs_on_real_images() {
+    let data = std::env::var_os("OFFRAMP_DATA").expect("OFFRAMP_DATA is the folder of the data");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
+    let root = root.canonicalize().unwrap();
+    let only = std::env::var("ONLY").unwrap_or_default();
+    let only: Vec<&str> = only.split(',').filter(|name| !name.is_empty()).collect();
+    let mut all = Vec::new();
+    recipes(&root, &mut all);
+    all.sort();
+    assert!(all.len() >= 20, "{all:?}");
+    let folder = tempfile::tempdir().unwrap();
+    prepare(folder.path(), &data, &root);
+    for path in all {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        if !(only.is_empty() || only.contains(&name)) {
+            continue;
+        }
+        let began = Instant::now();
+        let run = folder.path().join(format!("runs/two-epochs-of-{name}"));
+        let settings = ["--set", "train.epochs=2", "--out", text(&run)];
+        within(
+            folder.path(),
+            &data,
+            &[&["train", text(&path)][..], &settings].concat(),
+        );
+        let metrics = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+        let lines = metrics
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let epochs: Vec<Value> = lines.filter(|line| line["kind"] == "epoch").collect();
+        assert_eq!(epochs.len(), 2, "{name}");
+        let loss = |epoch: &Value| epoch["loss"].as_f64().expect("a finite loss");
+        let eval: Value =
+            serde_json::from_slice(&std::fs::read(run.join("eval.json")).unwrap()).unwrap();
+        let exits = eval["exits"].as_array().unwrap().iter();
+        let top1: Vec<f64> = exits.map(|exit| exit["top1"].as_f64().unwrap()).collect();
+        println!(
+            "{name}: loss {:.3}, then {:.3}; test top-1 {top1:.1?}; {:.0?}",
+            loss(&epochs[0]),
+            loss(&epochs[1]),
+            began.elapsed()
+        );
+        // Chance is 1 %.
+        let best = top1.iter().fold(0.0_f64, |best, top1| best.max(*top1));
+        assert!(best > 1.5, "{name} learns nothing: {top1:?}");
+    }
+}

@@ -1,0 +1,254 @@
+//! Learning to weight samples (L2W-DEN).
+
+mod adam;
+mod config;
+mod lookahead;
+mod weight_net;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use burn::module::Module;
+use burn::tensor::activation::softmax;
+use burn::tensor::{Int, Tensor, TensorData};
+use offramp_core::ExitOutputs;
+use offramp_losses::{SampleLosses, Targets, cross_entropy, cross_entropy_each};
+
+pub use config::{L2wDenConfig, WeightInput, ZeroMean};
+
+use crate::{LossTerms, Method, MethodError, Rehearsal, StepContext};
+use adam::Adam;
+use weight_net::WeightNet;
+
+const STEPS: &str = "weight-net-steps";
+
+/// Every sample has a weight of its own at every exit, which a small network gives; that network is
+/// trained so that a step on weighted samples helps those that would leave at each exit.
+///
+/// ```text
+/// L     = sum_k mean_n w_nk CE(z_nk, y_n)           w = 1 + eps (g - mean g)    g = MLP(losses)
+/// MLP:    L_meta(theta - lr dL/dtheta)              theta held, the other half of the batch:
+/// L_meta = sum_k mean_{n leaves at k} CE(z_nk, y_n)
+/// ```
+///
+/// Who leaves at exit `k` in `L_meta`: of the `N` samples, `floor(N P_k)` that are left and most
+/// confident there, `P_k = q^k / sum_j q^j`; the last exit takes the rest. Each half of the batch
+/// is once the one that is stepped on and once the one that judges.
+///
+/// Han et al., *Learning to Weight Samples for Dynamic Early-Exiting Networks*, ECCV 2022; public
+/// code LeapLabTHU/L2W-DEN, whose CIFAR settings are the defaults. The derivative through the step
+/// is found without second derivatives: `dL_meta/dw_nk` is, by the chain rule, `-lr / N` times the
+/// derivative of sample `n`'s loss at exit `k` along the gradient `v` of `L_meta`, and that is a
+/// central difference of two forward passes, at `theta +- 0.01 v / |v|` (as Liu et al., *DARTS*,
+/// ICLR 2019, do).
+#[derive(Module, Debug)]
+pub struct L2wDen {
+    weight_net: WeightNet,
+    adam: Adam,
+    #[module(skip)]
+    shares: Vec<f64>,
+    #[module(skip)]
+    config: L2wDenConfig,
+}
+
+/// Losses of a batch at every exit.
+struct Losses {
+    /// `[N, K]`.
+    loss: Tensor<2>,
+    /// The share that is labelled, `[N, 1]`.
+    known: Tensor<2>,
+}
+
+impl Losses {
+    fn of(outputs: &ExitOutputs, targets: &Targets) -> Self {
+        let each = |logits: &Tensor<2>| cross_entropy_each(logits.clone(), targets);
+        let (loss, known): (Vec<_>, Vec<_>) = outputs
+            .logits()
+            .map(each)
+            .map(|SampleLosses { loss, known }| (loss, known))
+            .unzip();
+        let known = known.into_iter().next().expect("a network has an exit");
+        Self {
+            loss: Tensor::stack(loss, 1),
+            known: known.unsqueeze_dim(1),
+        }
+    }
+
+    /// Labelled samples, at least 1, `[1]`.
+    fn count(&self) -> Tensor<1> {
+        self.known.clone().sum().clamp_min(f32::MIN_POSITIVE)
+    }
+}
+
+impl L2wDen {
+    /// `w`, `[N, K]`; a function of the weight net alone.
+    fn weights(&self, outputs: &ExitOutputs, losses: &Losses) -> Tensor<2> {
+        let confidence = || {
+            let confidence = |logits: &Tensor<2>| softmax(logits.clone(), 1).max_dim(1);
+            Tensor::cat(outputs.logits().map(confidence).collect(), 1)
+        };
+        let input = match self.config.input {
+            WeightInput::Loss => losses.loss.clone(),
+            WeightInput::Confidence => confidence(),
+            WeightInput::Both => Tensor::cat(vec![losses.loss.clone(), confidence()], 1),
+        };
+        self.scaled(self.weight_net.forward(input.detach()), losses)
+    }
+
+    /// `1 + eps (raw - mean)`, `[N, K]`.
+    fn scaled(&self, raw: Tensor<2>, losses: &Losses) -> Tensor<2> {
+        let [_, exits] = raw.dims();
+        let known = losses.known.clone();
+        // Samples without a label have no weight, and none in a mean either.
+        let over_samples =
+            |x: Tensor<2>| (x * known.clone()).sum_dim(0) / losses.count().unsqueeze();
+        let mean = match self.config.zero_mean {
+            ZeroMean::Sample => raw.clone().mean_dim(1),
+            ZeroMean::Exit => over_samples(raw.clone()),
+            ZeroMean::Batch => over_samples(raw.clone().sum_dim(1)) / exits as f64,
+        };
+        (raw - mean) * self.config.epsilon + 1.0
+    }
+
+    /// `dL_meta/dw`, `[N, K]`, when a step is taken on the samples `train` and judged on `judge`;
+    /// with the weights that it is the derivative of. `None` where the judges have no gradient.
+    fn derivative(
+        &self,
+        rehearsal: &Rehearsal,
+        train: Range<usize>,
+        judge: Range<usize>,
+    ) -> Option<(Tensor<2>, Tensor<2>)> {
+        let Rehearsal { net, optimizer, .. } = *rehearsal;
+        let (images, targets) = part(rehearsal, train);
+        // A copy, whose running statistics nobody needs.
+        let outputs = net.clone().forward(images.clone());
+        let losses = Losses::of(&outputs, &targets);
+        let weights = self.weights(&outputs, &losses);
+        let weighted = (losses.loss.clone() * weights.clone().detach()).sum() / losses.count();
+        let ahead = optimizer.step(net.clone(), &mut weighted.backward());
+
+        let (others, labels) = part(rehearsal, judge);
+        let judged = self.judged(&ahead.forward(others), &labels)?;
+        let along = lookahead::gradient(&ahead, &judged.backward());
+        let step = 0.01 / lookahead::norm(&along)?;
+        let at = |step: f64| {
+            let moved = lookahead::moved(net.clone(), &along, step);
+            Losses::of(&moved.forward(images.clone()), &targets)
+                .loss
+                .detach()
+        };
+        let slope = (at(step) - at(-step)) / (2.0 * step);
+        let scale = losses.count().detach().recip() * -optimizer.gain();
+        Some((slope * scale.unsqueeze(), weights))
+    }
+
+    /// `L_meta`; `None` for a batch without samples or without an exit that learns.
+    fn judged(&self, outputs: &ExitOutputs, targets: &Targets) -> Option<Tensor<1>> {
+        let device = outputs.exits.first()?.logits.device();
+        let leaving = leaving(outputs, &self.shares);
+        let term = |(logits, rows): (&Tensor<2>, Vec<i64>)| {
+            let count = rows.len();
+            let rows: Tensor<1, Int> = Tensor::from_data(TensorData::new(rows, [count]), &device);
+            cross_entropy(
+                logits.clone().select(0, rows.clone()),
+                &targets.select(rows),
+            )
+        };
+        let filled = outputs
+            .logits()
+            .zip(leaving)
+            .filter(|(_, rows)| !rows.is_empty());
+        filled.map(term).reduce(|sum, term| sum + term)
+    }
+
+    /// One step of the weight net.
+    fn adapt(&mut self, rehearsal: &Rehearsal, train: Range<usize>, judge: Range<usize>) {
+        let Some((slope, weights)) = self.derivative(rehearsal, train, judge) else {
+            return;
+        };
+        let surrogate = (weights * slope).sum();
+        if !surrogate.clone().into_scalar::<f64>().is_finite() {
+            return;
+        }
+        let gradients = surrogate.backward();
+        let lr = self.config.lr * rehearsal.optimizer.progress();
+        self.weight_net = self.adam.step(
+            self.weight_net.clone(),
+            &gradients,
+            lr,
+            self.config.weight_decay,
+        );
+    }
+}
+
+/// Some samples of a rehearsal's batch.
+fn part(rehearsal: &Rehearsal, rows: Range<usize>) -> (Tensor<4>, Targets) {
+    let images = rehearsal.images.clone().slice_dim(0, rows.clone());
+    let rows = Tensor::arange(rows.start as i64..rows.end as i64, &images.device());
+    (images, rehearsal.targets.select(rows))
+}
+
+/// Which samples of a batch leave at each exit.
+fn leaving(outputs: &ExitOutputs, shares: &[f64]) -> Vec<Vec<i64>> {
+    let count = outputs
+        .exits
+        .first()
+        .map_or(0, |exit| exit.logits.dims()[0]);
+    let mut waiting: Vec<usize> = (0..count).collect();
+    let last = shares.len().saturating_sub(1);
+    let pick = |(exit, logits): (usize, &Tensor<2>)| {
+        let confidence = softmax(logits.clone().detach(), 1).max_dim(1).into_data();
+        let confidence: Vec<f32> = confidence.iter::<f32>().collect();
+        let quota = match exit == last {
+            true => waiting.len(),
+            false => ((count as f64 * shares[exit]).floor() as usize).min(waiting.len()),
+        };
+        waiting.sort_by(|a, b| confidence[*b].total_cmp(&confidence[*a]));
+        waiting.drain(..quota).map(|row| row as i64).collect()
+    };
+    outputs.logits().enumerate().map(pick).collect()
+}
+
+impl Method for L2wDen {
+    fn losses(&self, outputs: &ExitOutputs, targets: &Targets, _: &StepContext) -> LossTerms {
+        let losses = Losses::of(outputs, targets);
+        let weights = self.weights(outputs, &losses).detach();
+        let sums = (losses.loss.clone() * weights)
+            .sum_dim(0)
+            .squeeze_dim::<1>(0);
+        let mut terms = LossTerms::new();
+        terms.push_each("ce", sums / losses.count(), |_| 1.0);
+        terms
+    }
+
+    fn rehearses(&self, context: &StepContext) -> bool {
+        context.step.is_multiple_of(self.config.every)
+    }
+
+    fn rehearse(&mut self, rehearsal: &Rehearsal) {
+        let [count, ..] = rehearsal.images.dims();
+        let half = count / 2;
+        // A single sample cannot be set aside.
+        if half > 0 {
+            self.adapt(rehearsal, 0..half, half..count);
+            self.adapt(rehearsal, half..count, 0..half);
+        }
+    }
+
+    fn state(&self) -> BTreeMap<String, f64> {
+        BTreeMap::from([(STEPS.to_owned(), self.adam.steps() as f64)])
+    }
+
+    fn load_state(&mut self, state: &BTreeMap<String, f64>) -> Result<(), MethodError> {
+        if let Some(key) = state.keys().find(|key| *key != STEPS) {
+            return Err(MethodError::UnknownState { key: key.clone() });
+        }
+        let steps = state.get(STEPS);
+        let steps = *steps.ok_or(MethodError::MissingState { key: STEPS })?;
+        self.adam.set_steps(steps as u64);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
