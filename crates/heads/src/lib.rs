@@ -1,5 +1,5 @@
 //! Exit heads, and the multi-exit network made of one backbone and heads at
-//! chosen stages.
+//! chosen stages, with links from exit to exit in a cascade.
 
 mod cascade;
 mod config;
