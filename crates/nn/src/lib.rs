@@ -12,6 +12,7 @@ mod batch_norm;
 mod buffer;
 mod conv;
 mod init;
+mod layer_norm;
 mod linear;
 mod pool;
 
@@ -19,5 +20,6 @@ pub use batch_norm::BatchNorm2d;
 pub use buffer::Buffer;
 pub use conv::{Conv2d, Conv2dConfig};
 pub use init::Init;
+pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use pool::shrink;
