@@ -5,12 +5,14 @@ mod config;
 mod head;
 mod heads;
 mod net;
+mod registry;
 mod saved;
 
-pub use config::{ExitPlacement, HeadConfig, HeadEntry, NetConfig, NetError, registry};
+pub use config::{ExitPlacement, NetConfig, NetError};
 pub use head::AnyHead;
 pub use heads::{
     BottleneckHead, ConvHead, LinearHead, ProjectorConfig, ProjectorHead, SepConvHead, SepConvStyle,
 };
 pub use net::MultiExitNet;
+pub use registry::{HeadConfig, HeadEntry, registry};
 pub use saved::{MODEL_FORMAT, ModelCard, ModelError, load_card, load_model, save_model};
