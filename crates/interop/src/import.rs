@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use burn::tensor::{Device, TensorData};
-use offramp_backbones::{AnyBackbone, BackboneConfig};
+use offramp_backbones::BackboneConfig;
+use offramp_core::MapShape;
 use offramp_core::params::{self, NamedTensors, ParamError};
-use offramp_core::{Backbone, MapShape};
 use offramp_heads::{
     ExitPlacement, HeadConfig, MODEL_FORMAT, ModelCard, MultiExitNet, NetConfig, NetError,
 };
@@ -128,7 +128,7 @@ pub fn import(
 
     let square = |side| MapShape::new(3, side, side);
     let config = NetConfig {
-        exits: ExitPlacement::Stages(vec![last_stage(&options.backbone, device)]),
+        exits: ExitPlacement::Stages(vec![options.backbone.stages().len().saturating_sub(1)]),
         backbone: options.backbone.clone(),
         head: HeadConfig::Linear {},
     };
@@ -164,11 +164,6 @@ pub fn import(
         sha256: String::new(),
     };
     Ok(Imported { net, card, mapping })
-}
-
-fn last_stage(backbone: &BackboneConfig, device: &Device) -> usize {
-    let backbone: AnyBackbone = backbone.init(&mut Init::new(0, device));
-    backbone.stages().len().saturating_sub(1)
 }
 
 fn shapes(tensors: &NamedTensors) -> BTreeMap<String, Vec<usize>> {
