@@ -1,7 +1,7 @@
 //! The `[model]` table of a recipe, and the network that it stands for.
 
-use offramp_backbones::BackboneConfig;
-use offramp_core::{Backbone, MapShape};
+use offramp_backbones::{BackboneConfig, BackboneError};
+use offramp_core::MapShape;
 use offramp_nn::Init;
 use serde::de::{Deserializer, Error as _};
 use serde::ser::Serializer;
@@ -19,6 +19,10 @@ use crate::{HeadConfig, MultiExitNet};
 /// head = "sepconv"                                       # or { name = "sepconv", style = "byot" }
 /// exits = [0, 1, 2]                                      # stages; left out: after every stage
 /// ```
+///
+/// With `head = "branch"` several exits may follow one stage, `exits = [1, 1, 1]`, and none need
+/// follow the last one: each goes there by itself, and the backbone ends with the last stage that
+/// is named.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NetConfig {
@@ -36,7 +40,8 @@ pub enum ExitPlacement {
     /// After every stage.
     #[default]
     EveryStage,
-    /// After the stages of these numbers, counted from 0; the last stage must be among them.
+    /// After the stages of these numbers, counted from 0: rising, the last stage among them. Of
+    /// branches, not falling, and the last stage may be missing.
     Stages(Vec<usize>),
 }
 
@@ -68,10 +73,7 @@ impl<'de> Deserialize<'de> for ExitPlacement {
 #[derive(Debug, Error)]
 pub enum NetError {
     /// The exits are not an increasing list of stages that ends with the last one.
-    #[error(
-        "exits = {exits:?} do not fit {backbone}: its stages are 0 to {last}, the list must \
-         increase and end with {last}"
-    )]
+    #[error("exits = {exits:?} do not fit {backbone}: its stages are 0 to {last}, the list {rule}")]
     Exits {
         /// What was asked for.
         exits: Vec<usize>,
@@ -79,6 +81,19 @@ pub enum NetError {
         backbone: String,
         /// Number of its last stage.
         last: usize,
+        /// What the list must be.
+        rule: String,
+    },
+    /// A branch that would begin within a block.
+    #[error("head \"branch\": {0}; branch off after a whole layer, or set taps = \"layers\"")]
+    Branch(#[from] BackboneError),
+    /// An exit that is not there.
+    #[error("there is no exit {exit}; this network has {exits}, counted from 0")]
+    NoExit {
+        /// What was asked for.
+        exit: usize,
+        /// Number of exits.
+        exits: usize,
     },
     /// Fewer than two classes.
     #[error("a classifier of {classes} classes; at least 2 are needed")]
@@ -160,15 +175,73 @@ impl NetConfig {
         image: MapShape,
         init: &mut Init,
     ) -> Result<MultiExitNet, NetError> {
+        let exits = self.exit_stages()?;
+        self.build(exits, classes, image, init)
+    }
+
+    /// Builds exit `exit` alone with fresh parameters: the stages on the way to it and its head.
+    ///
+    /// # Errors
+    /// As [`init`](Self::init), and when there is no such exit.
+    pub fn init_exit(
+        &self,
+        exit: usize,
+        classes: usize,
+        image: MapShape,
+        init: &mut Init,
+    ) -> Result<MultiExitNet, NetError> {
+        let exits = self.exit_stages()?;
+        match exits.get(exit) {
+            Some(&stage) => self.build(vec![stage], classes, image, init),
+            None => Err(NetError::NoExit {
+                exit,
+                exits: exits.len(),
+            }),
+        }
+    }
+
+    /// The stage of every exit.
+    fn exit_stages(&self) -> Result<Vec<usize>, NetError> {
+        let last = self.backbone.stages().len() - 1;
+        let exits = match &self.exits {
+            ExitPlacement::EveryStage => return Ok((0..=last).collect()),
+            ExitPlacement::Stages(exits) => exits,
+        };
+        let (fits, rule) = match self.head.is_branch() {
+            true => (
+                exits.is_sorted() && exits.last().is_some_and(|stage| *stage <= last),
+                format!("must name one at least, not fall, and end with {last} or before"),
+            ),
+            false => (
+                exits.is_sorted_by(|a, b| a < b) && exits.last() == Some(&last),
+                format!("must increase and end with {last}"),
+            ),
+        };
+        match fits {
+            true => Ok(exits.clone()),
+            false => Err(NetError::Exits {
+                exits: exits.clone(),
+                backbone: self.backbone.name().to_owned(),
+                last,
+                rule,
+            }),
+        }
+    }
+
+    /// The network whose exits follow the given stages; the backbone ends with the last of them.
+    fn build(
+        &self,
+        exits: Vec<usize>,
+        classes: usize,
+        image: MapShape,
+        init: &mut Init,
+    ) -> Result<MultiExitNet, NetError> {
         if classes < 2 {
             return Err(NetError::Classes { classes });
         }
         // Names must have become numbers by now.
         self.resolved(&[])?;
-        let backbone = self.backbone.init(init);
-        let stages = backbone.stages();
-        let last = stages.len() - 1;
-        let reduction = stages[last].reduction;
+        let reduction = (self.backbone.stages().last()).map_or(1, |stage| stage.reduction);
         if image.height.min(image.width) < reduction {
             return Err(NetError::Image {
                 height: image.height,
@@ -177,21 +250,10 @@ impl NetConfig {
                 reduction,
             });
         }
-        let exits = match &self.exits {
-            ExitPlacement::EveryStage => (0..=last).collect(),
-            ExitPlacement::Stages(exits) => exits.clone(),
-        };
-        if exits.last() != Some(&last) || !exits.is_sorted_by(|a, b| a < b) {
-            return Err(NetError::Exits {
-                exits,
-                backbone: self.backbone.name().to_owned(),
-                last,
-            });
-        }
-        let heads = exits
-            .iter()
-            .map(|&stage| self.head.init(&stages, stage, classes, init))
-            .collect();
+        let end = exits.last().map_or(0, |stage| stage + 1);
+        let backbone = self.backbone.init_stages(0..end, init)?;
+        let head = |&stage: &usize| self.head.init(&self.backbone, stage, classes, init);
+        let heads = exits.iter().map(head).collect::<Result<_, _>>()?;
         Ok(MultiExitNet::new(backbone, heads, exits, classes))
     }
 }
@@ -220,6 +282,7 @@ mod tests {
             json!({"head": "sepconv", "exits": [0, 2]}),
             json!({"head": {"name": "conv", "width": 32}, "exits": "every"}),
             json!({"backbone": {"name": "resnet18", "stem": "imagenet"}, "head": "bottleneck"}),
+            json!({"head": "branch", "exits": [1, 1, 1]}),
             json!({"head": "projector"}),
             json!({"head": {"name": "projector", "teacher": "a", "factor": 4}}),
             json!({"head": {"name": "projector", "width": [64, 32], "size": 8}}),
@@ -246,6 +309,35 @@ mod tests {
             );
         }
         assert_eq!(build(json!({"exits": [1, 2]})).unwrap().num_exits(), 2);
+    }
+
+    #[test]
+    fn one_exit_alone_is_cut_after_its_stage() {
+        for taps in ["layers", "inner"] {
+            let config: NetConfig = serde_json::from_value(json!({
+                "backbone": {"name": "resnet8", "taps": taps}, "head": "sepconv"
+            }))
+            .unwrap();
+            let device = default_device().unwrap();
+            let whole = config.init(10, IMAGE, &mut Init::new(0, &device)).unwrap();
+            for exit in 0..whole.num_exits() {
+                let alone = config.init_exit(exit, 10, IMAGE, &mut Init::new(1, &device));
+                let alone = alone.unwrap();
+                assert_eq!(alone.exit_stages(), [whole.exit_stages()[exit]]);
+                assert_eq!(alone.embedding_dims()[0], whole.embedding_dims()[exit]);
+                let deeper = format!("layer{}.", exit / (whole.num_exits() / 3) + 2);
+                let names = offramp_core::params::collect(&alone);
+                assert!(
+                    !names.keys().any(|name| name.contains(&deeper)),
+                    "{taps} {exit}"
+                );
+                let image = burn::tensor::Tensor::zeros([1, 3, 32, 32], &device);
+                assert_eq!(alone.forward(image).exits[0].logits.dims(), [1, 10]);
+            }
+            let beyond = config.init_exit(9, 10, IMAGE, &mut Init::new(1, &device));
+            let error = beyond.unwrap_err().to_string();
+            assert!(error.contains("no exit 9"), "{error}");
+        }
     }
 
     #[test]

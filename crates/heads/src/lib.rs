@@ -11,7 +11,8 @@ mod saved;
 pub use config::{ExitPlacement, NetConfig, NetError};
 pub use head::AnyHead;
 pub use heads::{
-    BottleneckHead, ConvHead, LinearHead, ProjectorConfig, ProjectorHead, SepConvHead, SepConvStyle,
+    BottleneckHead, BranchHead, ConvHead, LinearHead, ProjectorConfig, ProjectorHead, SepConvHead,
+    SepConvStyle,
 };
 pub use net::MultiExitNet;
 pub use registry::{HeadConfig, HeadEntry, registry};

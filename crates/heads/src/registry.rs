@@ -1,6 +1,6 @@
 //! The table of heads, and what a recipe says of one: its name, or a table of name and options.
 
-use offramp_core::StageInfo;
+use offramp_backbones::{BackboneConfig, BackboneError};
 use offramp_nn::Init;
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::AnyHead;
 use crate::heads::{
-    BottleneckHead, ConvHead, LinearHead, ProjectorConfig, ProjectorHead, SepConvHead, SepConvStyle,
+    BottleneckHead, BranchHead, ConvHead, LinearHead, ProjectorConfig, ProjectorHead, SepConvHead,
+    SepConvStyle,
 };
 
 /// A kind of exit head with its options.
@@ -34,6 +35,8 @@ pub enum HeadConfig {
     },
     /// [`ProjectorHead`].
     Projector(ProjectorConfig),
+    /// [`BranchHead`].
+    Branch {},
 }
 
 impl Default for HeadConfig {
@@ -87,6 +90,12 @@ static REGISTRY: &[HeadEntry] = &[
         doc: "into a teacher's space and through its classifier (SimKD, ATSC)",
         options: &["teacher", "width", "size", "factor"],
         config: || HeadConfig::Projector(ProjectorConfig::default()),
+    },
+    HeadEntry {
+        name: "branch",
+        doc: "the rest of the backbone with its own weights, and a linear layer (ONE, OKDDip)",
+        options: &[],
+        config: || HeadConfig::Branch {},
     },
 ];
 
@@ -147,7 +156,7 @@ impl HeadConfig {
                     return Err(format!("head {name}: {problem}"));
                 }
             }
-            Self::Linear {} | Self::Bottleneck {} => {}
+            Self::Linear {} | Self::Bottleneck {} | Self::Branch {} => {}
         }
         Ok(config)
     }
@@ -160,17 +169,26 @@ impl HeadConfig {
         }
     }
 
-    /// A head for stage `stage` of `stages`.
+    /// Whether several exits may follow one stage: each computes something else of its map.
+    pub(crate) fn is_branch(&self) -> bool {
+        matches!(self, Self::Branch {})
+    }
+
+    /// A head for stage `stage` of `backbone`.
+    ///
+    /// # Errors
+    /// When a branch would begin within a block.
     pub(crate) fn init(
         &self,
-        stages: &[StageInfo],
+        backbone: &BackboneConfig,
         stage: usize,
         classes: usize,
         init: &mut Init,
-    ) -> AnyHead {
+    ) -> Result<AnyHead, BackboneError> {
+        let stages = backbone.stages();
         let here = &stages[stage];
         let last = &stages[stages.len() - 1];
-        match self {
+        Ok(match self {
             Self::Linear {} => AnyHead::Linear(LinearHead::new(here.channels, classes, init)),
             Self::SepConv { style } => {
                 // One link for every halving; stages of one size are one step.
@@ -206,7 +224,11 @@ impl HeadConfig {
                     init,
                 ))
             }
-        }
+            Self::Branch {} => {
+                let rest = backbone.init_stages(stage + 1..stages.len(), init)?;
+                AnyHead::Branch(BranchHead::new(rest, last.channels, classes, init))
+            }
+        })
     }
 }
 

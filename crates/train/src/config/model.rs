@@ -25,8 +25,8 @@ pub struct ModelConfig {
     /// Where the exits are.
     pub exits: ExitPlacement,
     /// A run folder whose weights the network begins with: those of the backbone, which must be
-    /// the same one, and of every head at the same stage that has the same tensors. Other heads
-    /// begin fresh. The pixels are normalised as that network expects, unless `data.mean` and
+    /// the same one, and of every head at the same stage that has the same tensors (of several
+    /// branches after one stage, the first of the first). Other heads begin fresh. The pixels are normalised as that network expects, unless `data.mean` and
     /// `data.std` say otherwise.
     pub init_from: Option<PathBuf>,
     /// Whether the backbone stays as it is: no gradients, and batch norms as in evaluation.
