@@ -114,7 +114,7 @@ fn gradients_are_those_of_finite_differences() {
                 ),
                 teacher: changed(&school.batch.teacher, Change::Double),
                 targets: school.batch.targets.clone(),
-                images: school.batch.images.clone(),
+                images: school.batch.images.clone().cast(DType::F64),
                 rows: school.batch.rows.clone(),
                 context: END,
             };
