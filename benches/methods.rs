@@ -10,7 +10,9 @@ use burn::tensor::{Device, Distribution, Int, Tensor};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use offramp_core::{MapShape, default_device};
 use offramp_heads::{MultiExitNet, NetConfig};
-use offramp_methods::{AnyMethod, Method, MethodConfig, NetworkInfo, StepContext, Targets, registry};
+use offramp_methods::{
+    AnyMethod, Method, MethodConfig, NetworkInfo, StepContext, Targets, registry,
+};
 use offramp_nn::Init;
 use offramp_train::optim::{Optimizer, OptimizerConfig};
 
@@ -36,11 +38,7 @@ impl Trainee {
         let config: NetConfig = serde_json::from_str(config).expect("a network");
         let mut init = Init::new(0, device);
         let net = config.init(CLASSES, IMAGE, &mut init).expect("a network");
-        let info = NetworkInfo {
-            exits: net.num_exits(),
-            classes: CLASSES,
-            embedding_dims: net.embedding_dims(),
-        };
+        let info = NetworkInfo::from(&net);
         Self {
             net: Some(net),
             method: method.init(&info, &mut init).expect("a method"),

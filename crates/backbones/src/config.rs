@@ -39,6 +39,14 @@ pub enum BackboneError {
         /// What is wrong.
         message: String,
     },
+    /// A piece that would begin in the middle of a block.
+    #[error("{name} cannot be continued after stage {stage}, which ends within a block")]
+    Piece {
+        /// The backbone.
+        name: String,
+        /// Name of the stage before the piece.
+        stage: String,
+    },
 }
 
 fn hint(nearest: &Option<&'static str>) -> String {

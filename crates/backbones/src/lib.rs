@@ -8,6 +8,8 @@ mod config;
 mod registry;
 pub mod resnet;
 
+use std::ops::Range;
+
 use burn::module::Module;
 use offramp_core::{Backbone, Cost, Features, MapShape, StageInfo};
 use offramp_nn::Init;
@@ -29,6 +31,33 @@ impl BackboneConfig {
         match self {
             Self::ResNet(config) => AnyBackbone::ResNet(config.init(init)),
         }
+    }
+
+    /// The stages of the backbone.
+    pub fn stages(&self) -> Vec<StageInfo> {
+        match self {
+            Self::ResNet(config) => config.stages(),
+        }
+    }
+
+    /// Builds the stages of the given numbers alone, with fresh parameters under the names that
+    /// they have in the whole. A piece that ends within a block holds all of that block. Stages of
+    /// the piece are numbered from 0.
+    ///
+    /// # Errors
+    /// [`BackboneError::Piece`] when the stage before the piece ends within a block.
+    pub fn init_stages(
+        &self,
+        stages: Range<usize>,
+        init: &mut Init,
+    ) -> Result<AnyBackbone, BackboneError> {
+        let piece = match self {
+            Self::ResNet(config) => config.init_stages(stages, init).map(AnyBackbone::ResNet),
+        };
+        piece.map_err(|stage| BackboneError::Piece {
+            name: self.name().to_owned(),
+            stage,
+        })
     }
 }
 

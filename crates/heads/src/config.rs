@@ -1,18 +1,15 @@
 //! The `[model]` table of a recipe, and the network that it stands for.
 
-use offramp_backbones::BackboneConfig;
-use offramp_core::{Backbone, ExitHead, MapShape, StageInfo};
+use offramp_backbones::{BackboneConfig, BackboneError};
+use offramp_core::{ExitHead, MapShape};
 use offramp_nn::Init;
 use serde::de::{Deserializer, Error as _};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use thiserror::Error;
 
-use crate::heads::{
-    BottleneckHead, ConvHead, LinearHead, ProjectorConfig, ProjectorHead, SepConvHead, SepConvStyle,
-};
-use crate::{AnyHead, CascadeConfig, MultiExitNet};
+use crate::{AnyHead, CascadeConfig, HeadConfig, MultiExitNet};
 
 /// A multi-exit network: which backbone, which heads, where.
 ///
@@ -23,6 +20,10 @@ use crate::{AnyHead, CascadeConfig, MultiExitNet};
 /// exits = [0, 1, 2]                                      # stages; left out: after every stage
 /// cascade = "boost"                                      # left out: every exit answers by itself
 /// ```
+///
+/// With `head = "branch"` several exits may follow one stage, `exits = [1, 1, 1]`, and none need
+/// follow the last one: each goes there by itself, and the backbone ends with the last stage that
+/// is named.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NetConfig {
@@ -43,7 +44,8 @@ pub enum ExitPlacement {
     /// After every stage.
     #[default]
     EveryStage,
-    /// After the stages of these numbers, counted from 0; the last stage must be among them.
+    /// After the stages of these numbers, counted from 0: rising, the last stage among them. Of
+    /// branches, not falling, and the last stage may be missing.
     Stages(Vec<usize>),
 }
 
@@ -71,225 +73,11 @@ impl<'de> Deserialize<'de> for ExitPlacement {
     }
 }
 
-/// A kind of exit head with its options.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "name", rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum HeadConfig {
-    /// [`LinearHead`].
-    Linear {},
-    /// [`SepConvHead`].
-    #[serde(rename = "sepconv")]
-    SepConv {
-        /// What one link of the chain is.
-        #[serde(default)]
-        style: SepConvStyle,
-    },
-    /// [`BottleneckHead`].
-    Bottleneck {},
-    /// [`ConvHead`].
-    Conv {
-        /// Channels of its convolutions.
-        width: usize,
-    },
-    /// [`ProjectorHead`].
-    Projector(ProjectorConfig),
-}
-
-impl Default for HeadConfig {
-    fn default() -> Self {
-        Self::Linear {}
-    }
-}
-
-/// One line of the table of heads.
-#[derive(Clone, Copy, Debug)]
-pub struct HeadEntry {
-    /// What a recipe calls it.
-    pub name: &'static str,
-    /// One line on what it is.
-    pub doc: &'static str,
-    /// Names of its options.
-    pub options: &'static [&'static str],
-    /// Its settings with default options.
-    pub config: fn() -> HeadConfig,
-}
-
-static REGISTRY: &[HeadEntry] = &[
-    HeadEntry {
-        name: "linear",
-        doc: "pooling and a linear layer",
-        options: &[],
-        config: || HeadConfig::Linear {},
-    },
-    HeadEntry {
-        name: "sepconv",
-        doc: "separable convolutions down to the last stage's shape (BYOT, SDN, MLCSD)",
-        options: &["style"],
-        config: || HeadConfig::SepConv {
-            style: SepConvStyle::default(),
-        },
-    },
-    HeadEntry {
-        name: "bottleneck",
-        doc: "1x1, k x k of stride k, 1x1 convolutions to the last stage's shape (BYOT's public port)",
-        options: &[],
-        config: || HeadConfig::Bottleneck {},
-    },
-    HeadEntry {
-        name: "conv",
-        doc: "two 3x3 convolutions of stride 2 (MSDNet)",
-        options: &["width"],
-        config: || HeadConfig::Conv { width: 128 },
-    },
-    HeadEntry {
-        name: "projector",
-        doc: "into a teacher's space and through its classifier (SimKD, ATSC)",
-        options: &["teacher", "width", "size", "factor"],
-        config: || HeadConfig::Projector(ProjectorConfig::default()),
-    },
-];
-
-/// All heads.
-pub fn registry() -> &'static [HeadEntry] {
-    REGISTRY
-}
-
-impl HeadConfig {
-    /// Settings from a name and a table of options.
-    fn from_parts(name: &str, mut options: Map<String, Value>) -> Result<Self, String> {
-        let Some(entry) = REGISTRY.iter().find(|entry| entry.name == name) else {
-            let names: Vec<_> = REGISTRY.iter().map(|entry| entry.name).collect();
-            let nearest = match offramp_core::nearest(name, names.iter().copied()) {
-                Some(nearest) => format!(" (did you mean {nearest:?}?)"),
-                None => String::new(),
-            };
-            return Err(format!(
-                "no head is called {name:?}{nearest}; there are {}",
-                names.join(", ")
-            ));
-        };
-        if let Some(unknown) = options
-            .keys()
-            .find(|key| !entry.options.contains(&key.as_str()))
-        {
-            return Err(format!(
-                "head {name} has no option {unknown:?}; it has: {}",
-                match entry.options.is_empty() {
-                    true => "none".into(),
-                    false => entry.options.join(", "),
-                }
-            ));
-        }
-        let mut config = (entry.config)();
-        let wrong =
-            |key: &str, error: serde_json::Error| format!("head {name}, option {key}: {error}");
-        match &mut config {
-            Self::SepConv { style } => {
-                if let Some(value) = options.remove("style") {
-                    *style =
-                        serde_json::from_value(value).map_err(|error| wrong("style", error))?;
-                }
-            }
-            Self::Conv { width } => {
-                if let Some(value) = options.remove("width") {
-                    *width =
-                        serde_json::from_value(value).map_err(|error| wrong("width", error))?;
-                }
-                if *width == 0 {
-                    return Err(format!("head {name}, option width: 0 channels"));
-                }
-            }
-            Self::Projector(config) => {
-                *config = serde_json::from_value(Value::Object(options))
-                    .map_err(|error| format!("head {name}: {error}"))?;
-                if let Some(problem) = config.problem() {
-                    return Err(format!("head {name}: {problem}"));
-                }
-            }
-            Self::Linear {} | Self::Bottleneck {} => {}
-        }
-        Ok(config)
-    }
-
-    /// The teachers into whose space the heads lead.
-    fn teachers(&self) -> &[String] {
-        match self {
-            Self::Projector(config) => &config.teacher,
-            _ => &[],
-        }
-    }
-
-    /// A head for stage `stage` of `stages`.
-    fn init(&self, stages: &[StageInfo], stage: usize, classes: usize, init: &mut Init) -> AnyHead {
-        let here = &stages[stage];
-        let last = &stages[stages.len() - 1];
-        match self {
-            Self::Linear {} => AnyHead::Linear(LinearHead::new(here.channels, classes, init)),
-            Self::SepConv { style } => {
-                // One link for every halving; stages of one size are one step.
-                let mut widths = vec![here.channels];
-                for pair in stages[stage..].windows(2) {
-                    if pair[1].reduction != pair[0].reduction {
-                        widths.push(pair[1].channels);
-                    }
-                }
-                AnyHead::SepConv(SepConvHead::new(&widths, classes, *style, init))
-            }
-            Self::Bottleneck {} => AnyHead::Bottleneck(BottleneckHead::new(
-                here.channels,
-                last.channels,
-                last.reduction / here.reduction,
-                classes,
-                init,
-            )),
-            Self::Conv { width } => {
-                AnyHead::Conv(ConvHead::new(here.channels, *width, classes, init))
-            }
-            Self::Projector(config) => {
-                let widths = match config.width.is_empty() {
-                    true => vec![last.channels],
-                    false => config.width.clone(),
-                };
-                AnyHead::Projector(ProjectorHead::new(
-                    here.channels,
-                    &widths,
-                    config.size,
-                    config.factor,
-                    classes,
-                    init,
-                ))
-            }
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for HeadConfig {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (name, options) = match Value::deserialize(deserializer)? {
-            Value::String(name) => (name, Map::new()),
-            Value::Object(mut table) => match table.remove("name") {
-                Some(Value::String(name)) => (name, table),
-                _ => return Err(D::Error::custom("a table of a head needs a name")),
-            },
-            other => {
-                return Err(D::Error::custom(format!(
-                    "a head is a name or a table with a name, not {other}"
-                )));
-            }
-        };
-        Self::from_parts(&name, options).map_err(D::Error::custom)
-    }
-}
-
 /// A network that cannot be built.
 #[derive(Debug, Error)]
 pub enum NetError {
     /// The exits are not an increasing list of stages that ends with the last one.
-    #[error(
-        "exits = {exits:?} do not fit {backbone}: its stages are 0 to {last}, the list must \
-         increase and end with {last}"
-    )]
+    #[error("exits = {exits:?} do not fit {backbone}: its stages are 0 to {last}, the list {rule}")]
     Exits {
         /// What was asked for.
         exits: Vec<usize>,
@@ -297,6 +85,19 @@ pub enum NetError {
         backbone: String,
         /// Number of its last stage.
         last: usize,
+        /// What the list must be.
+        rule: String,
+    },
+    /// A branch that would begin within a block.
+    #[error("head \"branch\": {0}; branch off after a whole layer, or set taps = \"layers\"")]
+    Branch(#[from] BackboneError),
+    /// An exit that is not there.
+    #[error("there is no exit {exit}; this network has {exits}, counted from 0")]
+    NoExit {
+        /// What was asked for.
+        exit: usize,
+        /// Number of exits.
+        exits: usize,
     },
     /// Fewer than two classes.
     #[error("a classifier of {classes} classes; at least 2 are needed")]
@@ -391,15 +192,73 @@ impl NetConfig {
         image: MapShape,
         init: &mut Init,
     ) -> Result<MultiExitNet, NetError> {
+        let exits = self.exit_stages()?;
+        self.build(exits, classes, image, init)
+    }
+
+    /// Builds exit `exit` alone with fresh parameters: the stages on the way to it and its head.
+    ///
+    /// # Errors
+    /// As [`init`](Self::init), and when there is no such exit.
+    pub fn init_exit(
+        &self,
+        exit: usize,
+        classes: usize,
+        image: MapShape,
+        init: &mut Init,
+    ) -> Result<MultiExitNet, NetError> {
+        let exits = self.exit_stages()?;
+        match exits.get(exit) {
+            Some(&stage) => self.build(vec![stage], classes, image, init),
+            None => Err(NetError::NoExit {
+                exit,
+                exits: exits.len(),
+            }),
+        }
+    }
+
+    /// The stage of every exit.
+    fn exit_stages(&self) -> Result<Vec<usize>, NetError> {
+        let last = self.backbone.stages().len() - 1;
+        let exits = match &self.exits {
+            ExitPlacement::EveryStage => return Ok((0..=last).collect()),
+            ExitPlacement::Stages(exits) => exits,
+        };
+        let (fits, rule) = match self.head.is_branch() {
+            true => (
+                exits.is_sorted() && exits.last().is_some_and(|stage| *stage <= last),
+                format!("must name one at least, not fall, and end with {last} or before"),
+            ),
+            false => (
+                exits.is_sorted_by(|a, b| a < b) && exits.last() == Some(&last),
+                format!("must increase and end with {last}"),
+            ),
+        };
+        match fits {
+            true => Ok(exits.clone()),
+            false => Err(NetError::Exits {
+                exits: exits.clone(),
+                backbone: self.backbone.name().to_owned(),
+                last,
+                rule,
+            }),
+        }
+    }
+
+    /// The network whose exits follow the given stages; the backbone ends with the last of them.
+    fn build(
+        &self,
+        exits: Vec<usize>,
+        classes: usize,
+        image: MapShape,
+        init: &mut Init,
+    ) -> Result<MultiExitNet, NetError> {
         if classes < 2 {
             return Err(NetError::Classes { classes });
         }
         // Names must have become numbers by now.
         self.resolved(&[])?;
-        let backbone = self.backbone.init(init);
-        let stages = backbone.stages();
-        let last = stages.len() - 1;
-        let reduction = stages[last].reduction;
+        let reduction = (self.backbone.stages().last()).map_or(1, |stage| stage.reduction);
         if image.height.min(image.width) < reduction {
             return Err(NetError::Image {
                 height: image.height,
@@ -408,21 +267,10 @@ impl NetConfig {
                 reduction,
             });
         }
-        let exits = match &self.exits {
-            ExitPlacement::EveryStage => (0..=last).collect(),
-            ExitPlacement::Stages(exits) => exits.clone(),
-        };
-        if exits.last() != Some(&last) || !exits.is_sorted_by(|a, b| a < b) {
-            return Err(NetError::Exits {
-                exits,
-                backbone: self.backbone.name().to_owned(),
-                last,
-            });
-        }
-        let heads: Vec<AnyHead> = exits
-            .iter()
-            .map(|&stage| self.head.init(&stages, stage, classes, init))
-            .collect();
+        let end = exits.last().map_or(0, |stage| stage + 1);
+        let backbone = self.backbone.init_stages(0..end, init)?;
+        let head = |&stage: &usize| self.head.init(&self.backbone, stage, classes, init);
+        let heads: Vec<AnyHead> = exits.iter().map(head).collect::<Result<_, _>>()?;
         let widths: Vec<usize> = heads.iter().map(ExitHead::embedding_dim).collect();
         let links = self.cascade.links(&widths, classes, init)?;
         Ok(MultiExitNet::new(backbone, heads, exits, classes).with_links(links))
@@ -453,6 +301,7 @@ mod tests {
             json!({"head": "sepconv", "exits": [0, 2]}),
             json!({"head": {"name": "conv", "width": 32}, "exits": "every"}),
             json!({"backbone": {"name": "resnet18", "stem": "imagenet"}, "head": "bottleneck"}),
+            json!({"head": "branch", "exits": [1, 1, 1]}),
             json!({"head": "projector"}),
             json!({"head": {"name": "projector", "teacher": "a", "factor": 4}}),
             json!({"head": {"name": "projector", "width": [64, 32], "size": 8}}),
@@ -480,6 +329,35 @@ mod tests {
             );
         }
         assert_eq!(build(json!({"exits": [1, 2]})).unwrap().num_exits(), 2);
+    }
+
+    #[test]
+    fn one_exit_alone_is_cut_after_its_stage() {
+        for taps in ["layers", "inner"] {
+            let config: NetConfig = serde_json::from_value(json!({
+                "backbone": {"name": "resnet8", "taps": taps}, "head": "sepconv"
+            }))
+            .unwrap();
+            let device = default_device().unwrap();
+            let whole = config.init(10, IMAGE, &mut Init::new(0, &device)).unwrap();
+            for exit in 0..whole.num_exits() {
+                let alone = config.init_exit(exit, 10, IMAGE, &mut Init::new(1, &device));
+                let alone = alone.unwrap();
+                assert_eq!(alone.exit_stages(), [whole.exit_stages()[exit]]);
+                assert_eq!(alone.embedding_dims()[0], whole.embedding_dims()[exit]);
+                let deeper = format!("layer{}.", exit / (whole.num_exits() / 3) + 2);
+                let names = offramp_core::params::collect(&alone);
+                assert!(
+                    !names.keys().any(|name| name.contains(&deeper)),
+                    "{taps} {exit}"
+                );
+                let image = burn::tensor::Tensor::zeros([1, 3, 32, 32], &device);
+                assert_eq!(alone.forward(image).exits[0].logits.dims(), [1, 10]);
+            }
+            let beyond = config.init_exit(9, 10, IMAGE, &mut Init::new(1, &device));
+            let error = beyond.unwrap_err().to_string();
+            assert!(error.contains("no exit 9"), "{error}");
+        }
     }
 
     #[test]
@@ -512,16 +390,7 @@ mod tests {
                 .unwrap_err()
                 .to_string()
         };
-        assert!(error(json!({"head": "sepcov"})).contains("did you mean \"sepconv\""));
-        assert!(error(json!({"head": {"name": "linear", "width": 3}})).contains("width"));
-        assert!(error(json!({"head": {"name": "conv", "width": "x"}})).contains("width"));
         assert!(error(json!({"heads": "linear"})).contains("heads"));
-        let projector = |option: &str, value: Value| {
-            error(json!({"head": {"name": "projector", "teacher": "a", option: value}}))
-        };
-        assert!(projector("width", json!(64)).contains("width and size"));
-        assert!(projector("factor", json!(0)).contains("factor"));
-        assert!(projector("factor", json!("x")).contains("projector"));
         for exits in [json!("all"), json!([-1]), json!(["layer1"]), json!(2)] {
             assert!(error(json!({"exits": exits})).contains("a list of stages"));
         }

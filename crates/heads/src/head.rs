@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use offramp_core::{Cost, ExitHead, ExitOutput, MapShape};
 use offramp_nn::Linear;
 
-use crate::heads::{BottleneckHead, ConvHead, LinearHead, ProjectorHead, SepConvHead};
+use crate::heads::{BottleneckHead, BranchHead, ConvHead, LinearHead, ProjectorHead, SepConvHead};
 
 /// Any head of this crate.
 // A network has a handful of heads; a box would only cost an indirection.
@@ -23,6 +23,8 @@ pub enum AnyHead {
     Conv(ConvHead),
     /// SimKD's projector.
     Projector(ProjectorHead),
+    /// The rest of the backbone.
+    Branch(BranchHead),
 }
 
 impl AnyHead {
@@ -33,6 +35,7 @@ impl AnyHead {
             Self::Bottleneck(head) => head,
             Self::Conv(head) => head,
             Self::Projector(head) => head,
+            Self::Branch(head) => head,
         }
     }
 }
@@ -46,6 +49,7 @@ impl AnyHead {
             Self::Bottleneck(head) => &head.fc,
             Self::Conv(head) => &head.fc,
             Self::Projector(head) => &head.fc,
+            Self::Branch(head) => &head.fc,
         }
     }
 
@@ -57,6 +61,7 @@ impl AnyHead {
             Self::Bottleneck(head) => &mut head.fc,
             Self::Conv(head) => &mut head.fc,
             Self::Projector(head) => &mut head.fc,
+            Self::Branch(head) => &mut head.fc,
         }
     }
 }

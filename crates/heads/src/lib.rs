@@ -7,17 +7,20 @@ mod gradients;
 mod head;
 mod heads;
 mod net;
+mod registry;
 mod saved;
 
 pub use cascade::{
     AnyLink, Boost, BoostConfig, CascadeConfig, CascadeEntry, Isc, IscConfig, Ztw, ZtwConfig,
     cascades,
 };
-pub use config::{ExitPlacement, HeadConfig, HeadEntry, NetConfig, NetError, registry};
+pub use config::{ExitPlacement, NetConfig, NetError};
 pub use gradients::{GradientFlow, GradientFlowEntry, gradient_flows};
 pub use head::AnyHead;
 pub use heads::{
-    BottleneckHead, ConvHead, LinearHead, ProjectorConfig, ProjectorHead, SepConvHead, SepConvStyle,
+    BottleneckHead, BranchHead, ConvHead, LinearHead, ProjectorConfig, ProjectorHead, SepConvHead,
+    SepConvStyle,
 };
 pub use net::MultiExitNet;
+pub use registry::{HeadConfig, HeadEntry, registry};
 pub use saved::{MODEL_FORMAT, ModelCard, ModelError, load_card, load_model, save_model};

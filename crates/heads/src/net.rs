@@ -12,8 +12,8 @@ use crate::{AnyHead, AnyLink, GradientFlow};
 
 /// One backbone with a head after each of some stages.
 ///
-/// A *segment* is what lies between two exits: one stage, or several where a
-/// stage has no exit. [`MultiExitNet::forward`] computes everything, as training
+/// A *segment* is what lies between two exits: one stage, several where a
+/// stage has no exit, nothing between two branches that leave after the same stage. [`MultiExitNet::forward`] computes everything, as training
 /// and evaluation need it; [`MultiExitNet::segment`] and [`MultiExitNet::exit`]
 /// compute one piece, as a runner that stops early needs it.
 #[derive(Module, Debug)]
@@ -65,6 +65,12 @@ impl MultiExitNet {
     /// The stage that each exit looks at, shallowest first.
     pub fn exit_stages(&self) -> &[usize] {
         &self.stages
+    }
+
+    /// Channels of the map after every stage of the backbone.
+    pub fn stage_channels(&self) -> Vec<usize> {
+        let stages = self.backbone.stages();
+        stages.iter().map(|stage| stage.channels).collect()
     }
 
     /// The same network with a backbone that does not learn: its parameters require no gradients,
@@ -184,7 +190,7 @@ impl MultiExitNet {
 
     /// What it costs to answer at each exit, for one image: all segments up to it
     /// and the heads and links of all exits up to and with it, for a runner asks
-    /// every head on its way.
+    /// every head on its way. That holds for branches too: the third of three costs all three.
     pub fn exit_costs(&self, image: MapShape) -> Vec<Cost> {
         let stages = self.backbone.costs(image);
         let mut sum = Cost::default();

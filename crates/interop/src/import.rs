@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use burn::tensor::{Device, TensorData};
-use offramp_backbones::{AnyBackbone, BackboneConfig};
+use offramp_backbones::BackboneConfig;
+use offramp_core::MapShape;
 use offramp_core::params::{self, NamedTensors, ParamError};
-use offramp_core::{Backbone, MapShape};
 use offramp_heads::{
     CascadeConfig, ExitPlacement, HeadConfig, MODEL_FORMAT, ModelCard, MultiExitNet, NetConfig,
     NetError,
@@ -129,7 +129,7 @@ pub fn import(
 
     let square = |side| MapShape::new(3, side, side);
     let config = NetConfig {
-        exits: ExitPlacement::Stages(vec![last_stage(&options.backbone, device)]),
+        exits: ExitPlacement::Stages(vec![options.backbone.stages().len().saturating_sub(1)]),
         backbone: options.backbone.clone(),
         head: HeadConfig::Linear {},
         cascade: CascadeConfig::None,
@@ -166,11 +166,6 @@ pub fn import(
         sha256: String::new(),
     };
     Ok(Imported { net, card, mapping })
-}
-
-fn last_stage(backbone: &BackboneConfig, device: &Device) -> usize {
-    let backbone: AnyBackbone = backbone.init(&mut Init::new(0, device));
-    backbone.stages().len().saturating_sub(1)
 }
 
 fn shapes(tensors: &NamedTensors) -> BTreeMap<String, Vec<usize>> {

@@ -1,7 +1,7 @@
 //! Cross-entropy with labels.
 
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{FloatDType, Int, Tensor};
 use offramp_kernels::softmax_cross_entropy;
 
 use crate::Targets;
@@ -24,9 +24,10 @@ use crate::Targets;
 /// # Shapes
 /// - `logits`: `[N, C]`, labels: `[N]` below `C`, output: `[1]`, in nats
 pub fn cross_entropy(logits: Tensor<2>, targets: &Targets) -> Tensor<1> {
+    let dtype = FloatDType::from(logits.dtype());
     let SampleLosses { loss, known } = cross_entropy_each(logits, targets);
     let count = known.sum();
-    let nothing = count.clone().equal_elem(0.0).float();
+    let nothing = count.clone().equal_elem(0.0).float().cast(dtype);
     loss.sum() / (count + nothing)
 }
 
@@ -45,6 +46,7 @@ pub struct SampleLosses {
 /// # Shapes
 /// - `logits`: `[N, C]`, labels: `[N]` below `C`
 pub fn cross_entropy_each(logits: Tensor<2>, targets: &Targets) -> SampleLosses {
+    let dtype = FloatDType::from(logits.dtype());
     let spread = (targets.smoothing > 0.0).then(|| {
         -log_softmax(logits.clone(), 1)
             .mean_dim(1)
@@ -52,7 +54,7 @@ pub fn cross_entropy_each(logits: Tensor<2>, targets: &Targets) -> SampleLosses 
     });
     let of = |labels: &Tensor<1, Int>| {
         let hard = softmax_cross_entropy(logits.clone(), labels.clone());
-        let known = labels.clone().greater_equal_elem(0).float();
+        let known = labels.clone().greater_equal_elem(0).float().cast(dtype);
         let loss = match &spread {
             Some(spread) => {
                 hard * (1.0 - targets.smoothing)
@@ -65,10 +67,11 @@ pub fn cross_entropy_each(logits: Tensor<2>, targets: &Targets) -> SampleLosses 
 
     let (mut loss, mut known) = of(&targets.labels);
     if let Some((labels, lambda)) = &targets.mix {
+        let lambda = lambda.clone().cast(dtype);
         let (other, other_known) = of(labels);
         let rest = -lambda.clone() + 1.0;
         loss = loss * lambda.clone() + other * rest.clone();
-        known = known * lambda.clone() + other_known * rest;
+        known = known * lambda + other_known * rest;
     }
     SampleLosses { loss, known }
 }
@@ -90,6 +93,19 @@ mod tests {
         for (z, expected) in Z.iter().zip([0.407606, 0.241311, 0.169846]) {
             assert_close(cross_entropy(matrix(&[*z], &device), &targets), expected);
         }
+    }
+
+    /// The number of labelled samples was float32 whatever the logits were.
+    #[test]
+    fn double_precision_stays_double() {
+        let device = device();
+        let mut targets = Targets::new(labels([0, -1], &device));
+        let shares = Tensor::from_floats([0.5, 1.0], &device);
+        targets.mix = Some((labels([0, 1], &device), shares));
+        let logits = matrix(&[Z[0], Z[1]], &device).cast(FloatDType::F64);
+        let loss = cross_entropy(logits, &targets);
+        assert!(loss.dtype() == FloatDType::F64.into());
+        assert_close(loss.cast(FloatDType::F32), 0.407606);
     }
 
     /// `-(1-e) (l q_0 + (1-l) q_2) - e mean(q)` with `q = log softmax([1, 0, -1])`

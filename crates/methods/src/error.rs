@@ -89,6 +89,14 @@ pub enum MethodError {
         /// The teacher.
         teacher: String,
     },
+    /// A network of the method's own that cannot be built.
+    #[error("method {method:?} trains networks like the student: {problem}")]
+    Network {
+        /// Name of the method.
+        method: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
     /// Teachers are weighed against each other, and there is only one.
     #[error(
         "method {method:?} weighs several teachers against each other, and there is {teachers}; \

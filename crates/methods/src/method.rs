@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use offramp_core::ExitOutputs;
+use offramp_heads::MultiExitNet;
 use offramp_losses::Targets;
 
 use crate::{LossTerms, MethodError, Rehearsal};
@@ -16,6 +17,22 @@ pub struct NetworkInfo {
     pub classes: usize,
     /// Width of every exit's embedding, shallowest first.
     pub embedding_dims: Vec<usize>,
+    /// The stage that every exit looks at, shallowest first.
+    pub exit_stages: Vec<usize>,
+    /// Channels of the map after every stage.
+    pub stage_channels: Vec<usize>,
+}
+
+impl From<&MultiExitNet> for NetworkInfo {
+    fn from(net: &MultiExitNet) -> Self {
+        Self {
+            exits: net.num_exits(),
+            classes: net.classes(),
+            embedding_dims: net.embedding_dims(),
+            exit_stages: net.exit_stages().to_vec(),
+            stage_channels: net.stage_channels(),
+        }
+    }
 }
 
 /// Where in the training a step is; by default before the first.

@@ -9,9 +9,10 @@ use offramp_nn::Init;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Beed, BeedConfig, Byot, ByotConfig, Eed, EedConfig, L2wDen, L2wDenConfig, LastExitTeaching,
-    LastExitTeachingConfig, LossTerms, Mate, MateConfig, Method, MethodError, Mlcsd, MlcsdConfig,
-    NetworkInfo, PhuongLampert, PhuongLampertConfig, Plain, PlainConfig, Rehearsal, StepContext,
+    Beed, BeedConfig, Byot, ByotConfig, Dml, DmlConfig, Eed, EedConfig, L2wDen, L2wDenConfig,
+    LastExitTeaching, LastExitTeachingConfig, LossTerms, Mate, MateConfig, Method, MethodError,
+    Mlcsd, MlcsdConfig, NetworkInfo, Okddip, OkddipConfig, One, OneConfig, PhuongLampert,
+    PhuongLampertConfig, Plain, PlainConfig, Rehearsal, StepContext,
 };
 
 /// One line of the [`registry`].
@@ -119,6 +120,12 @@ methods! {
         => Mate(Mate, MateConfig);
     "mlcsd" "per-sample ensembles of all exits teach logits and features (MLCSD-Net)"
         => Mlcsd(Mlcsd, MlcsdConfig);
+    "dml" "all exits teach each other (deep mutual learning)"
+        => Dml(Dml, DmlConfig);
+    "one" "a gated ensemble of all exits teaches them, branches of one network (ONE)"
+        => One(One, OneConfig);
+    "okddip" "peers teach each other by attention, and all of them the last exit (OKDDip)"
+        => Okddip(Okddip, OkddipConfig);
 }
 
 impl Default for MethodConfig {

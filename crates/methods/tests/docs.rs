@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use offramp_methods::distill::{DistillConfig, distillers};
+use offramp_methods::distill::{DistillConfig, DistillerEntry, distillers};
 use offramp_methods::{MethodConfig, registry};
 use serde::Deserialize;
 
@@ -73,19 +73,33 @@ struct Taught {
     distill: BTreeMap<String, DistillConfig>,
 }
 
+/// A distiller that has the name of a method needs a page of another.
+fn page_of(entry: &DistillerEntry) -> String {
+    match registry().iter().any(|method| method.name == entry.name) {
+        true => format!("distill-{}", entry.name),
+        false => entry.name.to_owned(),
+    }
+}
+
 #[test]
 fn the_table_of_distillers_is_their_registry() {
     let page = page("distillers");
     let rows = page.lines().filter(|line| line.starts_with("| [`"));
-    let expected = (distillers().iter())
-        .map(|entry| format!("| [`{0}`]({0}.md) | {1} |", entry.name, entry.doc));
+    let expected = (distillers().iter()).map(|entry| {
+        format!(
+            "| [`{}`]({}.md) | {} |",
+            entry.name,
+            page_of(entry),
+            entry.doc
+        )
+    });
     assert_eq!(rows.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
 }
 
 #[test]
 fn every_distiller_has_a_page_whose_example_states_the_defaults() {
     for entry in distillers() {
-        let page = page(entry.name);
+        let page = page(&page_of(entry));
         let block = toml_blocks(&page).next().expect("an example");
         let example: Taught = toml::from_str(block)
             .unwrap_or_else(|error| panic!("{}: {error}\n{block}", entry.name));

@@ -10,7 +10,9 @@ use offramp_core::params::{NamedTensors, collect};
 use offramp_core::{ExitOutput, ExitOutputs};
 use offramp_methods::{Method, MethodConfig, registry};
 use reference::{Matrix, Outputs, Point};
-use support::{END, device, init, network, parameter_gradients, targets, values, with_parameters};
+use support::{
+    END, device, init, network, parameter_gradients, staged, targets, values, with_parameters,
+};
 
 const EXITS: usize = 3;
 const SAMPLES: usize = 4;
@@ -84,7 +86,7 @@ fn forward_tensors(weights: &Tensor<1>) -> ExitOutputs {
         let logits = embedding.clone().matmul(v.reshape([WIDTH, CLASSES]) * 4.0);
         ExitOutput::new(embedding, logits)
     };
-    (0..EXITS).map(exit).collect::<Vec<_>>().into()
+    staged((0..EXITS).map(exit).collect())
 }
 
 fn shifted(parameters: &NamedTensors, name: &str, at: usize, by: f64) -> NamedTensors {
@@ -206,6 +208,13 @@ fn the_alternatives() {
         "name = \"mate\"\nform = \"cross-entropy\"\npull = 0.5\nteacher-weight = 2.0",
         "name = \"mlcsd\"\nform = \"as-released\"\nfeatures = \"all-pairs\"",
         "name = \"mlcsd\"\nkd-weight = 0.5\nfeature-weight = 0.3\nteacher-weight = 2.0",
+        "name = \"dml\"\ndetach = false\ntemperature = 3.0",
+        "name = \"dml\"\ntarget = \"mean\"\nkd-weight = 0.5",
+        "name = \"dml\"\ntarget = \"mean\"\ndetach = false",
+        "name = \"one\"\ndetach = false\nkd-weight = 0.5",
+        "name = \"one\"\nteacher-weight = 0.0\ntemperature = 2.0",
+        "name = \"okddip\"\ndetach = true",
+        "name = \"okddip\"\nreduction = 1\nkd-weight = 0.5",
     ] {
         check(&toml::from_str(table).expect("a method table"));
     }

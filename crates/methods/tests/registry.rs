@@ -10,7 +10,7 @@ use offramp_methods::{
     AnyMethod, LossTerms, Method, MethodConfig, MethodError, NetworkInfo, Targets, registry,
 };
 use offramp_nn::Init;
-use support::{END, device, init, network, targets, values};
+use support::{END, device, init, network, staged, targets, values};
 
 const SAMPLES: usize = 5;
 const CLASSES: usize = 4;
@@ -25,7 +25,7 @@ fn random_outputs(samples: usize, scale: f64, device: &Device) -> ExitOutputs {
         Tensor::<2>::random([samples, width], distribution, device)
     };
     let exit = |_| ExitOutput::new(random(6), random(CLASSES));
-    (0..3).map(exit).collect::<Vec<_>>().into()
+    staged((0..3).map(exit).collect())
 }
 
 fn every_method() -> impl Iterator<Item = (&'static str, AnyMethod)> {
@@ -178,6 +178,9 @@ fn the_order_of_the_batch_does_not_matter() {
             exit.logits = exit.logits.clone().flip([0]);
             exit.embedding = exit.embedding.clone().flip([0]);
         }
+        for stage in &mut flipped.stages {
+            *stage = stage.clone().flip([0]);
+        }
         let before = scalar(&method.losses(&outputs, &forward, &END));
         let after = scalar(&method.losses(&flipped, &reversed, &END));
         assert!(
@@ -307,6 +310,13 @@ fn settings_that_cannot_work_are_named() {
             "growth = 0.9",
         ),
         ("name = \"eed\"\nkd-weight = nan", &net(), "NaN"),
+        ("name = \"dml\"\nkd-weight = -1.0", &net(), "kd-weight = -1"),
+        (
+            "name = \"one\"\nteacher-weight = -1.0",
+            &net(),
+            "teacher-weight = -1",
+        ),
+        ("name = \"okddip\"\nreduction = 0", &net(), "reduction = 0"),
     ];
     for (table, net, expected) in cases {
         let config: MethodConfig = toml::from_str(table).unwrap();

@@ -27,6 +27,14 @@ impl Linear {
         }
     }
 
+    /// Weight from `U(-1/sqrt(in), 1/sqrt(in))`, no bias.
+    pub fn unbiased(inputs: usize, outputs: usize, init: &mut Init) -> Self {
+        Self {
+            weight: init.uniform([outputs, inputs], 1.0 / (inputs as f64).sqrt()),
+            bias: None,
+        }
+    }
+
     /// Applies the layer.
     ///
     /// # Shapes

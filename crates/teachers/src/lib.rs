@@ -6,25 +6,32 @@
 //! | [`MeanEnsemble`] | 1 | the mean of all exits (EED) |
 //! | [`WeightedEnsemble`] | 1 | fixed weights that grow with depth (BEED) |
 //! | [`MateEnsemble`] | one an exit | trained weights, per teacher or per sample (MATE-R) |
+//! | [`GatedEnsemble`] | 1 | weights of a trained gate, per sample (ONE) |
+//! | [`PeerAttention`] | one a peer | attention between the peers, per sample (OKDDip) |
 //!
 //! [`ExternalTeacher`] is another trained network, from its run folder.
 //!
-//! A teacher gives targets for logits or for embeddings. No gradient flows from a
-//! target into the exits it is made of; whether one flows into a teacher's own
-//! parameters is the method's decision.
+//! A teacher gives targets for logits or for embeddings. No gradient flows from the targets of a
+//! [`Teacher`] into the exits it is made of; whether one flows into a teacher's own parameters is
+//! the method's decision. The last two in the table give a [`Mixture`] instead: there the method
+//! decides about the exits too.
 
 mod external;
+mod gate;
 mod last_exit;
 mod mate;
 mod mean;
+mod peers;
 mod stack;
 mod teacher;
 mod weighted;
 
 pub use external::{ExternalTeacher, StudentImages, TeacherError};
+pub use gate::GatedEnsemble;
 pub use last_exit::LastExit;
 pub use mate::{MateEnsemble, MateStart, Mixture};
 pub use mean::MeanEnsemble;
+pub use peers::PeerAttention;
 pub use stack::stack;
 pub use teacher::{Level, Teacher};
 pub use weighted::WeightedEnsemble;

@@ -6,6 +6,7 @@ use burn::tensor::{Tensor, TensorData};
 use offramp_core::ExitOutputs;
 use offramp_nn::{Init, Linear};
 
+use crate::teacher::rows;
 use crate::{Level, Teacher};
 
 /// Convex weights of `R` teachers over `K` exits.
@@ -110,7 +111,7 @@ impl MateEnsemble {
     /// The teachers of MLCSD-Net: `s_k = softmax(A_k f_k)` for every sample, with a trained map
     /// `A_k` `[K, D_k]` without bias for each exit, of PyTorch's default initial values.
     pub fn mlcsd(widths: &[usize], init: &mut Init) -> Self {
-        let map = |width: &usize| unbiased(*width, widths.len(), init);
+        let map = |width: &usize| Linear::unbiased(*width, widths.len(), init);
         Self {
             scores: None,
             maps: widths.iter().map(map).collect(),
@@ -122,7 +123,7 @@ impl MateEnsemble {
     pub fn mlcsd_released(width: usize, exits: usize, init: &mut Init) -> Self {
         Self {
             scores: None,
-            maps: vec![unbiased(width, exits, init)],
+            maps: vec![Linear::unbiased(width, exits, init)],
             observed: None,
         }
     }
@@ -151,14 +152,6 @@ impl MateEnsemble {
     }
 }
 
-/// `[exits, width]` from `U(-1/sqrt(width), 1/sqrt(width))`.
-fn unbiased(width: usize, exits: usize, init: &mut Init) -> Linear {
-    Linear {
-        weight: init.uniform([exits, width], 1.0 / (width as f64).sqrt()),
-        bias: None,
-    }
-}
-
 fn first_scores(exits: usize, teacher: usize, start: MateStart) -> Vec<f32> {
     let score = |exit| match start {
         MateStart::Own if exit == teacher => 1.0,
@@ -182,10 +175,7 @@ impl Teacher for MateEnsemble {
                 None => return Vec::new(),
             },
         };
-        let [_, exits] = weights.dims();
-        let data = weights.into_data().convert::<f32>();
-        let values: Vec<f32> = data.try_to_vec().expect("converted to f32 above");
-        values.chunks(exits).map(<[f32]>::to_vec).collect()
+        rows(weights)
     }
 }
 

@@ -37,3 +37,10 @@ pub trait Teacher {
     /// sum of 1.
     fn weights(&self) -> Vec<Vec<f32>>;
 }
+
+/// The rows of a matrix of weights, on the host.
+pub(crate) fn rows(weights: Tensor<2>) -> Vec<Vec<f32>> {
+    let [_, columns] = weights.dims();
+    let values: Vec<f32> = weights.into_data().iter::<f32>().collect();
+    values.chunks(columns).map(<[f32]>::to_vec).collect()
+}

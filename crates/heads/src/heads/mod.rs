@@ -1,12 +1,14 @@
 //! One file a head.
 
 mod bottleneck;
+mod branch;
 mod conv;
 mod linear;
 mod projector;
 mod sepconv;
 
 pub use bottleneck::BottleneckHead;
+pub use branch::BranchHead;
 pub use conv::ConvHead;
 pub use linear::LinearHead;
 pub use projector::{ProjectorConfig, ProjectorHead};

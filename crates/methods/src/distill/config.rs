@@ -100,6 +100,17 @@ pub enum DistillError {
         /// What there is.
         known: String,
     },
+    /// Teachers for a distiller that listens to none.
+    #[error(
+        "distill.{table} names teachers, and {loss:?} trains networks of its own instead; leave \
+         them out"
+    )]
+    Unwanted {
+        /// The table's name.
+        table: String,
+        /// The distiller.
+        loss: &'static str,
+    },
     /// Nobody teaches.
     #[error("distill.{table} needs a teacher; add a table [teachers.NAME] with run = \"FOLDER\"")]
     NoTeacher {

@@ -1,7 +1,7 @@
 //! Distillation from other networks: `[distill.NAME]` of a recipe.
 //!
 //! A method of `[method]` says how exits are classified and teach each other; a distiller says
-//! what an exit learns from a trained network. The two combine freely: any number of distillers,
+//! what an exit learns from another network, trained before or beside it. The two combine freely: any number of distillers,
 //! each for the exits and from the teachers it names, beside any method.
 //!
 //! A distiller sees one exit at a time as if it were a network of its own ([`View`]): its stages,
@@ -15,6 +15,7 @@ mod ca_mkd;
 mod config;
 mod crd;
 mod dkd;
+mod dml;
 mod ebkd;
 mod fitnet;
 mod kd;
@@ -37,6 +38,7 @@ pub use ca_mkd::{CaMkd, CaMkdConfig};
 pub use config::{DistillConfig, DistillError};
 pub use crd::{Crd, CrdConfig};
 pub use dkd::{Dkd, DkdConfig};
+pub use dml::{Dml, DmlConfig};
 pub use ebkd::{Ebkd, EbkdConfig};
 pub use fitnet::{FitNet, FitNetConfig};
 pub use kd::{Kd, KdConfig};

@@ -310,6 +310,12 @@ fn groups(
         });
     }
     let listens = config.loss.entry().teachers;
+    if listens == Teachers::None && !config.teachers.is_empty() {
+        return Err(DistillError::Unwanted {
+            table: name.to_owned(),
+            loss: config.loss.name(),
+        });
+    }
     if chosen.is_empty() && listens != Teachers::None {
         return Err(DistillError::NoTeacher {
             table: name.to_owned(),

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::{
     AtConfig, Atsc, AtscConfig, AttentionTransfer, CaMkd, CaMkdConfig, Crd, CrdConfig, Dkd,
-    DkdConfig, Ebkd, EbkdConfig, FitNet, FitNetConfig, Kd, KdConfig, Lesson, LessonPlan, PktConfig,
-    ProbabilisticTransfer, Rkd, RkdConfig, SemCkd, SemCkdConfig, SimKd, SimKdConfig,
-    SimilarityPreserving, SpConfig, Srrl, SrrlConfig, Vid, VidConfig,
+    DkdConfig, Dml, DmlConfig, Ebkd, EbkdConfig, FitNet, FitNetConfig, Kd, KdConfig, Lesson,
+    LessonPlan, PktConfig, ProbabilisticTransfer, Rkd, RkdConfig, SemCkd, SemCkdConfig, SimKd,
+    SimKdConfig, SimilarityPreserving, SpConfig, Srrl, SrrlConfig, Vid, VidConfig,
 };
 use crate::{LossTerms, MethodError};
 
@@ -199,6 +199,8 @@ distillers! {
         => Ebkd(Ebkd, EbkdConfig);
     "ca-mkd" "several teachers, weighed by how well they know the label (Zhang et al.)" All Exit
         => CaMkd(CaMkd, CaMkdConfig);
+    "dml" "networks like the student, trained beside it; all teach each other (Zhang et al.)" None Nothing
+        => Dml(Dml, DmlConfig);
 }
 
 impl DistillerConfig {

@@ -39,6 +39,8 @@ fn method(settings: &str, exits: usize) -> L2wDen {
         exits,
         classes: 4,
         embedding_dims: vec![8; exits],
+        exit_stages: (0..exits).collect(),
+        stage_channels: vec![8; exits],
     };
     let config: L2wDenConfig = toml::from_str(settings).unwrap();
     config.init(&info, &mut Init::new(3, &device())).unwrap()

@@ -29,6 +29,8 @@ pub fn network(exits: usize, classes: usize, width: usize) -> NetworkInfo {
         exits,
         classes,
         embedding_dims: vec![width; exits],
+        exit_stages: (0..exits).collect(),
+        stage_channels: vec![width; exits],
     }
 }
 
@@ -45,6 +47,19 @@ pub fn init(config: &MethodConfig, net: &NetworkInfo) -> AnyMethod {
         .expect("a method for this network")
 }
 
+/// Outputs of exits, each with a stage before it whose map has the exit's embedding as its mean
+/// over two positions.
+pub fn staged(exits: Vec<ExitOutput>) -> ExitOutputs {
+    let stage = |exit: &ExitOutput| {
+        let pooled: Tensor<4> = exit.embedding.clone().unsqueeze_dims(&[2, 3]);
+        Tensor::cat(vec![pooled.clone() * 1.5, pooled * 0.5], 3)
+    };
+    ExitOutputs {
+        stages: exits.iter().map(stage).collect(),
+        exits,
+    }
+}
+
 /// One-sample outputs from the logits of every exit; the embeddings are given or zeros.
 pub fn outputs<const C: usize>(
     logits: &[[f32; C]],
@@ -57,7 +72,7 @@ pub fn outputs<const C: usize>(
             matrix(&[logits[i]], device),
         )
     };
-    (0..logits.len()).map(exit).collect::<Vec<_>>().into()
+    staged((0..logits.len()).map(exit).collect())
 }
 
 pub fn targets(labels: &[i64]) -> Targets {

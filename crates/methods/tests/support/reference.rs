@@ -4,6 +4,9 @@
 
 #![allow(missing_docs)]
 
+#[path = "online_reference.rs"]
+mod online;
+
 use offramp_core::params::NamedTensors;
 use offramp_methods::{
     EedForm, FeatureForm, L2wDenConfig, MateConfig, MateWeights, MethodConfig, MlcsdConfig,
@@ -12,7 +15,8 @@ use offramp_methods::{
 
 pub type Matrix = Vec<Vec<f64>>;
 
-/// Outputs of all exits: logits `[K][N][C]` and embeddings `[K][N][D]`.
+/// Outputs of all exits: logits `[K][N][C]` and embeddings `[K][N][D]`, which are also the means
+/// over positions of the maps of the stages before the exits.
 #[derive(Clone)]
 pub struct Outputs {
     pub logits: Vec<Matrix>,
@@ -190,6 +194,9 @@ pub fn loss(config: &MethodConfig, point: &Point) -> f64 {
         MethodConfig::L2wDen(c) => l2w_den(c, point),
         MethodConfig::Mate(c) => ce_sum(point, |_| 1.0) + mate(c, point),
         MethodConfig::Mlcsd(c) => ce_sum(point, |_| 1.0) + mlcsd(c, point),
+        MethodConfig::Dml(c) => ce_sum(point, |_| 1.0) + online::dml(c, point),
+        MethodConfig::One(c) => ce_sum(point, |_| 1.0) + online::one(c, point),
+        MethodConfig::Okddip(c) => ce_sum(point, |_| 1.0) + online::okddip(c, point),
         _ => panic!("no reference for {}", config.name()),
     }
 }

@@ -11,7 +11,8 @@ use offramp_core::{ExitOutputs, MapShape};
 use offramp_heads::{MultiExitNet, NetConfig};
 use offramp_methods::LossTerms;
 use offramp_methods::distill::{
-    AnyDistiller, Distiller, DistillerEntry, Lesson, LessonPlan, TeacherPlan, Teachers, ViewShape,
+    AnyDistiller, Distiller, DistillerConfig, DistillerEntry, Lesson, LessonPlan, TeacherPlan,
+    Teachers, ViewShape,
 };
 use offramp_nn::Init;
 use offramp_teachers::ExternalTeacher;
@@ -76,7 +77,12 @@ impl School {
         }
     }
 
+    /// A distiller with its defaults.
     pub fn distiller(&self, entry: &DistillerEntry, exit: usize) -> AnyDistiller {
+        self.distiller_of(&(entry.config)(), exit)
+    }
+
+    pub fn distiller_of(&self, config: &DistillerConfig, exit: usize) -> AnyDistiller {
         let deepest = self.teacher.net().num_exits() - 1;
         let shape = ViewShape::of(self.teacher.net(), IMAGE, deepest);
         let faculty = TeacherPlan {
@@ -88,7 +94,7 @@ impl School {
             exit,
             net: &self.config,
             image: IMAGE,
-            teachers: match entry.teachers {
+            teachers: match config.entry().teachers {
                 Teachers::None => Vec::new(),
                 Teachers::One => vec![faculty],
                 Teachers::All => vec![faculty.clone(), faculty],
@@ -97,7 +103,7 @@ impl School {
             batch_size: SAMPLES,
         };
         let mut init = Init::new(1, &device());
-        (entry.config)().init(&plan, &mut init).expect("it fits")
+        config.init(&plan, &mut init).expect("it fits")
     }
 }
 

@@ -30,8 +30,9 @@ pub struct ModelConfig {
     /// What the backbone learns from the exits behind each of its stages.
     pub gradients: GradientFlow,
     /// A run folder whose weights the network begins with: those of the backbone, which must be
-    /// the same one, of every head at the same stage that has the same tensors, and of every link
-    /// between the same stages that does. Other heads and links begin fresh. The pixels are normalised as that network expects, unless `data.mean` and
+    /// the same one, of every head at the same stage that has the same tensors (of several branches
+    /// after one stage, the first of the first), and of every link between the same stages that
+    /// does. Other heads and links begin fresh. The pixels are normalised as that network expects, unless `data.mean` and
     /// `data.std` say otherwise.
     pub init_from: Option<PathBuf>,
     /// Whether the backbone stays as it is: no gradients, and batch norms as in evaluation.

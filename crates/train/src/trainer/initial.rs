@@ -105,7 +105,13 @@ impl Initial {
         }
         let mut fresh = Vec::new();
         for (exit, stage) in stages.iter().enumerate() {
-            let given = self.stages.iter().position(|given| given == stage);
+            // Of several branches after one stage, the first takes the first's.
+            let place = stages[..exit]
+                .iter()
+                .filter(|other| *other == stage)
+                .count();
+            let mut alike = (self.stages.iter().enumerate()).filter(|(_, given)| *given == stage);
+            let given = alike.nth(place).map(|(given, _)| given);
             match given.and_then(|given| self.part("heads", given, exit, tensors)) {
                 Some(head) => tensors.extend(head),
                 None => fresh.push(format!("heads.{exit}")),

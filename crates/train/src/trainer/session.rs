@@ -310,11 +310,7 @@ fn learner(
     if recipe.model.freeze_backbone {
         net = net.freeze_backbone();
     }
-    let info = NetworkInfo {
-        exits: net.num_exits(),
-        classes,
-        embedding_dims: net.embedding_dims(),
-    };
+    let info = NetworkInfo::from(&net);
     let method = recipe.method.init(&info, &mut init.fork())?;
     let optimizer = Optimizer::new(recipe.train.optimizer.clone());
     if method.rehearses(&StepContext::default()) && optimizer.gain(1.0).is_none() {

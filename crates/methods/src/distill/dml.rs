@@ -1,0 +1,131 @@
+//! Deep mutual learning between networks.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use offramp_heads::MultiExitNet;
+use offramp_losses::cross_entropy;
+use offramp_nn::Init;
+use offramp_teachers::stack;
+use serde::{Deserialize, Serialize};
+
+use super::{Distiller, Lesson, LessonPlan};
+use crate::check::Check;
+use crate::mutual::{Mutual, MutualTarget};
+use crate::{LossTerms, MethodError};
+
+/// Settings of [`Dml`].
+///
+/// ```toml
+/// [distill.dml]
+/// loss = { name = "dml", peers = 3 }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct DmlConfig {
+    /// Number of networks beside the student.
+    pub peers: usize,
+    /// Weight of what each network learns from the others; the peers' cross-entropies have 1.
+    pub kd_weight: f64,
+    /// `T`.
+    pub temperature: f64,
+    /// What a network learns from the others.
+    pub target: MutualTarget,
+    /// Whether a network that teaches gets no gradient from it.
+    pub detach: bool,
+}
+
+impl Default for DmlConfig {
+    fn default() -> Self {
+        Self {
+            peers: 1,
+            kd_weight: 1.0,
+            temperature: 1.0,
+            target: MutualTarget::Each,
+            detach: true,
+        }
+    }
+}
+
+impl DmlConfig {
+    /// Sets the distiller up with fresh peers, which learn.
+    ///
+    /// # Errors
+    /// When a setting is out of range.
+    pub fn init(&self, plan: &LessonPlan, init: &mut Init) -> Result<Dml, MethodError> {
+        let check = Check { method: "dml" };
+        check.positive("peers", self.peers as f64)?;
+        check.weight("kd-weight", self.kd_weight)?;
+        check.positive("temperature", self.temperature)?;
+        let mut peer = |_| {
+            let classes = plan.student.classes;
+            let peer = (plan.net).init_exit(plan.exit, classes, plan.image, &mut init.fork());
+            peer.map_err(|error| MethodError::Network {
+                method: "dml",
+                problem: error.to_string(),
+            })
+        };
+        Ok(Dml {
+            peers: (0..self.peers).map(&mut peer).collect::<Result<_, _>>()?,
+            config: self.clone(),
+        })
+    }
+}
+
+/// Networks of the student's kind are trained beside it, on the same batches; all teach each
+/// other. With the student's logits `z_0` and those of its peers `z_1, ..., z_P`:
+///
+/// ```text
+/// L = alpha D_0 + alpha sum_{k>0} D_k + sum_{k>0} CE(z_k, y)
+/// D_k = 1/P sum_{j != k} KL_T(z_k || sg z_j)
+/// ```
+///
+/// Three terms, the second `peer-kd`, the third `peer-ce`; the student's cross-entropy is the
+/// method's. A peer is the student cut to the exit that learns, with first weights of its own. It
+/// sees the images as the student does, is trained by the same optimiser, is kept in checkpoints and
+/// is no part of the model.
+///
+/// Zhang, Xiang, Hospedales and Lu, *Deep Mutual Learning*, CVPR 2018, whose `T` is 1 and who update
+/// one network after the other; here, as in the public code of OKDDip, all at once.
+#[derive(Module, Debug)]
+pub struct Dml {
+    /// The networks beside the student.
+    peers: Vec<MultiExitNet>,
+    #[module(skip)]
+    config: DmlConfig,
+}
+
+impl Dml {
+    /// The networks beside the student.
+    pub fn peers(&self) -> &[MultiExitNet] {
+        &self.peers
+    }
+}
+
+impl Distiller for Dml {
+    fn losses(&self, lesson: &Lesson) -> LossTerms {
+        let config = &self.config;
+        let answer = |peer: &MultiExitNet| peer.forward(lesson.images.clone()).exits.pop();
+        let answers: Vec<Tensor<2>> = (self.peers.iter())
+            .filter_map(|peer| Some(answer(peer)?.logits))
+            .collect();
+        let student = lesson.student.exit.logits.clone();
+        let mutual = Mutual {
+            temperature: config.temperature,
+            target: config.target,
+            detach: config.detach,
+        };
+        let cohort = stack([student].into_iter().chain(answers.iter().cloned()));
+        let taught = mutual.divergences(cohort);
+        let classified = answers
+            .into_iter()
+            .map(|z| cross_entropy(z, lesson.targets));
+        let classified = Tensor::cat(classified.collect(), 0);
+
+        let mut terms = LossTerms::new();
+        terms.push("", taught.clone().narrow(0, 0, 1), config.kd_weight);
+        let peers = taught.narrow(0, 1, self.peers.len());
+        terms.push("peer-kd", peers.sum(), config.kd_weight);
+        terms.push("peer-ce", classified.sum(), 1.0);
+        terms
+    }
+}
