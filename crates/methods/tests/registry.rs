@@ -131,7 +131,11 @@ fn cast(outputs: &ExitOutputs, dtype: FloatDType) -> ExitOutputs {
         embedding: exit.embedding.clone().cast(dtype),
         logits: exit.logits.clone().cast(dtype),
     };
-    outputs.exits.iter().map(exit).collect::<Vec<_>>().into()
+    let stage = |map: &Tensor<4>| map.clone().cast(dtype);
+    ExitOutputs {
+        exits: outputs.exits.iter().map(exit).collect(),
+        stages: outputs.stages.iter().map(stage).collect(),
+    }
 }
 
 #[test]
