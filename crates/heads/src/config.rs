@@ -77,7 +77,10 @@ impl<'de> Deserialize<'de> for ExitPlacement {
 #[derive(Debug, Error)]
 pub enum NetError {
     /// The exits are not an increasing list of stages that ends with the last one.
-    #[error("exits = {exits:?} do not fit {backbone}: its stages are 0 to {last}, the list {rule}")]
+    #[error(
+        "exits = {exits:?} do not fit {backbone}: its stages are 0 to {last}, the list {}",
+        rule(*last, *branches)
+    )]
     Exits {
         /// What was asked for.
         exits: Vec<usize>,
@@ -85,8 +88,8 @@ pub enum NetError {
         backbone: String,
         /// Number of its last stage.
         last: usize,
-        /// What the list must be.
-        rule: String,
+        /// Whether the exits are branches.
+        branches: bool,
     },
     /// A branch that would begin within a block.
     #[error("head \"branch\": {0}; branch off after a whole layer, or set taps = \"layers\"")]
@@ -144,6 +147,13 @@ pub enum NetError {
         /// Reduction of its last stage.
         reduction: usize,
     },
+}
+
+fn rule(last: usize, branches: bool) -> String {
+    match branches {
+        true => format!("must name one at least, not fall, and end with {last} or before"),
+        false => format!("must increase and end with {last}"),
+    }
 }
 
 impl NetConfig {
@@ -224,15 +234,10 @@ impl NetConfig {
             ExitPlacement::EveryStage => return Ok((0..=last).collect()),
             ExitPlacement::Stages(exits) => exits,
         };
-        let (fits, rule) = match self.head.is_branch() {
-            true => (
-                exits.is_sorted() && exits.last().is_some_and(|stage| *stage <= last),
-                format!("must name one at least, not fall, and end with {last} or before"),
-            ),
-            false => (
-                exits.is_sorted_by(|a, b| a < b) && exits.last() == Some(&last),
-                format!("must increase and end with {last}"),
-            ),
+        let branches = self.head.is_branch();
+        let fits = match branches {
+            true => exits.is_sorted() && exits.last().is_some_and(|stage| *stage <= last),
+            false => exits.is_sorted_by(|a, b| a < b) && exits.last() == Some(&last),
         };
         match fits {
             true => Ok(exits.clone()),
@@ -240,7 +245,7 @@ impl NetConfig {
                 exits: exits.clone(),
                 backbone: self.backbone.name().to_owned(),
                 last,
-                rule,
+                branches,
             }),
         }
     }

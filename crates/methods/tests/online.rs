@@ -3,19 +3,12 @@
 
 #[path = "support/lessons.rs"]
 mod lessons;
-#[path = "support/school.rs"]
-mod school;
 mod support;
 
-use burn::module::Module;
 use burn::tensor::{Gradients, Tensor, TensorData};
 use lessons::wave;
 use offramp_core::{ExitOutput, ExitOutputs};
-use offramp_heads::NetConfig;
-use offramp_methods::distill::{AnyDistiller, distillers};
 use offramp_methods::{AnyMethod, LossTerms, Method, NetworkInfo};
-use offramp_nn::Init;
-use serde_json::json;
 use support::{
     END, Z, assert_all_close, assert_close, device, method, network, outputs, parameter_gradients,
     targets, values, with_parameters,
@@ -391,112 +384,4 @@ fn equal_weights_are_eeds_mean() {
         let name = format!("kd/{exit}");
         assert!((value(&okddip, &name) - value(&eed, &name)).abs() < 1e-5);
     }
-}
-
-/// The gate of a network whose exits leave at different depths looks at the map of the first.
-#[test]
-fn early_exits_of_different_depths_and_widths() {
-    let config = |json| serde_json::from_value::<NetConfig>(json).unwrap();
-    for (net, channels) in [
-        (json!({"backbone": "resnet8"}), 16),
-        (json!({"backbone": "resnet8", "exits": [1, 2]}), 32),
-        (
-            json!({"backbone": "resnet8", "head": "branch", "exits": [1, 1, 1]}),
-            32,
-        ),
-    ] {
-        let net = config(net);
-        let net = net
-            .init(CLASSES, school::IMAGE, &mut Init::new(1, &device()))
-            .unwrap();
-        for name in ["one", "okddip", "dml"] {
-            let mut method = method(&format!("name = \"{name}\""), &NetworkInfo::from(&net));
-            if let AnyMethod::One(one) = &method {
-                assert_eq!(one.teacher.fc.inputs(), channels);
-            }
-            let outputs = net.forward(wave(1, [N, 3, 8, 8], 1.0));
-            let terms = taught(&method, &outputs);
-            let gradients = terms.total().backward();
-            assert!(!parameter_gradients(&net, &gradients).is_empty());
-            method.after_step(&outputs);
-            let sum: f64 = method.scalars().iter().map(|(_, value)| value).sum();
-            assert!(
-                (sum - sum.round()).abs() < 1e-5 && sum > 0.5,
-                "{name}: {sum}"
-            );
-        }
-    }
-}
-
-/// What the distiller says of a cohort is what the method says of exits with the same logits.
-#[test]
-fn the_distiller_is_the_method_on_networks() {
-    let entry = distillers()
-        .iter()
-        .find(|entry| entry.name == "dml")
-        .unwrap();
-    let school = school::School::new("resnet8", "resnet8");
-    for exit in [0, 2] {
-        let AnyDistiller::Dml(dml) = school.distiller(entry, exit) else {
-            panic!("dml is called Dml");
-        };
-        let [peer] = dml.peers() else {
-            panic!("one peer by default");
-        };
-        assert_eq!((peer.num_exits(), peer.exit_stages()), (1, &[exit][..]));
-        let answer = peer.forward(school.batch.images.clone()).exits.remove(0);
-        let cohort = vec![school.batch.student.exits[exit].clone(), answer];
-        let dml = AnyDistiller::Dml(dml);
-        let terms = school::terms(&dml, entry, &school.batch, exit);
-        let classes = school.student.classes();
-        let method = method("name = \"dml\"", &network(2, classes, WIDTH));
-        let expected = method.losses(&cohort.into(), &school.batch.targets, &END);
-        for (name, twin) in [("", "kd/0"), ("peer-kd", "kd/1"), ("peer-ce", "ce/1")] {
-            let [found, expected] = [(&terms, name), (&expected, twin)]
-                .map(|(terms, name)| values(terms.get(name).unwrap().value.clone())[0]);
-            assert!(
-                (found - expected).abs() < 1e-5,
-                "{name}: {found} {expected}"
-            );
-        }
-    }
-}
-
-/// Peers are in training, learn from their own terms alone, and leave the student to its own.
-#[test]
-fn nobody_is_moved_by_what_he_teaches() {
-    let entry = distillers()
-        .iter()
-        .find(|entry| entry.name == "dml")
-        .unwrap();
-    let school = school::School::new("resnet8", "resnet8");
-    let distiller = school.distiller(entry, 2);
-    let moved = |name: &str| {
-        let terms = school::terms(&distiller, entry, &school.batch, 2);
-        let gradients = terms.get(name).unwrap().value.clone().backward();
-        // A zero is as good as nothing: all logits stand in one tensor.
-        let nonzero = |gradient: &Vec<f32>| gradient.iter().any(|g| *g != 0.0);
-        let peers = parameter_gradients(&distiller, &gradients)
-            .values()
-            .any(nonzero);
-        let student = school.batch.student.exits[2].logits.grad(&gradients);
-        let student = student.is_some_and(|gradient| nonzero(&values(gradient)));
-        (student, peers)
-    };
-    assert_eq!(moved(""), (true, false));
-    assert_eq!(moved("peer-kd"), (false, true));
-    assert_eq!(moved("peer-ce"), (false, true));
-    let AnyDistiller::Dml(dml) = &distiller else {
-        panic!("dml is called Dml");
-    };
-    let statistics = |name: &str| {
-        let tensors = offramp_core::params::collect(&dml.peers()[0]);
-        tensors[name].iter::<f32>().collect::<Vec<_>>()
-    };
-    assert!(
-        statistics("backbone.bn1.running_mean")
-            .iter()
-            .any(|mean| *mean != 0.0)
-    );
-    assert!(dml.peers()[0].num_params() > 0);
 }

@@ -1,8 +1,8 @@
 //! Distillation from other networks: `[distill.NAME]` of a recipe.
 //!
 //! A method of `[method]` says how exits are classified and teach each other; a distiller says
-//! what an exit learns from another network, trained before or beside it. The two combine freely: any number of distillers,
-//! each for the exits and from the teachers it names, beside any method.
+//! what an exit learns from another network, trained before or beside it. The two combine freely:
+//! any number of distillers, each for the exits and from the teachers it names, beside any method.
 //!
 //! A distiller sees one exit at a time as if it were a network of its own ([`View`]): its stages,
 //! the last map of its head, its embedding and its logits. So a method written for networks with
