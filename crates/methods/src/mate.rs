@@ -5,7 +5,7 @@ use burn::tensor::{Tensor, TensorData};
 use offramp_core::ExitOutputs;
 use offramp_losses::{Distillation, SoftForm, Targets, cross_entropy};
 use offramp_nn::Init;
-use offramp_teachers::{Level, MateEnsemble, MateStart, Mixture, Teacher, stack};
+use offramp_teachers::{EnsembleStart, LearnedEnsemble, Level, Mixture, Teacher, stack};
 use serde::{Deserialize, Serialize};
 
 use crate::check::Check;
@@ -96,12 +96,14 @@ impl MateConfig {
         check.weight("feature-weight", self.feature_weight)?;
         check.equal_widths("feature-weight", self.feature_weight, net)?;
         let teacher = match self.weights {
-            MateWeights::PerTeacher => MateEnsemble::per_teacher(net.exits, MateStart::Own, init),
+            MateWeights::PerTeacher => {
+                LearnedEnsemble::per_teacher(net.exits, EnsembleStart::Own, init)
+            }
             MateWeights::PerSample => {
-                MateEnsemble::per_sample(&net.embedding_dims, MateStart::Own, init)
+                LearnedEnsemble::per_sample(&net.embedding_dims, EnsembleStart::Own, init)
             }
             MateWeights::Uniform => {
-                MateEnsemble::per_teacher(net.exits, MateStart::Uniform, init).no_grad()
+                LearnedEnsemble::per_teacher(net.exits, EnsembleStart::Uniform, init).no_grad()
             }
         };
         Ok(Mate {
@@ -133,7 +135,7 @@ impl MateConfig {
 #[derive(Module, Debug)]
 pub struct Mate {
     /// The teachers.
-    pub teacher: MateEnsemble,
+    pub teacher: LearnedEnsemble,
     ce_weights: Vec<f64>,
     #[module(skip)]
     config: MateConfig,

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use offramp_core::ExitOutputs;
 use offramp_losses::{Distillation, SoftForm, Targets, cross_entropy, mse};
 use offramp_nn::Init;
-use offramp_teachers::{Level, MateEnsemble, Mixture, Teacher, stack};
+use offramp_teachers::{LearnedEnsemble, Level, Mixture, Teacher, stack};
 use serde::{Deserialize, Serialize};
 
 use crate::check::Check;
@@ -96,10 +96,10 @@ impl MlcsdConfig {
         check.weight("teacher-weight", self.teacher_weight)?;
         check.equal_widths("feature-weight", self.feature_weight, net)?;
         let teacher = match self.form {
-            MlcsdForm::Intended => MateEnsemble::mlcsd(&net.embedding_dims, init),
+            MlcsdForm::Intended => LearnedEnsemble::mlcsd(&net.embedding_dims, init),
             MlcsdForm::AsReleased => {
                 check.equal_widths("kd-weight", self.kd_weight, net)?;
-                MateEnsemble::mlcsd_released(net.embedding_dims[0], net.exits, init).no_grad()
+                LearnedEnsemble::mlcsd_released(net.embedding_dims[0], net.exits, init).no_grad()
             }
         };
         Ok(Mlcsd {
@@ -126,7 +126,7 @@ impl MlcsdConfig {
 #[derive(Module, Debug)]
 pub struct Mlcsd {
     /// The teachers.
-    pub teacher: MateEnsemble,
+    pub teacher: LearnedEnsemble,
     ce_weights: Vec<f64>,
     #[module(skip)]
     config: MlcsdConfig,

@@ -5,7 +5,7 @@
 //! | [`LastExit`] | 1 | the deepest exit |
 //! | [`MeanEnsemble`] | 1 | the mean of all exits (EED) |
 //! | [`WeightedEnsemble`] | 1 | fixed weights that grow with depth (BEED) |
-//! | [`MateEnsemble`] | one an exit | trained weights, per teacher or per sample (MATE-R) |
+//! | [`LearnedEnsemble`] | one an exit | trained weights, per teacher or per sample (MATE-R) |
 //! | [`GatedEnsemble`] | 1 | weights of a trained gate, per sample (ONE) |
 //! | [`PeerAttention`] | one a peer | attention between the peers, per sample (OKDDip) |
 //!
@@ -19,7 +19,7 @@
 mod external;
 mod gate;
 mod last_exit;
-mod mate;
+mod learned;
 mod mean;
 mod peers;
 mod stack;
@@ -29,7 +29,7 @@ mod weighted;
 pub use external::{ExternalTeacher, StudentImages, TeacherError};
 pub use gate::GatedEnsemble;
 pub use last_exit::LastExit;
-pub use mate::{MateEnsemble, MateStart, Mixture};
+pub use learned::{EnsembleStart, LearnedEnsemble, Mixture};
 pub use mean::MeanEnsemble;
 pub use peers::PeerAttention;
 pub use stack::stack;

@@ -35,7 +35,7 @@ mod tests {
     fn groups_are_told_by_type_name_and_part() {
         let bn = ("net", "layer1.0.bn1.weight", "Struct:BatchNorm2d");
         let bias = ("net", "exits.0.fc.bias", "Struct:Linear");
-        let teacher = (crate::METHOD, "teacher.weights", "Struct:MateEnsemble");
+        let teacher = (crate::METHOD, "teacher.weights", "Struct:LearnedEnsemble");
         let covers =
             |e: Exclude| [bn, bias, teacher].map(|(part, name, c)| e.covers(part, name, c));
         assert_eq!(covers(Exclude::Norm), [true, false, false]);

@@ -1,4 +1,4 @@
-//! The trained ensembles of MATE-R.
+//! Ensembles of the exits with trained weights: those of MATE-R and of MLCSD-Net.
 
 use burn::module::{Module, Param};
 use burn::tensor::activation::softmax;
@@ -49,7 +49,7 @@ impl Mixture {
 
 /// The scores from which the weights start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MateStart {
+pub enum EnsembleStart {
     /// 1 for a teacher's own exit, 0 for the others: teachers differ from the first step on.
     Own,
     /// 0 everywhere: every teacher starts as the mean of all exits.
@@ -67,7 +67,7 @@ pub enum MateStart {
 /// whose abstract says no more than that several ensemble teachers have different trainable
 /// weights; the per-sample form is that of MLCSD-Net (Zhang et al., 2024).
 #[derive(Module, Debug)]
-pub struct MateEnsemble {
+pub struct LearnedEnsemble {
     /// Scores `a`, `[K, K]`, a row a teacher; absent when weights are per sample.
     pub scores: Option<Param<Tensor<2>>>,
     /// The maps from embeddings to scores, one a teacher or one for all; empty when weights are
@@ -78,9 +78,9 @@ pub struct MateEnsemble {
     observed: Option<Tensor<2>>,
 }
 
-impl MateEnsemble {
+impl LearnedEnsemble {
     /// Teachers whose weights are the same for every sample.
-    pub fn per_teacher(exits: usize, start: MateStart, init: &Init) -> Self {
+    pub fn per_teacher(exits: usize, start: EnsembleStart, init: &Init) -> Self {
         let rows = (0..exits).flat_map(|teacher| first_scores(exits, teacher, start));
         let data = TensorData::new(rows.collect::<Vec<f32>>(), [exits, exits]);
         Self {
@@ -92,7 +92,7 @@ impl MateEnsemble {
 
     /// Teachers that weigh the exits anew for every sample, by the embeddings of the given
     /// widths, one an exit.
-    pub fn per_sample(widths: &[usize], start: MateStart, init: &Init) -> Self {
+    pub fn per_sample(widths: &[usize], start: EnsembleStart, init: &Init) -> Self {
         let exits = widths.len();
         let map = |(teacher, width): (usize, &usize)| Linear {
             weight: init.full([exits, *width], 0.0),
@@ -152,15 +152,15 @@ impl MateEnsemble {
     }
 }
 
-fn first_scores(exits: usize, teacher: usize, start: MateStart) -> Vec<f32> {
+fn first_scores(exits: usize, teacher: usize, start: EnsembleStart) -> Vec<f32> {
     let score = |exit| match start {
-        MateStart::Own if exit == teacher => 1.0,
-        MateStart::Own | MateStart::Uniform => 0.0,
+        EnsembleStart::Own if exit == teacher => 1.0,
+        EnsembleStart::Own | EnsembleStart::Uniform => 0.0,
     };
     (0..exits).map(score).collect()
 }
 
-impl Teacher for MateEnsemble {
+impl Teacher for LearnedEnsemble {
     fn targets(&self, outputs: &ExitOutputs, level: Level) -> Tensor<3> {
         self.mixture(outputs).of(level.constants(outputs))
     }
@@ -208,7 +208,7 @@ mod tests {
     fn per_sample_weights_of_the_specification() {
         let device = default_device().unwrap();
         let mut teacher =
-            MateEnsemble::per_sample(&[2, 2], MateStart::Uniform, &Init::new(1, &device));
+            LearnedEnsemble::per_sample(&[2, 2], EnsembleStart::Uniform, &Init::new(1, &device));
         for map in &mut teacher.maps {
             map.weight = Param::from_data([[0.5, 0.0], [0.0, 0.5]], &device);
         }
@@ -226,8 +226,8 @@ mod tests {
         let device = default_device().unwrap();
         let init = Init::new(1, &device);
         let outputs = exits(&device);
-        let per_teacher = MateEnsemble::per_teacher(2, MateStart::Own, &init);
-        let mut per_sample = MateEnsemble::per_sample(&[2, 2], MateStart::Own, &init);
+        let per_teacher = LearnedEnsemble::per_teacher(2, EnsembleStart::Own, &init);
+        let mut per_sample = LearnedEnsemble::per_sample(&[2, 2], EnsembleStart::Own, &init);
         assert!(per_sample.weights().is_empty());
         per_sample.observe(&outputs);
         // softmax([1, 0]) = [.731059, .268941]
