@@ -18,7 +18,7 @@ use support::{as_vector, assert_close, random, run, values};
 fn scaled_gradient() {
     for factor in [0.0, 0.25, 2.0 / 3.0] {
         let x = random([2, 3, 5, 4], &Device::flex());
-        let (y, [gradient]) = run(&[x.clone()], |[x]| {
+        let (y, [gradient]) = run(std::array::from_ref(&x), |[x]| {
             relu(scale_gradient(x.clone(), factor)) + scale_gradient(x.clone(), 0.5) + x
         });
         let (_, [theirs]) = run(&[x], |[x]| {
@@ -26,7 +26,7 @@ fn scaled_gradient() {
             relu(scaled(factor)) + scaled(0.5) + x.clone()
         });
         assert_close("gradient", &gradient, &theirs);
-        let (plain, _) = run(&[y.clone()], |[y]| scale_gradient(y, factor));
+        let (plain, _) = run(std::array::from_ref(&y), |[y]| scale_gradient(y, factor));
         assert_eq!(values(&plain), values(&y), "bit for bit");
     }
 }

@@ -41,11 +41,6 @@ impl Faculty {
         }
     }
 
-    /// The networks.
-    pub fn teachers(&self) -> &[ExternalTeacher] {
-        &self.teachers
-    }
-
     /// Opens the cache of every teacher for which the recipe asks for one; what is not there yet is
     /// computed. `say` is told of each.
     ///
