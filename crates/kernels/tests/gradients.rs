@@ -17,17 +17,18 @@ use support::{as_vector, assert_close, random, run, values};
 #[test]
 fn scaled_gradient() {
     for factor in [0.0, 0.25, 2.0 / 3.0] {
-        let x = random([2, 3, 5, 4], &Device::flex());
-        let (y, [gradient]) = run(&[x.clone()], |[x]| {
+        let x = [random([2, 3, 5, 4], &Device::flex())];
+        let (y, [gradient]) = run(&x, |[x]| {
             relu(scale_gradient(x.clone(), factor)) + scale_gradient(x.clone(), 0.5) + x
         });
-        let (_, [theirs]) = run(&[x], |[x]| {
+        let (_, [theirs]) = run(&x, |[x]| {
             let scaled = |by: f64| x.clone() * by + x.clone().detach() * (1.0 - by);
             relu(scaled(factor)) + scaled(0.5) + x.clone()
         });
         assert_close("gradient", &gradient, &theirs);
-        let (plain, _) = run(&[y.clone()], |[y]| scale_gradient(y, factor));
-        assert_eq!(values(&plain), values(&y), "bit for bit");
+        let y = [y];
+        let (plain, _) = run(&y, |[y]| scale_gradient(y, factor));
+        assert_eq!(values(&plain), values(&y[0]), "bit for bit");
     }
 }
 
