@@ -3,7 +3,8 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use offramp_core::{Backbone, Cost, Features, MapShape, StageInfo};
+use offramp_core::{Backbone, Cost, FeatureValues, Features, MapShape, StageInfo};
+use offramp_graph::{Builder, GraphError, Value, Window};
 use offramp_kernels::max_pool2d;
 use offramp_nn::{BatchNorm2d, Conv2d, Conv2dConfig, Init};
 use serde::{Deserialize, Serialize};
@@ -173,6 +174,23 @@ impl ResNet {
         }
     }
 
+    fn trace_stem(&self, b: &mut Builder, x: Value) -> Result<Value, GraphError> {
+        let x = self.conv1.trace(b, x)?;
+        let x = self.bn1.trace_relu(b, x)?;
+        match self.pool_stem {
+            true => b.max_pool(x, Window::square(3, 2, 1)),
+            false => Ok(x),
+        }
+    }
+
+    /// The blocks of a stage: those before the last one, and the last one.
+    fn blocks(&self, stage: usize) -> (&[BasicBlock], &BasicBlock) {
+        let layer = if self.inner_taps { stage / 2 } else { stage };
+        let blocks = self.layers().nth(layer).expect("the stage exists");
+        let (last, first) = blocks.split_last().expect("a layer has blocks");
+        (first, last)
+    }
+
     fn stem_cost(&self, image: MapShape) -> (Cost, MapShape) {
         let (cost, mut map) = self.conv1.cost(image);
         if self.pool_stem {
@@ -206,9 +224,7 @@ impl Backbone for ResNet {
         if stage == 0 {
             x.map = self.stem(x.map);
         }
-        let layer = if self.inner_taps { stage / 2 } else { stage };
-        let blocks = self.layers().nth(layer).expect("the stage exists");
-        let (last, first) = blocks.split_last().expect("a layer has blocks");
+        let (first, last) = self.blocks(stage);
         if self.inner_taps && stage % 2 == 1 {
             // The first half of the last block has left its input beside its map.
             let input = x.carried.pop().expect("features of the stage before");
@@ -222,6 +238,31 @@ impl Backbone for ResNet {
             },
             false => last.forward(x).into(),
         }
+    }
+
+    fn trace_stage(
+        &self,
+        stage: usize,
+        b: &mut Builder,
+        x: FeatureValues,
+    ) -> Result<FeatureValues, GraphError> {
+        let mut x = x;
+        if stage == 0 {
+            x.map = self.trace_stem(b, x.map)?;
+        }
+        let (first, last) = self.blocks(stage);
+        if self.inner_taps && stage % 2 == 1 {
+            let input = x.carried.pop().expect("features of the stage before");
+            return Ok(last.trace_second_half(b, x.map, input)?.into());
+        }
+        let x = first.iter().try_fold(x.map, |x, block| block.trace(b, x))?;
+        Ok(match self.inner_taps {
+            true => FeatureValues {
+                map: last.trace_first_half(b, x)?,
+                carried: vec![x],
+            },
+            false => last.trace(b, x)?.into(),
+        })
     }
 
     fn costs(&self, image: MapShape) -> Vec<(Cost, MapShape)> {
@@ -307,6 +348,28 @@ impl BasicBlock {
         self.bn2.forward_add_relu(y, shortcut)
     }
 
+    fn trace(&self, b: &mut Builder, x: Value) -> Result<Value, GraphError> {
+        let y = self.trace_first_half(b, x)?;
+        self.trace_second_half(b, y, x)
+    }
+
+    fn trace_first_half(&self, b: &mut Builder, x: Value) -> Result<Value, GraphError> {
+        let y = self.conv1.trace(b, x)?;
+        self.bn1.trace_relu(b, y)
+    }
+
+    fn trace_second_half(&self, b: &mut Builder, y: Value, x: Value) -> Result<Value, GraphError> {
+        let y = self.conv2.trace(b, y)?;
+        let shortcut = match &self.downsample {
+            Some((conv, bn)) => {
+                let x = conv.trace(b, x)?;
+                bn.trace(b, x)?
+            }
+            None => trace_pad_shortcut(b, x, self.pad_stride, self.conv2.weight.dims()[0])?,
+        };
+        self.bn2.trace_add_relu(b, y, shortcut)
+    }
+
     /// Cost of the first half with the shape of its map, which is the block's, and cost of the
     /// second half, the shortcut's included.
     fn costs(&self, map: MapShape) -> ((Cost, MapShape), Cost) {
@@ -337,6 +400,29 @@ fn pad_shortcut(x: Tensor<4>, stride: usize, channels: usize) -> Tensor<4> {
         vec![zeros(before), x.clone(), zeros(channels - c - before)],
         1,
     )
+}
+
+/// The same in a graph.
+fn trace_pad_shortcut(
+    b: &mut Builder,
+    x: Value,
+    stride: usize,
+    channels: usize,
+) -> Result<Value, GraphError> {
+    let &[c, h, w] = b.shape(x) else {
+        return Ok(x);
+    };
+    let x = match stride {
+        1 => x,
+        _ => {
+            let rows = b.slice(x, 1, 0..h, stride)?;
+            b.slice(rows, 2, 0..w, stride)?
+        }
+    };
+    match channels - c {
+        0 => Ok(x),
+        new => b.pad_channels(x, new / 2, new - new / 2),
+    }
 }
 
 #[cfg(test)]

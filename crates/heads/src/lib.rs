@@ -6,6 +6,7 @@ mod head;
 mod heads;
 mod net;
 mod saved;
+mod trace;
 
 pub use config::{ExitPlacement, HeadConfig, HeadEntry, NetConfig, NetError, registry};
 pub use head::AnyHead;

@@ -1,0 +1,9 @@
+//! ONNX files.
+
+mod lower;
+mod model;
+mod opset;
+mod proto;
+
+pub use model::{OnnxNotes, graph_to_onnx};
+pub use opset::Opset;
