@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use offramp_core::MapShape;
 use offramp_heads::{ModelCard, MultiExitNet, NetConfig};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::to_string;
 
 /// Version of the description; a change that older readers would misread raises it.
 const FORMAT: u32 = 1;
@@ -88,21 +88,22 @@ impl Description {
     /// One text a field, `offramp.FIELD`, for files whose metadata are texts: a text is as it is,
     /// everything else is JSON.
     pub(crate) fn metadata(&self) -> serde_json::Result<BTreeMap<String, String>> {
-        texts(self)
+        // Straight to text: by way of a `serde_json::Value` 0.4_f32 would become 0.4000000059604645.
+        let mut fields = vec![
+            ("format", to_string(&self.format)?),
+            ("net", to_string(&self.net)?),
+            ("classes", to_string(&self.classes)?),
+            ("image", to_string(&self.image)?),
+            ("resize", to_string(&self.resize)?),
+            ("mean", to_string(&self.mean)?),
+            ("std", to_string(&self.std)?),
+            ("dataset", self.dataset.clone()),
+            ("model", self.model.clone()),
+            ("exits", to_string(&self.exits)?),
+        ];
+        fields.extend(self.recipe.clone().map(|text| ("recipe", text)));
+        fields.extend(self.commit.clone().map(|text| ("commit", text)));
+        let key = |(name, text)| (format!("offramp.{name}"), text);
+        Ok(fields.into_iter().map(key).collect())
     }
-}
-
-/// The fields of a struct as texts.
-pub(crate) fn texts(fields: &impl Serialize) -> serde_json::Result<BTreeMap<String, String>> {
-    let Value::Object(fields) = serde_json::to_value(fields)? else {
-        return Ok(BTreeMap::new());
-    };
-    let text = |(name, value): (String, Value)| {
-        let value = match value {
-            Value::String(text) => text,
-            other => other.to_string(),
-        };
-        (format!("offramp.{name}"), value)
-    };
-    Ok(fields.into_iter().map(text).collect())
 }

@@ -7,6 +7,7 @@ use offramp_graph::{Graph, Port, fold_batch_norms};
 use offramp_heads::MultiExitNet;
 use offramp_policies::{AnyPolicy, Temperatures};
 use serde::{Deserialize, Serialize};
+use serde_json::to_string;
 
 use super::whole::notes;
 use super::{Description, ExportError, Opset, graph_to_onnx};
@@ -20,6 +21,17 @@ pub struct ChainPolicy {
     /// What the logits of each exit are divided by before the softmax; none: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperatures: Option<Temperatures>,
+}
+
+impl ChainPolicy {
+    /// As [`Description::metadata`].
+    pub(super) fn metadata(&self) -> serde_json::Result<Vec<(String, String)>> {
+        let mut fields = vec![("offramp.policy".to_owned(), to_string(&self.policy)?)];
+        if let Some(temperatures) = &self.temperatures {
+            fields.push(("offramp.temperatures".to_owned(), to_string(temperatures)?));
+        }
+        Ok(fields)
+    }
 }
 
 /// The file `staged.json`: the chain of graphs with everything that a runtime needs.
@@ -93,7 +105,11 @@ pub fn staged(
 ) -> Result<Staged, ExportError> {
     let mut stages = Vec::new();
     let mut graphs = Vec::new();
-    for (exit, graph) in net.segment_graphs(description.image)?.into_iter().enumerate() {
+    for (exit, graph) in net
+        .segment_graphs(description.image)?
+        .into_iter()
+        .enumerate()
+    {
         let mut notes = notes(description)?;
         notes.doc = format!(
             "Stage {exit} of 0 to {} of a {}; staged.json says how they are chained.",

@@ -1,8 +1,8 @@
 //! Safetensors as PyTorch's twin of the network would save them.
 
 use burn::tensor::TensorData;
-use offramp_core::params::{self, NamedTensors};
 use offramp_core::Backbone;
+use offramp_core::params::{self, NamedTensors};
 use offramp_heads::MultiExitNet;
 
 use super::{Description, ExportError};
@@ -72,7 +72,12 @@ mod tests {
     fn one_linear_exit_is_torchvisions_state_dict() {
         let names = names(json!({"backbone": "resnet18", "exits": [3]}));
         assert_eq!(names.len(), 122);
-        for name in ["conv1.weight", "bn1.num_batches_tracked", "fc.weight", "fc.bias"] {
+        for name in [
+            "conv1.weight",
+            "bn1.num_batches_tracked",
+            "fc.weight",
+            "fc.bias",
+        ] {
             assert!(names.iter().any(|known| known == name), "{name}");
         }
     }
@@ -83,7 +88,11 @@ mod tests {
         let has = |name: &str| names.iter().any(|known| known == name);
         assert!(has("fc.weight") && has("exits.0.fc.weight") && !has("exits.2.fc.weight"));
         assert!(has("exits.1.chain.0.bn.num_batches_tracked"));
-        assert!(!names.iter().any(|name| name.contains("heads") || name.contains("backbone")));
+        assert!(
+            !names
+                .iter()
+                .any(|name| name.contains("heads") || name.contains("backbone"))
+        );
     }
 
     /// MSDNet's classifier has convolutions of its own, which would clash with the backbone's.

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use offramp_graph::fold_batch_norms;
 use offramp_heads::MultiExitNet;
 
-use super::description::texts;
 use super::{ChainPolicy, Description, ExportError, OnnxNotes, Opset, graph_to_onnx};
 
 /// The whole network as one ONNX file: from `image` to the logits `exit0`, `exit1`, ..., batch norms
@@ -28,7 +27,7 @@ pub fn onnx(
         description.dataset,
         description.exits.len(),
     );
-    notes.metadata.extend(texts(policy)?);
+    notes.metadata.extend(policy.metadata()?);
     graph_to_onnx(&graph, &notes, opset)
 }
 

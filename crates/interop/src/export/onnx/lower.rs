@@ -253,7 +253,10 @@ impl Writer<'_> {
             dims: vec![values.len() as i64],
             data_type: data_type::INT64,
             name: name.clone(),
-            raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            raw_data: values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect(),
         });
         name
     }
@@ -284,7 +287,10 @@ fn step<const N: usize>(op_type: &'static str, attributes: [AttributeProto; N]) 
 }
 
 fn hard_sigmoid() -> Step {
-    step("HardSigmoid", [float("alpha", 1.0 / 6.0), float("beta", 0.5)])
+    step(
+        "HardSigmoid",
+        [float("alpha", 1.0 / 6.0), float("beta", 0.5)],
+    )
 }
 
 fn conv(geometry: &ConvGeometry, kernel: &[usize]) -> Step {
@@ -300,11 +306,7 @@ fn conv(geometry: &ConvGeometry, kernel: &[usize]) -> Step {
     )
 }
 
-fn pool<const N: usize>(
-    op_type: &'static str,
-    window: &Window,
-    more: [AttributeProto; N],
-) -> Step {
+fn pool<const N: usize>(op_type: &'static str, window: &Window, more: [AttributeProto; N]) -> Step {
     let mut pool = step(
         op_type,
         [
@@ -343,7 +345,10 @@ fn floats(name: &str, shape: &[usize], values: &[f32]) -> TensorProto {
         dims: shape.iter().map(|side| *side as i64).collect(),
         data_type: data_type::FLOAT,
         name: name.to_owned(),
-        raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        raw_data: values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect(),
     }
 }
 
@@ -372,7 +377,10 @@ fn float(name: &str, value: f32) -> AttributeProto {
 fn ints<T: Copy + TryInto<i64>>(name: &str, values: &[T]) -> AttributeProto {
     AttributeProto {
         // Sides of windows are far below 2^63.
-        ints: values.iter().filter_map(|value| (*value).try_into().ok()).collect(),
+        ints: values
+            .iter()
+            .filter_map(|value| (*value).try_into().ok())
+            .collect(),
         ..attribute(name, attribute_type::INTS)
     }
 }

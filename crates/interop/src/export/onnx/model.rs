@@ -41,10 +41,13 @@ pub fn graph_to_onnx(
         r#type: Some(tensor(graph.shape(port.value))),
         doc_string: notes.ports.get(&port.name).cloned().unwrap_or_default(),
     };
-    let metadata = notes.metadata.iter().map(|(key, value)| StringStringEntryProto {
-        key: key.clone(),
-        value: value.clone(),
-    });
+    let metadata = notes
+        .metadata
+        .iter()
+        .map(|(key, value)| StringStringEntryProto {
+            key: key.clone(),
+            value: value.clone(),
+        });
     let model = ModelProto {
         ir_version: opset.ir_version(),
         producer_name: "offramp".to_owned(),

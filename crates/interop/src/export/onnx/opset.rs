@@ -61,7 +61,9 @@ impl FromStr for Opset {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let version = text.parse().map_err(|_| "write a number, such as 17".to_owned())?;
+        let version = text
+            .parse()
+            .map_err(|_| "write a number, such as 17".to_owned())?;
         Self::new(version).map_err(|error| error.to_string())
     }
 }
