@@ -16,7 +16,7 @@ use crate::export::ExportError;
 /// What an ONNX file says beside its graph.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OnnxNotes {
-    /// Name of the graph.
+    /// Name of the graph; `graph` if empty.
     pub name: String,
     /// What the model is, for people.
     pub doc: String,
@@ -55,7 +55,11 @@ pub fn graph_to_onnx(
         doc_string: notes.doc.clone(),
         graph: Some(GraphProto {
             node: nodes,
-            name: notes.name.clone(),
+            // Its absence is an error to ONNX's checker.
+            name: match notes.name.is_empty() {
+                true => "graph".to_owned(),
+                false => notes.name.clone(),
+            },
             initializer: constants,
             input: graph.inputs().iter().map(port).collect(),
             output: graph.outputs().iter().map(port).collect(),
