@@ -76,7 +76,7 @@ def pytorch(path, image, expected):
     net, classes = json.loads(about["net"]), len(json.loads(about["classes"]))
     stages = [exit["stage"] for exit in json.loads(about["exits"])]
     usual = backbone(net["backbone"], classes)
-    if usual is None:
+    if usual is None or net.get("cascade", {"name": "none"})["name"] != "none":
         return None
     alone = len(stages) == 1 and net["head"]["name"] == "linear"
     model = usual if alone else MultiExit(net, stages, classes)

@@ -137,6 +137,20 @@ fn predicts(folder: &Path, run: &Path, full_macs: f64) {
 }
 
 #[test]
+fn what_stands_in_a_model_table_is_listed_with_the_methods() {
+    let entries = json(&["list", "methods", "--json"]);
+    let keys = |key: &str| -> Vec<String> {
+        let entries = entries.as_array().unwrap().iter();
+        let entries = entries.filter(|entry| entry["key"] == key && entry["table"] == "[model]");
+        entries
+            .map(|entry| entry["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(keys("cascade"), ["none", "boost", "ztw", "isc"]);
+    assert_eq!(keys("gradients"), ["plain", "equilibrium"]);
+}
+
+#[test]
 fn lists_are_json() {
     for kind in ["backbones", "heads", "methods", "datasets", "policies"] {
         let entries = json(&["list", kind, "--json"]);

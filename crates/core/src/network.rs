@@ -55,10 +55,14 @@ impl Features {
     /// # Panics
     /// When a place is outside the batch.
     pub fn select(self, rows: Tensor<1, Int>) -> Self {
-        let select = |map: Tensor<4>| map.select(0, rows.clone());
+        self.map_each(|map| map.select(0, rows.clone()))
+    }
+
+    /// The map and everything that is carried, changed alike.
+    pub fn map_each(self, change: impl Fn(Tensor<4>) -> Tensor<4>) -> Self {
         Self {
-            map: select(self.map),
-            carried: self.carried.into_iter().map(select).collect(),
+            map: change(self.map),
+            carried: self.carried.into_iter().map(change).collect(),
         }
     }
 }

@@ -130,6 +130,11 @@ impl Builder {
         self.add_op(op, vec![x])
     }
 
+    /// See [`Op::LayerNorm`]; the weights are scale and shift.
+    pub fn layer_norm(&mut self, x: Value, [scale, shift]: [WeightId; 2], eps: f64) -> Made {
+        self.add_op(Op::LayerNorm { scale, shift, eps }, vec![x])
+    }
+
     /// See [`Op::Relu`].
     pub fn relu(&mut self, x: Value) -> Made {
         self.add_op(Op::Relu, vec![x])

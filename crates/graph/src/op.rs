@@ -81,6 +81,16 @@ pub enum Op {
         /// Added to the variance.
         eps: f64,
     },
+    /// `scale * (x - m) / sqrt(v + eps) + shift` of a vector, with its own mean `m` and biased
+    /// variance `v`; scale and shift `[D]`.
+    LayerNorm {
+        /// Scale.
+        scale: WeightId,
+        /// Shift.
+        shift: WeightId,
+        /// Added to the variance.
+        eps: f64,
+    },
     /// `max(x, 0)`.
     Relu,
     /// `min(max(x, low), high)`.
@@ -156,6 +166,7 @@ impl Op {
             Self::Conv { .. } => "conv",
             Self::Linear { .. } => "linear",
             Self::BatchNorm { .. } => "batch_norm",
+            Self::LayerNorm { .. } => "layer_norm",
             Self::Relu => "relu",
             Self::Clamp { .. } => "clamp",
             Self::Sigmoid => "sigmoid",
@@ -194,6 +205,7 @@ impl Op {
                 variance,
                 ..
             } => vec![scale, shift, mean, variance],
+            Self::LayerNorm { scale, shift, .. } => vec![scale, shift],
             _ => Vec::new(),
         }
     }

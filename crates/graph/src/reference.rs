@@ -92,6 +92,16 @@ fn compute(graph: &Graph, node: &Node, values: &[Vec<f64>]) -> Vec<f64> {
             };
             input(0).iter().enumerate().map(normalise).collect()
         }
+        Op::LayerNorm { scale, shift, eps } => {
+            let x = input(0);
+            let mean = x.iter().sum::<f64>() / x.len() as f64;
+            let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / x.len() as f64;
+            let normal = x.iter().map(|x| (x - mean) / (variance + eps).sqrt());
+            let scaled = normal.zip(weight(scale)).zip(weight(shift));
+            scaled
+                .map(|((x, scale), shift)| x * scale + shift)
+                .collect()
+        }
         Op::Relu => map(&|x| x.max(0.0)),
         Op::Clamp { low, high } => map(&|x| x.max((*low).into()).min((*high).into())),
         Op::Sigmoid => map(&|x| 1.0 / (1.0 + (-x).exp())),
@@ -421,6 +431,18 @@ mod tests {
             activated(|b, x| b.sigmoid(x)),
             [0.047_425_874, 0.268_941_42, 0.731_058_6, 0.952_574_13],
         );
+    }
+
+    /// `F.layer_norm(torch.tensor([1., 2., 3.]), (3,), torch.tensor([1., 2., 1.]),
+    /// torch.tensor([0., 1., 0.]), eps=1/3)`: mean 2, variance 2/3.
+    #[test]
+    fn layer_norm_of_pytorch() {
+        let normal = numbers(&[3], |b, x| {
+            let scale = b.weight(0, &[3], vec![1.0, 2.0, 1.0]);
+            let shift = b.weight(1, &[3], vec![0.0, 1.0, 0.0]);
+            b.layer_norm(x, [scale, shift], 1.0 / 3.0)
+        });
+        assert_eq!(normal, [-1.0, 1.0, 1.0]);
     }
 
     #[test]

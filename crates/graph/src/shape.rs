@@ -32,6 +32,15 @@ pub(crate) fn output(
             }
             Ok(x.to_vec())
         }
+        Op::LayerNorm { .. } => match x {
+            &[width] => {
+                for id in op.weights() {
+                    vector("scale or shift", shape(&id), width)?;
+                }
+                Ok(x.to_vec())
+            }
+            _ => Err(format!("{x:?} is no vector")),
+        },
         Op::Relu
         | Op::Clamp { .. }
         | Op::Sigmoid

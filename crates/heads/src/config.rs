@@ -1,7 +1,7 @@
 //! The `[model]` table of a recipe, and the network that it stands for.
 
 use offramp_backbones::BackboneConfig;
-use offramp_core::{Backbone, MapShape, StageInfo};
+use offramp_core::{Backbone, ExitHead, MapShape, StageInfo};
 use offramp_nn::Init;
 use serde::de::{Deserializer, Error as _};
 use serde::ser::Serializer;
@@ -12,7 +12,7 @@ use thiserror::Error;
 use crate::heads::{
     BottleneckHead, ConvHead, LinearHead, ProjectorConfig, ProjectorHead, SepConvHead, SepConvStyle,
 };
-use crate::{AnyHead, MultiExitNet};
+use crate::{AnyHead, CascadeConfig, MultiExitNet};
 
 /// A multi-exit network: which backbone, which heads, where.
 ///
@@ -21,6 +21,7 @@ use crate::{AnyHead, MultiExitNet};
 /// backbone = { name = "resnet20", shortcut = "conv" }   # or just "resnet20"
 /// head = "sepconv"                                       # or { name = "sepconv", style = "byot" }
 /// exits = [0, 1, 2]                                      # stages; left out: after every stage
+/// cascade = "boost"                                      # left out: every exit answers by itself
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -31,6 +32,9 @@ pub struct NetConfig {
     pub head: HeadConfig,
     /// Where the exits are.
     pub exits: ExitPlacement,
+    /// What exits make of the answer of the exit before.
+    #[serde(skip_serializing_if = "CascadeConfig::is_none")]
+    pub cascade: CascadeConfig,
 }
 
 /// The stages that have an exit: `"every"` or a list of numbers in a recipe.
@@ -311,6 +315,19 @@ pub enum NetError {
         /// What there is.
         known: String,
     },
+    /// A cascade of too few exits.
+    #[error(
+        "model.cascade = {cascade:?} leads from exit to exit and needs at least {needed} of them; \
+         this network has {exits}; add stages to model.exits, or leave model.cascade out"
+    )]
+    NothingToLink {
+        /// The kind of cascade.
+        cascade: &'static str,
+        /// Number of exits.
+        exits: usize,
+        /// The fewest exits between which there is a link.
+        needed: usize,
+    },
     /// The image is smaller than the network's reduction.
     #[error(
         "images of {height}x{width} are too small for {backbone}, which reduces them {reduction} \
@@ -366,7 +383,7 @@ impl NetConfig {
     /// Builds the network with fresh parameters for images of the given shape.
     ///
     /// # Errors
-    /// When the exits do not fit the backbone, the image is too small, or there
+    /// When the exits do not fit the backbone or the cascade, the image is too small, or there
     /// are fewer than two classes.
     pub fn init(
         &self,
@@ -402,11 +419,13 @@ impl NetConfig {
                 last,
             });
         }
-        let heads = exits
+        let heads: Vec<AnyHead> = exits
             .iter()
             .map(|&stage| self.head.init(&stages, stage, classes, init))
             .collect();
-        Ok(MultiExitNet::new(backbone, heads, exits, classes))
+        let widths: Vec<usize> = heads.iter().map(ExitHead::embedding_dim).collect();
+        let links = self.cascade.links(&widths, classes, init)?;
+        Ok(MultiExitNet::new(backbone, heads, exits, classes).with_links(links))
     }
 }
 
@@ -437,6 +456,7 @@ mod tests {
             json!({"head": "projector"}),
             json!({"head": {"name": "projector", "teacher": "a", "factor": 4}}),
             json!({"head": {"name": "projector", "width": [64, 32], "size": 8}}),
+            json!({"cascade": {"name": "boost", "decay": 0.25}}),
         ] {
             let config: NetConfig = serde_json::from_value(config).unwrap();
             let json = serde_json::to_value(&config).unwrap();

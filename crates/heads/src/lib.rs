@@ -1,14 +1,21 @@
 //! Exit heads, and the multi-exit network made of one backbone and heads at
-//! chosen stages.
+//! chosen stages, with links from exit to exit in a cascade.
 
+mod cascade;
 mod config;
+mod gradients;
 mod head;
 mod heads;
 mod net;
 mod saved;
 mod trace;
 
+pub use cascade::{
+    AnyLink, Boost, BoostConfig, CascadeConfig, CascadeEntry, Isc, IscConfig, Ztw, ZtwConfig,
+    cascades,
+};
 pub use config::{ExitPlacement, HeadConfig, HeadEntry, NetConfig, NetError, registry};
+pub use gradients::{GradientFlow, GradientFlowEntry, gradient_flows};
 pub use head::AnyHead;
 pub use heads::{
     BottleneckHead, ConvHead, LinearHead, ProjectorConfig, ProjectorHead, SepConvHead, SepConvStyle,

@@ -8,7 +8,7 @@ use offramp_backbones::AnyBackbone;
 use offramp_core::{Backbone, Cost, ExitHead, ExitOutput, ExitOutputs, Features, MapShape};
 use offramp_nn::Linear;
 
-use crate::AnyHead;
+use crate::{AnyHead, AnyLink, GradientFlow};
 
 /// One backbone with a head after each of some stages.
 ///
@@ -20,9 +20,13 @@ use crate::AnyHead;
 pub struct MultiExitNet {
     backbone: AnyBackbone,
     heads: Vec<AnyHead>,
+    /// One place an exit.
+    links: Vec<Option<AnyLink>>,
     #[module(skip)]
     stages: Vec<usize>,
     classes: usize,
+    #[module(skip)]
+    gradients: GradientFlow,
 }
 
 impl MultiExitNet {
@@ -34,11 +38,23 @@ impl MultiExitNet {
         classes: usize,
     ) -> Self {
         Self {
+            links: heads.iter().map(|_| None).collect(),
             backbone,
             heads,
             stages,
             classes,
+            gradients: GradientFlow::Plain,
         }
+    }
+
+    /// The same with links between the exits, one place an exit.
+    pub(crate) fn with_links(self, links: Vec<Option<AnyLink>>) -> Self {
+        Self { links, ..self }
+    }
+
+    /// The same network, whose backbone learns in another way. What it computes does not change.
+    pub fn with_gradients(self, gradients: GradientFlow) -> Self {
+        Self { gradients, ..self }
     }
 
     /// Number of exits.
@@ -56,6 +72,15 @@ impl MultiExitNet {
     pub fn freeze_backbone(mut self) -> Self {
         self.backbone = self.backbone.freeze();
         self
+    }
+
+    /// Whether exit `exit` builds on the answer of the one before, so that its logits are more than
+    /// its [`classifier`](Self::classifier) makes of its embedding.
+    ///
+    /// # Panics
+    /// When there is no such exit.
+    pub fn is_linked(&self, exit: usize) -> bool {
+        self.links[exit].is_some()
     }
 
     /// Number of classes.
@@ -105,14 +130,20 @@ impl MultiExitNet {
     /// # Shapes
     /// - `x`: `[N, 3, H, W]`; logits: `[N, classes]`
     pub fn forward(&self, x: Tensor<4>) -> ExitOutputs {
+        let (exits, gradients) = (self.heads.len(), self.gradients);
         let mut features = Features::from(x);
         let mut outputs = ExitOutputs::default();
-        for exit in 0..self.heads.len() {
+        for exit in 0..exits {
+            let seen = |features: &Features| gradients.to_exit(features.map.clone(), exit, exits);
             for stage in self.segment_stages(exit) {
                 features = self.backbone.forward_stage(stage, features);
-                outputs.stages.push(features.map.clone());
+                outputs.stages.push(seen(&features));
             }
-            outputs.exits.push(self.exit(exit, features.map.clone()));
+            let previous = outputs.exits.last().map(|exit| exit.logits.clone());
+            outputs
+                .exits
+                .push(self.exit(exit, seen(&features), previous));
+            features = gradients.onward(features, exit, exits);
         }
         outputs
     }
@@ -147,29 +178,51 @@ impl MultiExitNet {
         &self.heads[exit]
     }
 
-    /// Classifies the map of exit `exit`.
-    pub fn exit(&self, exit: usize, map: Tensor<4>) -> ExitOutput {
-        self.heads[exit].forward(map)
+    /// What exit `exit` makes of the answer of the one before, if it is [linked](Self::is_linked).
+    ///
+    /// # Panics
+    /// When there is no such exit.
+    pub fn link(&self, exit: usize) -> Option<&AnyLink> {
+        self.links[exit].as_ref()
+    }
+
+    /// Classifies the map of exit `exit`; `previous` are the logits of the exit before, which only
+    /// exits of a cascade look at.
+    ///
+    /// # Shapes
+    /// - `map`: `[N, C, H, W]`, `previous` and logits: `[N, classes]`
+    ///
+    /// # Panics
+    /// When there is no such exit, or it [is linked](Self::is_linked) and `previous` is missing.
+    pub fn exit(&self, exit: usize, map: Tensor<4>, previous: Option<Tensor<2>>) -> ExitOutput {
+        let mut output = self.heads[exit].forward(map);
+        if let Some(link) = &self.links[exit] {
+            let previous = previous.expect("a linked exit needs the logits of the one before");
+            output.logits = output.logits + link.forward(previous);
+        }
+        output
     }
 
     /// What it costs to answer at each exit, for one image: all segments up to it
-    /// and the heads of all exits up to and with it, for a runner asks every head
-    /// on its way.
+    /// and the heads and links of all exits up to and with it, for a runner asks
+    /// every head on its way.
     pub fn exit_costs(&self, image: MapShape) -> Vec<Cost> {
         let stages = self.backbone.costs(image);
         let mut sum = Cost::default();
         let mut first = 0;
-        (self.stages.iter().zip(&self.heads))
-            .map(|(&stage, head)| {
+        (self.stages.iter().zip(&self.heads).zip(&self.links))
+            .map(|((&stage, head), link)| {
                 sum += stages[first..=stage].iter().map(|(cost, _)| *cost).sum();
                 sum += head.cost(stages[stage].1);
+                sum += link.as_ref().map(AnyLink::cost).unwrap_or_default();
                 first = stage + 1;
                 sum
             })
             .collect()
     }
 
-    /// What the network costs without its early exits: all stages and the last head.
+    /// What the network costs without its early exits: all stages and the last head, which answers
+    /// by itself then.
     pub fn backbone_cost(&self, image: MapShape) -> Cost {
         let stages = self.backbone.costs(image);
         let map = stages.last().map_or(image, |(_, map)| *map);

@@ -22,17 +22,19 @@ impl MultiExitNet {
     pub fn graph(&self, image: MapShape) -> Result<Graph, GraphError> {
         let mut b = Builder::new(params::names(self));
         let mut features = FeatureValues::from(b.input(IMAGE, &shape(image)));
-        let mut outputs = Vec::new();
+        let mut outputs: Vec<(String, Value)> = Vec::new();
         for exit in 0..self.num_exits() {
             features = self.trace_segment(exit, &mut b, features)?;
-            let logits = self.trace_exit(exit, &mut b, features.map)?;
+            let previous = outputs.last().map(|(_, logits)| *logits);
+            let logits = self.trace_exit(exit, &mut b, features.map, previous)?;
             outputs.push((format!("exit{exit}"), logits));
         }
         Ok(finish(b, &outputs))
     }
 
     /// One graph for each segment with its exit. The first reads `image`; every other one reads
-    /// outputs of the one before it, under the same names. Each has the output `exitK`, and all but
+    /// outputs of the one before it, under the same names; those are its features and, in a cascade,
+    /// its logits. Each has the output `exitK`, and all but
     /// the last have `mapK` and what is carried.
     ///
     /// # Errors
@@ -57,29 +59,34 @@ impl MultiExitNet {
         inputs: &[(String, Vec<usize>)],
     ) -> Result<(Graph, Vec<(String, Vec<usize>)>), GraphError> {
         let mut b = Builder::new(names.clone());
-        let mut values = inputs
-            .iter()
-            .map(|(name, shape)| b.input(name, shape))
-            .collect::<Vec<_>>();
-        let map = values.remove(0);
+        let values = inputs.iter().map(|(name, shape)| b.input(name, shape));
+        let mut values: Vec<Value> = values.collect();
+        // The logits of the exit before come last.
+        let previous = self.link(exit).and_then(|_| values.pop());
         let features = FeatureValues {
-            map,
+            map: values.remove(0),
             carried: values,
         };
         let FeatureValues { map, carried } = self.trace_segment(exit, &mut b, features)?;
-        let logits = self.trace_exit(exit, &mut b, map)?;
-        let mut features = Vec::new();
-        if exit + 1 < self.num_exits() {
-            features.push((format!("map{exit}"), map));
+        let logits = self.trace_exit(exit, &mut b, map, previous)?;
+        let answer = (format!("exit{exit}"), logits);
+        let mut onward = Vec::new();
+        let goes_on = exit + 1 < self.num_exits();
+        if goes_on {
+            onward.push((format!("map{exit}"), map));
             let name = |(i, value)| (format!("carried{exit}_{i}"), value);
-            features.extend(carried.into_iter().enumerate().map(name));
+            onward.extend(carried.into_iter().enumerate().map(name));
         }
-        let next = features
-            .iter()
-            .map(|(name, value)| (name.clone(), b.shape(*value).to_vec()));
+        let outputs = [std::slice::from_ref(&answer), &onward].concat();
+        if goes_on && self.is_linked(exit + 1) {
+            onward.push(answer);
+        }
+        let next = onward.into_iter().map(|(name, value)| {
+            let shape = b.shape(value).to_vec();
+            (name, shape)
+        });
         let next = next.collect();
-        features.insert(0, (format!("exit{exit}"), logits));
-        Ok((finish(b, &features), next))
+        Ok((finish(b, &outputs), next))
     }
 
     fn trace_segment(
@@ -92,8 +99,21 @@ impl MultiExitNet {
             .try_fold(x, |x, stage| self.backbone().trace_stage(stage, b, x))
     }
 
-    fn trace_exit(&self, exit: usize, b: &mut Builder, map: Value) -> Result<Value, GraphError> {
-        self.head(exit).trace(b, map)
+    fn trace_exit(
+        &self,
+        exit: usize,
+        b: &mut Builder,
+        map: Value,
+        previous: Option<Value>,
+    ) -> Result<Value, GraphError> {
+        let logits = self.head(exit).trace(b, map)?;
+        match (self.link(exit), previous) {
+            (Some(link), Some(previous)) => {
+                let added = link.trace(b, previous)?;
+                b.add(logits, added)
+            }
+            _ => Ok(logits),
+        }
     }
 }
 
@@ -222,17 +242,17 @@ mod tests {
             assert_eq!(graph.macs(), costs[exit].macs - before, "{what}");
             before = costs[exit].macs;
             let mut outputs = reference::run(&fold_batch_norms(graph), 2, &inputs).unwrap();
-            near(
-                &outputs.remove(0),
-                &expected[exit],
-                &format!("{what}, segment {exit}"),
-            );
+            let answer = outputs.remove(0);
+            near(&answer, &expected[exit], &format!("{what}, segment {exit}"));
             features = net.segment(exit, features);
             if let Some(map) = outputs.first() {
                 near(map, &values(features.map.clone()), &what);
                 assert_eq!(outputs.len(), 1 + features.carried.len(), "{what}");
             }
             inputs = outputs;
+            if exit + 1 < net.num_exits() && net.is_linked(exit + 1) {
+                inputs.push(answer);
+            }
         }
     }
 
@@ -267,6 +287,20 @@ mod tests {
             json!({"backbone": large, "exits": [1, 3]}),
             MapShape::new(3, 48, 64),
         );
+    }
+
+    /// What goes from exit to exit is an input of the next segment.
+    #[test]
+    fn every_cascade() {
+        for entry in crate::cascades() {
+            check(json!({"backbone": "resnet8", "cascade": entry.name}), SMALL);
+        }
+        let ztw = json!({"name": "ztw", "norm": true, "last": true});
+        check(json!({"backbone": "resnet8", "cascade": ztw}), SMALL);
+        let net = network(json!({"backbone": "resnet8", "cascade": "boost"}), SMALL);
+        let graphs = net.segment_graphs(SMALL).unwrap();
+        let inputs = graphs[1].inputs().iter().map(|port| port.name.as_str());
+        assert_eq!(inputs.collect::<Vec<_>>(), ["map0", "exit0"]);
     }
 
     /// Maps of 8x8 brought to 3x3, windows that overlap; and two teachers.

@@ -1,6 +1,6 @@
 //! The runner.
 
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use offramp_core::Features;
 use offramp_policies::{AnyPolicy, Decision, Evidence, ExitPolicy, PolicyError, Temperatures};
 use serde::Serialize;
@@ -83,14 +83,15 @@ impl<N: StagedNet> Runner<N> {
         let mut answers: Vec<Option<Answer>> = vec![None; n];
         let mut waiting: Vec<usize> = (0..n).collect();
         let mut features = Features::from(x);
+        let mut previous = None;
         for exit in 0..self.net.num_exits() {
             if waiting.is_empty() {
                 break;
             }
             features = self.net.segment(exit, features);
-            let logits = self.net.logits(exit, features.map.clone());
+            let mut answer = self.net.logits(exit, features.map.clone(), previous);
             let mut staying = Vec::new();
-            for (row, logits) in rows(logits).into_iter().enumerate() {
+            for (row, logits) in rows(answer.clone()).into_iter().enumerate() {
                 check_finite(&logits, waiting[row], exit)?;
                 let evidence = self.evidence(exit, &logits);
                 match self.policy.decide(exit, &evidence) {
@@ -101,8 +102,11 @@ impl<N: StagedNet> Runner<N> {
                 }
             }
             if staying.len() < waiting.len() && !staying.is_empty() {
-                features = gather(features, &staying);
+                let staying = indices(&staying, &answer.device());
+                features = features.select(staying.clone());
+                answer = answer.select(0, staying);
             }
+            previous = Some(answer);
             waiting = staying.into_iter().map(|row| waiting[row]).collect();
         }
         Ok(answers.into_iter().flatten().collect())
@@ -148,12 +152,10 @@ fn check_finite(logits: &[f32], sample: usize, exit: usize) -> Result<(), InferE
     }
 }
 
-/// The samples that go on, as a dense batch.
-fn gather(features: Features, rows: &[usize]) -> Features {
+/// The rows of the samples that go on.
+fn indices(rows: &[usize], device: &Device) -> Tensor<1, Int> {
     let indices: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
-    let indices = TensorData::new(indices, [rows.len()]);
-    let indices = Tensor::<1, Int>::from_data(indices, &features.map.device());
-    features.select(indices)
+    Tensor::from_data(TensorData::new(indices, [rows.len()]), device)
 }
 
 #[cfg(test)]
@@ -162,7 +164,7 @@ mod tests {
 
     use burn::module::Module;
     use offramp_core::{MapShape, default_device};
-    use offramp_heads::{MultiExitNet, NetConfig};
+    use offramp_heads::{CascadeConfig, MultiExitNet, NetConfig, ZtwConfig, cascades};
     use offramp_nn::Init;
     use offramp_policies::{Criterion, exit_taken};
     use proptest::prelude::*;
@@ -191,13 +193,29 @@ mod tests {
             self.net.segment(exit, x)
         }
 
-        fn logits(&self, exit: usize, map: Tensor<4>) -> Tensor<2> {
-            StagedNet::logits(&self.net, exit, map)
+        fn logits(&self, exit: usize, map: Tensor<4>, previous: Option<Tensor<2>>) -> Tensor<2> {
+            if let Some(previous) = &previous {
+                assert_eq!(previous.dims(), [map.dims()[0], self.net.classes()]);
+            }
+            StagedNet::logits(&self.net, exit, map, previous)
         }
     }
 
     fn net(seed: u64) -> MultiExitNet {
-        let config: NetConfig = serde_json::from_str(r#"{"backbone": "resnet8"}"#).unwrap();
+        cascade(seed, "none")
+    }
+
+    fn cascade(seed: u64, kind: &str) -> MultiExitNet {
+        let mut config: NetConfig = serde_json::from_str(r#"{"backbone": "resnet8"}"#).unwrap();
+        let entry = cascades().iter().find(|entry| entry.name == kind);
+        config.cascade = match (entry.unwrap().config)() {
+            // The default leaves the last exit out.
+            CascadeConfig::Ztw(_) => CascadeConfig::Ztw(ZtwConfig {
+                norm: true,
+                last: true,
+            }),
+            config => config,
+        };
         let device = default_device().unwrap();
         let net = config
             .init(4, IMAGE, &mut Init::new(seed, &device))
@@ -280,8 +298,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
 
-        /// The runner answers as the full network and the simulator do, and computes each segment
-        /// for exactly the samples that reach it.
+        /// The runner answers as the full network and the simulator do, with every kind of cascade,
+        /// and computes each segment for exactly the samples that reach it.
         #[test]
         fn runner_equals_simulator(
             seed in 0u64..1000,
@@ -289,8 +307,9 @@ mod tests {
             a in 0.25f64..0.9,
             b in 0.25f64..0.9,
             entropy in any::<bool>(),
+            kind in 0..cascades().len(),
         ) {
-            let net = net(seed);
+            let net = cascade(seed, cascades()[kind].name);
             let x = images(n, seed + 1);
             let policy = match entropy {
                 true => policy(Criterion::Entropy, [a * 1.5, b * 1.5, 0.0]),

@@ -12,8 +12,9 @@ pub trait StagedNet {
     /// From the features at exit `exit - 1` (exit 0: from the image) to those at exit `exit`.
     fn segment(&self, exit: usize, x: Features) -> Features;
 
-    /// Logits of exit `exit` from its map, `[N, C]`.
-    fn logits(&self, exit: usize, map: Tensor<4>) -> Tensor<2>;
+    /// Logits of exit `exit` from its map, `[N, C]`; `previous` are those of the exit before for the
+    /// same samples, none at exit 0.
+    fn logits(&self, exit: usize, map: Tensor<4>, previous: Option<Tensor<2>>) -> Tensor<2>;
 }
 
 impl StagedNet for MultiExitNet {
@@ -25,7 +26,7 @@ impl StagedNet for MultiExitNet {
         Self::segment(self, exit, x)
     }
 
-    fn logits(&self, exit: usize, map: Tensor<4>) -> Tensor<2> {
-        self.exit(exit, map).logits
+    fn logits(&self, exit: usize, map: Tensor<4>, previous: Option<Tensor<2>>) -> Tensor<2> {
+        self.exit(exit, map, previous).logits
     }
 }

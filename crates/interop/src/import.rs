@@ -8,7 +8,8 @@ use offramp_backbones::{AnyBackbone, BackboneConfig};
 use offramp_core::params::{self, NamedTensors, ParamError};
 use offramp_core::{Backbone, MapShape};
 use offramp_heads::{
-    ExitPlacement, HeadConfig, MODEL_FORMAT, ModelCard, MultiExitNet, NetConfig, NetError,
+    CascadeConfig, ExitPlacement, HeadConfig, MODEL_FORMAT, ModelCard, MultiExitNet, NetConfig,
+    NetError,
 };
 use offramp_nn::Init;
 use thiserror::Error;
@@ -131,6 +132,7 @@ pub fn import(
         exits: ExitPlacement::Stages(vec![last_stage(&options.backbone, device)]),
         backbone: options.backbone.clone(),
         head: HeadConfig::Linear {},
+        cascade: CascadeConfig::None,
     };
     let image = square(options.image_size);
     let net = config.init(classes, image, &mut Init::new(0, device))?;

@@ -203,6 +203,17 @@ fn older_operators_are_taken_where_needed() {
         let bytes = graph_to_onnx(&graph, &OnnxNotes::default(), opset).unwrap();
         operators(&model(&bytes))
     };
+    let mut b = Builder::new(offramp_graph::WeightNames::default());
+    let x = b.input("x", &[2]);
+    let ones = b.weight(0, &[2], vec![1.0; 2]);
+    let y = b.layer_norm(x, [ones, ones], 1e-5).unwrap();
+    let norm = b.finish([("y", y)]);
+    let error = graph_to_onnx(&norm, &OnnxNotes::default(), Opset::new(16).unwrap());
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("layer_norm") && error.contains("17"),
+        "{error}"
+    );
     assert_eq!(of(14), ["HardSwish", "MaxPool", "Identity", "Identity"]);
     assert_eq!(
         of(13),

@@ -91,7 +91,7 @@ fn write(parent: &Path, name: &str, config: Value, image: MapShape, opset: i64) 
 fn write_operations(parent: &Path, opset: i64) {
     let folder = parent.join(format!("operations-opset{opset}"));
     std::fs::create_dir_all(&folder).unwrap();
-    let graph = operations().unwrap();
+    let graph = operations(opset).unwrap();
     let opset = Opset::new(opset).unwrap();
     let bytes = graph_to_onnx(&graph, &OnnxNotes::default(), opset).unwrap();
     std::fs::write(folder.join("model.onnx"), bytes).unwrap();
@@ -109,7 +109,7 @@ fn write_operations(parent: &Path, opset: i64) {
     write_values(&folder, values);
 }
 
-fn operations() -> Result<Graph, GraphError> {
+fn operations(opset: i64) -> Result<Graph, GraphError> {
     let mut b = Builder::new(WeightNames::default());
     let x = b.input("x", &[6, 7, 5]);
     let numbers = |count: usize| (0..count).map(|i| (i as f32 * 0.7).sin()).collect();
@@ -135,7 +135,7 @@ fn operations() -> Result<Graph, GraphError> {
     let matrix = b.weight(7, &[2, 6], numbers(12));
     let shift = b.weight(8, &[2], numbers(2));
     let rows = b.slice(x, 1, 1..6, 2)?;
-    let outputs = [
+    let mut outputs = vec![
         ("conv", conv),
         ("batch_norm", norm),
         ("linear", b.linear(pooled, matrix, Some(shift))?),
@@ -155,6 +155,10 @@ fn operations() -> Result<Graph, GraphError> {
         ("shuffle", b.shuffle(x, 3)?),
         ("same", x),
     ];
+    if opset >= 17 {
+        let [scale, shift, ..] = statistics;
+        outputs.push(("layer_norm", b.layer_norm(pooled, [scale, shift], 1e-5)?));
+    }
     Ok(b.finish(outputs))
 }
 
@@ -183,6 +187,11 @@ fn other_programs_compute_the_same() {
             write(folder.path(), &name, config, IMAGE, opset);
         }
     }
+    for cascade in offramp_heads::cascades() {
+        let name = format!("cascade-{}", cascade.name);
+        let config = json!({"backbone": "resnet8", "cascade": cascade.name});
+        write(folder.path(), &name, config, IMAGE, 17);
+    }
     let large = json!({"name": "resnet18", "stem": "imagenet"});
     for (name, config, image) in [
         (
@@ -208,6 +217,11 @@ fn other_programs_compute_the_same() {
         (
             "byot",
             json!({"backbone": "resnet8", "head": {"name": "sepconv", "style": "byot"}}),
+            IMAGE,
+        ),
+        (
+            "cascade-ztw-norm",
+            json!({"backbone": "resnet8", "cascade": {"name": "ztw", "norm": true, "last": true}}),
             IMAGE,
         ),
         (

@@ -51,6 +51,9 @@ pub(crate) trait TrainingKernels: Backend {
     /// See [`crate::avg_pool2d`] and [`crate::max_pool2d`].
     fn kernel_pool2d(x: FloatTensor<Self>, pooling: Pooling, window: Window) -> FloatTensor<Self>;
 
+    /// See [`crate::scale_gradient`].
+    fn kernel_scale_gradient(x: FloatTensor<Self>, factor: f64) -> FloatTensor<Self>;
+
     /// See [`crate::linear`].
     fn kernel_linear(
         x: FloatTensor<Self>,

@@ -157,6 +157,28 @@ pub fn max_pool2d(
     module::max_pool2d(x, options)
 }
 
+/// `x`, whose gradient is multiplied by `factor` on its way back.
+///
+/// The values are those of `x` to the last bit (on backends without the kernel: where they are
+/// finite). Without gradients, or with a factor of 1, it is `x` itself.
+///
+/// # Panics
+/// When `factor` is not between 0 and 1.
+pub fn scale_gradient(x: Tensor<4>, factor: f64) -> Tensor<4> {
+    assert!((0.0..=1.0).contains(&factor), "a factor between 0 and 1");
+    if factor == 1.0 || !x.is_tracked() {
+        return x;
+    }
+    #[cfg(feature = "flex")]
+    if kernels::run_here(&x) {
+        return kernels::scale_gradient(x, factor);
+    }
+    // The second summand is 0 and its derivative factor - 1. As that is negative, the 0 is a
+    // negative one, which alone leaves every number what it is, -0 among them.
+    let zero = x.clone() - x.clone().detach();
+    x + zero * (factor - 1.0)
+}
+
 /// `x W^T + b` with the weight as PyTorch stores it.
 ///
 /// # Shapes

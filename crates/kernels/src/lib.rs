@@ -47,5 +47,5 @@ pub use cpu::simd::{Isa, isa};
 
 pub use functional::{
     BatchNormTrain, Conv2dOptions, SgdOptions, avg_pool2d, batch_norm_eval, batch_norm_train,
-    conv2d, global_avg_pool, linear, max_pool2d, sgd_step, softmax_cross_entropy,
+    conv2d, global_avg_pool, linear, max_pool2d, scale_gradient, sgd_step, softmax_cross_entropy,
 };

@@ -8,7 +8,7 @@ use burn::tensor::{DType, Device, Int, Tensor};
 use offramp_core::default_device;
 use offramp_kernels::{
     Conv2dOptions, SgdOptions, avg_pool2d, batch_norm_eval, batch_norm_train, conv2d,
-    global_avg_pool, linear, max_pool2d, sgd_step, softmax_cross_entropy,
+    global_avg_pool, linear, max_pool2d, scale_gradient, sgd_step, softmax_cross_entropy,
 };
 use support::{as_vector, assert_close, random, run, run_on};
 
@@ -92,6 +92,43 @@ fn pooling() {
     compare("global average", x(), |[x]| {
         global_avg_pool(x).reshape([2, 5, 1, 1])
     });
+}
+
+/// The map is read three times, by operations of either kind.
+#[test]
+fn scaled_gradients() {
+    compare("a scaled gradient", [input([2, 5, 6, 4])], |[x]| {
+        let pooled = avg_pool2d(scale_gradient(x.clone(), 0.25), [2, 2], [2, 2]);
+        let twice = scale_gradient(scale_gradient(x.clone(), 0.5), 1.0 / 3.0);
+        pooled + twice.slice([0..2, 0..5, 0..3, 0..2]) * 2.0 + x.slice([0..2, 0..5, 1..4, 1..3])
+    });
+}
+
+/// To the last bit, where the zeros have signs.
+#[test]
+fn a_scaled_gradient_leaves_the_values() {
+    let odd = [
+        -0.0f32,
+        0.0,
+        1e-45,
+        f32::MIN_POSITIVE,
+        f32::MAX,
+        -0.1,
+        1e4,
+        3.0,
+    ];
+    for (device, dtype) in places() {
+        for factor in [0.0, 1.0 / 3.0, 1.0] {
+            let x = Tensor::<1>::from_data(odd.as_slice(), (&device.clone().autodiff(), dtype));
+            let x = x.reshape([1, 2, 2, 2]).require_grad();
+            let y = scale_gradient(x.clone(), factor);
+            let bits = |t: &Tensor<4>| -> Vec<u64> {
+                let values = t.to_data().iter::<f64>().collect::<Vec<_>>();
+                values.into_iter().map(f64::to_bits).collect()
+            };
+            assert_eq!(bits(&x), bits(&y), "{device:?} {dtype:?} {factor}");
+        }
+    }
 }
 
 #[test]

@@ -9,9 +9,38 @@ use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{Device, Int, Tensor};
 use offramp_kernels::{
     Conv2dOptions, SgdOptions, avg_pool2d, batch_norm_eval, batch_norm_train, conv2d,
-    global_avg_pool, linear, max_pool2d, sgd_step, softmax_cross_entropy,
+    global_avg_pool, linear, max_pool2d, scale_gradient, sgd_step, softmax_cross_entropy,
 };
 use support::{as_vector, assert_close, random, run, values};
+
+/// `d(s x) / dx` by burn's own multiplication; a scaled map goes on, and is read beside it.
+#[test]
+fn scaled_gradient() {
+    for factor in [0.0, 0.25, 2.0 / 3.0] {
+        let x = random([2, 3, 5, 4], &Device::flex());
+        let (y, [gradient]) = run(&[x.clone()], |[x]| {
+            relu(scale_gradient(x.clone(), factor)) + scale_gradient(x.clone(), 0.5) + x
+        });
+        let (_, [theirs]) = run(&[x], |[x]| {
+            let scaled = |by: f64| x.clone() * by + x.clone().detach() * (1.0 - by);
+            relu(scaled(factor)) + scaled(0.5) + x.clone()
+        });
+        assert_close("gradient", &gradient, &theirs);
+        let (plain, _) = run(&[y.clone()], |[y]| scale_gradient(y, factor));
+        assert_eq!(values(&plain), values(&y), "bit for bit");
+    }
+}
+
+/// Where there is nothing to scale, the tensor itself comes back.
+#[test]
+fn without_gradients_nothing_is_recorded() {
+    let device = Device::flex().autodiff();
+    let constant = Tensor::<4>::ones([1, 2, 2, 2], &device);
+    assert!(!scale_gradient(constant, 0.5).is_tracked());
+    let leaf = Tensor::<4>::ones([1, 2, 2, 2], &device).require_grad();
+    assert!(scale_gradient(leaf.clone(), 1.0).is_require_grad());
+    assert!(!scale_gradient(leaf, 0.5).is_require_grad());
+}
 
 #[test]
 fn convolution() {

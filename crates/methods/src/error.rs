@@ -65,6 +65,30 @@ pub enum MethodError {
         /// The head that fits.
         head: String,
     },
+    /// A classifier is shared with exits that add to what it says.
+    #[error(
+        "method {method:?} puts the teacher's classifier behind every exit that it teaches, and \
+         model.cascade = {cascade:?} would add the answer of the exit before; leave \
+         model.cascade out"
+    )]
+    SharedInCascade {
+        /// Name of the method.
+        method: &'static str,
+        /// The kind of cascade.
+        cascade: &'static str,
+    },
+    /// A teacher's classifier is used, and the teacher answers with more than that.
+    #[error(
+        "method {method:?} uses the classifier of teacher {teacher:?} alone, but that network is \
+         a cascade whose last exit adds the answer of the exit before; take a teacher without \
+         model.cascade"
+    )]
+    LinkedTeacher {
+        /// Name of the method.
+        method: &'static str,
+        /// The teacher.
+        teacher: String,
+    },
     /// Teachers are weighed against each other, and there is only one.
     #[error(
         "method {method:?} weighs several teachers against each other, and there is {teachers}; \

@@ -4,7 +4,7 @@ use burn::module::{Param, ParamId};
 use burn::tensor::Tensor;
 use offramp_graph::{Builder, ConvGeometry, GraphError, Value, WeightId};
 
-use crate::{BatchNorm2d, Conv2d, Linear};
+use crate::{BatchNorm2d, Conv2d, LayerNorm, Linear};
 
 impl Conv2d {
     /// Writes the layer into a graph; see [`forward`](Self::forward).
@@ -75,6 +75,17 @@ impl BatchNorm2d {
         let y = self.trace(b, x)?;
         let sum = b.add(y, residual)?;
         b.relu(sum)
+    }
+}
+
+impl LayerNorm {
+    /// Writes the layer into a graph; see [`forward`](Self::forward).
+    ///
+    /// # Errors
+    /// When the value has another width.
+    pub fn trace(&self, b: &mut Builder, x: Value) -> Result<Value, GraphError> {
+        let weights = [parameter(b, &self.weight), parameter(b, &self.bias)];
+        b.layer_norm(x, weights, self.eps())
     }
 }
 

@@ -61,6 +61,23 @@ fn the_lowdata_recipes_differ_in_the_method_only() {
 }
 
 #[test]
+fn the_recipes_of_cascades_are_trained_like_the_lowdata_recipes() {
+    let load = |path: &str| Recipe::load(&recipes().join(path), &["name=same"]).unwrap();
+    let plain = load("cifar100-lowdata/plain.toml");
+    for name in ["boostnet.toml", "ztw.toml", "imta.toml"] {
+        let mut linked = load(name);
+        assert!(!linked.model.cascade.is_none());
+        assert_eq!(
+            (&linked.model.backbone, &linked.model.head),
+            (&plain.model.backbone, &plain.model.head)
+        );
+        linked.model = plain.model.clone();
+        linked.method = plain.method.clone();
+        assert_eq!(linked, plain, "{name}");
+    }
+}
+
+#[test]
 fn the_distill_recipes_differ_in_what_is_taught_only() {
     let load = |path: &str| {
         let path = recipes().join(path);
@@ -83,7 +100,7 @@ fn the_distill_recipes_differ_in_what_is_taught_only() {
 }
 
 #[test]
-fn every_registered_method_and_head_can_be_named_on_the_command_line() {
+fn everything_registered_can_be_named_on_the_command_line() {
     for entry in offramp_methods::registry() {
         let setting = format!("method.name={}", entry.name);
         let recipe = Recipe::parse("", "r.toml".as_ref(), &[setting.as_str()]).unwrap();
@@ -93,6 +110,16 @@ fn every_registered_method_and_head_can_be_named_on_the_command_line() {
         let setting = format!("model.head={}", entry.name);
         let recipe = Recipe::parse("", "r.toml".as_ref(), &[setting.as_str()]).unwrap();
         assert_eq!(recipe.model.head, (entry.config)());
+    }
+    for entry in offramp_heads::cascades() {
+        let setting = format!("model.cascade={}", entry.name);
+        let recipe = Recipe::parse("", "r.toml".as_ref(), &[setting.as_str()]).unwrap();
+        assert_eq!(recipe.model.cascade, (entry.config)());
+    }
+    for entry in offramp_heads::gradient_flows() {
+        let setting = format!("model.gradients={}", entry.name);
+        let recipe = Recipe::parse("", "r.toml".as_ref(), &[setting.as_str()]).unwrap();
+        assert_eq!(recipe.model.gradients, entry.flow);
     }
 }
 

@@ -1,5 +1,6 @@
 //! `offramp list`: the registries.
 
+use offramp_heads::{cascades, gradient_flows};
 use offramp_methods::distill::distillers;
 use serde::Serialize;
 
@@ -14,6 +15,18 @@ struct Entry {
     /// The table of a recipe in which it is named, where there are several kinds.
     #[serde(skip_serializing_if = "Option::is_none")]
     table: Option<&'static str>,
+    /// The key of that table, where it is not the one that the table is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'static str>,
+}
+
+impl Entry {
+    fn label(&self) -> String {
+        match self.key {
+            Some(key) => format!("{key} = {:?}", self.name),
+            None => self.name.to_owned(),
+        }
+    }
 }
 
 /// Shows a registry.
@@ -22,7 +35,7 @@ pub fn run(args: &ListArgs) -> Result<(), CliError> {
     if args.json {
         return print_json(&entries);
     }
-    let width = entries.iter().map(|entry| entry.name.len()).max();
+    let width = entries.iter().map(|entry| entry.label().len()).max();
     let width = width.unwrap_or(0);
     let mut table = None;
     for entry in entries {
@@ -32,7 +45,7 @@ pub fn run(args: &ListArgs) -> Result<(), CliError> {
             println!("{name} of a recipe:");
         }
         table = entry.table;
-        println!("{:<width$}  {}", entry.name, entry.doc);
+        println!("{:<width$}  {}", entry.label(), entry.doc);
     }
     Ok(())
 }
@@ -40,15 +53,16 @@ pub fn run(args: &ListArgs) -> Result<(), CliError> {
 fn entries(kind: Kind) -> Vec<Entry> {
     macro_rules! table {
         ($registry:expr, $doc:ident) => {
-            table!($registry, $doc, None)
+            table!($registry, $doc, None, None)
         };
-        ($registry:expr, $doc:ident, $table:expr) => {
+        ($registry:expr, $doc:ident, $table:expr, $key:expr) => {
             $registry
                 .iter()
                 .map(|entry| Entry {
                     name: &entry.name,
                     doc: &entry.$doc,
                     table: $table,
+                    key: $key,
                 })
                 .collect::<Vec<_>>()
         };
@@ -57,8 +71,10 @@ fn entries(kind: Kind) -> Vec<Entry> {
         Kind::Backbones => table!(offramp_backbones::registry(), doc),
         Kind::Heads => table!(offramp_heads::registry(), doc),
         Kind::Methods => [
-            table!(offramp_methods::registry(), doc, Some("[method]")),
-            table!(distillers(), doc, Some("[distill.NAME]")),
+            table!(offramp_methods::registry(), doc, Some("[method]"), None),
+            table!(distillers(), doc, Some("[distill.NAME]"), None),
+            table!(cascades(), doc, Some("[model]"), Some("cascade")),
+            table!(gradient_flows(), doc, Some("[model]"), Some("gradients")),
         ]
         .concat(),
         Kind::Datasets => table!(offramp_data::registry(), about),
@@ -76,7 +92,9 @@ mod tests {
     fn every_table_has_unique_names_and_one_line_docs() {
         for kind in Kind::value_variants() {
             let entries = entries(*kind);
-            let names: BTreeSet<_> = entries.iter().map(|entry| entry.name).collect();
+            let names: BTreeSet<_> = (entries.iter())
+                .map(|entry| (entry.table, entry.label()))
+                .collect();
             assert_eq!(names.len(), entries.len());
             assert!(!entries.is_empty());
             assert!(

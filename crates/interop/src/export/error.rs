@@ -20,6 +20,16 @@ pub enum ExportError {
         /// What it does.
         kind: &'static str,
     },
+    /// The network holds an operation that the operator set asked for does not have.
+    #[error("{node}: the operation {kind} needs opset {opset} or a later one")]
+    NeedsOpset {
+        /// The node.
+        node: String,
+        /// What it does.
+        kind: &'static str,
+        /// The oldest that has it.
+        opset: i64,
+    },
     /// An operator set that is not written.
     #[error(
         "opset {found} is not supported; choose one from {} to {}",

@@ -13,7 +13,8 @@ use super::{Description, ExportError};
 /// |---|---|
 /// | `backbone.NAME` | `NAME` |
 /// | `heads.LAST.fc.*`, if the last head is nothing else | `fc.*`, or what the backbone's classifier is called |
-/// | `heads.K.NAME` of all other heads | `exits.K.NAME` |
+/// | `heads.K.NAME` of all other heads, and of the last one where it is linked to the one before | `exits.K.NAME` |
+/// | `links.K.NAME` of a cascade | the same |
 /// | | `num_batches_tracked`, 0, in every batch norm |
 ///
 /// So a network with one linear exit is the state dict of torchvision's model, key for key, and one
@@ -32,7 +33,8 @@ pub fn state_dict(net: &MultiExitNet, description: &Description) -> Result<Vec<u
 fn rename(tensors: NamedTensors, net: &MultiExitNet) -> NamedTensors {
     let last = format!("heads.{}.", net.num_exits() - 1);
     let plain = |name: &String| !name.starts_with(&last) || name[last.len()..].starts_with("fc.");
-    let plain = tensors.keys().all(plain);
+    let linked = net.is_linked(net.num_exits() - 1);
+    let plain = tensors.keys().all(plain) && !linked;
     let classifier = net.backbone().classifier_name();
     let mut renamed = NamedTensors::new();
     for (name, data) in tensors {

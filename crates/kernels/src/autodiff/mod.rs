@@ -6,6 +6,7 @@ mod loss;
 mod norm;
 mod pending;
 mod pool;
+mod scale;
 
 use burn::backend::autodiff::{Autodiff, checkpoint::strategy::CheckpointStrategy};
 use burn::backend::{
@@ -40,6 +41,10 @@ impl<C: CheckpointStrategy> TrainingKernels for Autodiff<Flex, C> {
 
     fn kernel_pool2d(x: FloatTensor<Self>, pooling: Pooling, window: Window) -> FloatTensor<Self> {
         pool::pool2d::<C>(x, pooling, window)
+    }
+
+    fn kernel_scale_gradient(x: FloatTensor<Self>, factor: f64) -> FloatTensor<Self> {
+        scale::scale_gradient::<C>(x, factor)
     }
 
     fn kernel_linear(

@@ -109,6 +109,14 @@ pub(crate) fn pool2d(
     ))
 }
 
+/// See [`crate::scale_gradient`].
+pub(crate) fn scale_gradient(x: Tensor<4>, factor: f64) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as TrainingKernels>::kernel_scale_gradient(
+        x.into_dispatch(),
+        factor,
+    ))
+}
+
 /// See [`crate::linear`].
 pub(crate) fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
     Tensor::from_dispatch(<Dispatch as TrainingKernels>::kernel_linear(

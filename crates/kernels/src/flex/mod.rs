@@ -47,6 +47,10 @@ impl TrainingKernels for Flex {
         pool::forward(pooling, window, &x)
     }
 
+    fn kernel_scale_gradient(x: FlexTensor, _factor: f64) -> FlexTensor {
+        x
+    }
+
     fn kernel_linear(x: FlexTensor, weight: FlexTensor, bias: Optional<Self>) -> FlexTensor {
         linear::forward(&x, &weight, bias.into_option().as_ref())
     }

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::tensor::{DType, Shape};
 
-use crate::cpu::elementwise::add_assign;
+use crate::cpu::elementwise::{add_assign, scale};
 use crate::cpu::map::{Map, channels_last_strides, is_channels_last};
 use crate::cpu::memory::Buffer;
 
@@ -111,6 +111,19 @@ pub(crate) fn vector(values: Vec<f32>) -> FlexTensor {
     let mut buffer = Buffer::new(values.len());
     buffer.copy_from_slice(&values);
     dense(buffer, [values.len()])
+}
+
+/// `factor * value`, written into it if nobody else holds it.
+pub(crate) fn scale_rows(mut value: FlexTensor, factor: f32) -> FlexTensor {
+    if let Some(to) = rows_mut(&mut value) {
+        scale(to, factor);
+        return value;
+    }
+    let shape = shape4(&value);
+    let mut out = Buffer::new(shape.iter().product());
+    out.copy_from_slice(&rows(&readable(&value)));
+    scale(&mut out, factor);
+    channels_last(out, shape)
 }
 
 /// `value + sum`, written into one of them if nobody else holds it.

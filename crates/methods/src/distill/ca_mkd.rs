@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::several::{at_least_two, constant_logits, cross_entropies, divergences, weighted_mean};
 use super::srrl::frozen;
-use super::teacher_space::deepest_classifier;
+use super::teacher_space::{classifiers_stand_alone, deepest_classifier};
 use super::{Distiller, Lesson, LessonPlan};
 use crate::check::Check;
 use crate::{LossTerms, MethodError};
@@ -53,6 +53,7 @@ impl CaMkdConfig {
             0.0 => &[][..],
             _ => &plan.teachers,
         };
+        classifiers_stand_alone("ca-mkd", views)?;
         let channels = plan.student.map.channels;
         let classifiers = (views.iter())
             .map(|view| frozen(deepest_classifier(view.teacher.net()), init))

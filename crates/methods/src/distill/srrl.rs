@@ -6,6 +6,7 @@ use offramp_losses::mse;
 use offramp_nn::{BatchNorm2d, Conv2d, Conv2dConfig, Init, Linear};
 use serde::{Deserialize, Serialize};
 
+use super::teacher_space::classifiers_stand_alone;
 use super::{Distiller, Lesson, LessonPlan};
 use crate::check::Check;
 use crate::{LossTerms, MethodError};
@@ -43,6 +44,7 @@ impl SrrlConfig {
         let check = Check { method: "srrl" };
         check.weight("feature-weight", self.feature_weight)?;
         check.weight("logit-weight", self.logit_weight)?;
+        classifiers_stand_alone("srrl", &plan.teachers)?;
         let net = plan.teachers[0].teacher.net();
         let classifier = frozen(net.classifier(net.num_exits() - 1), init);
         let (inputs, width) = (plan.student.map.channels, classifier.inputs());

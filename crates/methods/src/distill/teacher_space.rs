@@ -16,6 +16,13 @@ pub(super) struct TeacherSpace {
 impl TeacherSpace {
     /// The teachers' space, if the projectors of the student's exit lead there.
     pub fn new(method: &'static str, plan: &LessonPlan) -> Result<Self, MethodError> {
+        if !plan.net.cascade.is_none() {
+            return Err(MethodError::SharedInCascade {
+                method,
+                cascade: plan.net.cascade.name(),
+            });
+        }
+        classifiers_stand_alone(method, &plan.teachers)?;
         let widths: Vec<usize> = (plan.teachers.iter())
             .map(|teacher| teacher.shape.map.channels)
             .collect();
@@ -80,6 +87,24 @@ impl TeacherSpace {
 /// The linear layer of a network's deepest exit.
 pub(super) fn deepest_classifier(net: &MultiExitNet) -> &Linear {
     net.classifier(net.num_exits() - 1)
+}
+
+/// Refuses teachers whose deepest exit adds the answer of another exit to what its classifier says.
+pub(super) fn classifiers_stand_alone(
+    method: &'static str,
+    teachers: &[TeacherPlan],
+) -> Result<(), MethodError> {
+    let linked = teachers.iter().map(|plan| plan.teacher).find(|teacher| {
+        let net = teacher.net();
+        net.is_linked(net.num_exits() - 1)
+    });
+    match linked {
+        Some(teacher) => Err(MethodError::LinkedTeacher {
+            method,
+            teacher: teacher.name().to_owned(),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// The mean of some terms, one a teacher.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use offramp_backbones::BackboneConfig;
-use offramp_heads::{ExitPlacement, HeadConfig, NetConfig};
+use offramp_heads::{CascadeConfig, ExitPlacement, GradientFlow, HeadConfig, NetConfig};
 use serde::{Deserialize, Serialize};
 
 /// The network, and where its first weights come from.
@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 /// backbone = "resnet56"
 /// head = "sepconv"
 /// init-from = "runs/cifar100_resnet56"   # a run folder, such as `offramp import` makes
-/// freeze-backbone = true                 # only the heads learn
+/// freeze-backbone = true                 # only the heads and links learn
+/// cascade = "ztw"                        # exits build on the answer of the exit before
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -24,9 +25,13 @@ pub struct ModelConfig {
     pub head: HeadConfig,
     /// Where the exits are.
     pub exits: ExitPlacement,
+    /// What exits make of the answer of the exit before.
+    pub cascade: CascadeConfig,
+    /// What the backbone learns from the exits behind each of its stages.
+    pub gradients: GradientFlow,
     /// A run folder whose weights the network begins with: those of the backbone, which must be
-    /// the same one, and of every head at the same stage that has the same tensors. Other heads
-    /// begin fresh. The pixels are normalised as that network expects, unless `data.mean` and
+    /// the same one, of every head at the same stage that has the same tensors, and of every link
+    /// between the same stages that does. Other heads and links begin fresh. The pixels are normalised as that network expects, unless `data.mean` and
     /// `data.std` say otherwise.
     pub init_from: Option<PathBuf>,
     /// Whether the backbone stays as it is: no gradients, and batch norms as in evaluation.
@@ -40,18 +45,25 @@ impl ModelConfig {
             backbone: self.backbone.clone(),
             head: self.head.clone(),
             exits: self.exits.clone(),
+            cascade: self.cascade.clone(),
         }
     }
 
     /// What makes no sense: the key and why.
     pub(crate) fn check(&self) -> Result<(), (String, String)> {
-        match self.freeze_backbone && self.init_from.is_none() {
-            true => Err((
-                "freeze-backbone".to_owned(),
-                "a backbone of random weights would be frozen; name a run folder with init-from"
-                    .to_owned(),
-            )),
-            false => Ok(()),
+        let wrong = |key: &str, problem: &str| Err((key.to_owned(), problem.to_owned()));
+        if self.freeze_backbone && self.init_from.is_none() {
+            return wrong(
+                "freeze-backbone",
+                "a backbone of random weights would be frozen; name a run folder with init-from",
+            );
         }
+        if self.freeze_backbone && self.gradients != GradientFlow::Plain {
+            return wrong(
+                "gradients",
+                "a frozen backbone has no gradients; leave out this or freeze-backbone",
+            );
+        }
+        Ok(())
     }
 }

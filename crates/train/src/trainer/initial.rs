@@ -47,8 +47,9 @@ impl Initial {
         }
     }
 
-    /// Replaces the weights of the backbone, and of every head whose counterpart at the same stage
-    /// has the same tensors; says in the log which heads stay fresh.
+    /// Replaces the weights of the backbone, of every head whose counterpart at the same stage has
+    /// the same tensors, and of every link whose counterpart between the same stages has; says in
+    /// the log which of them stay fresh.
     pub fn fill(&self, net: MultiExitNet) -> Result<MultiExitNet, TrainError> {
         let mut tensors = params::collect(&net);
         let fresh = self
@@ -68,7 +69,7 @@ impl Initial {
         Ok(net)
     }
 
-    /// The heads that have no counterpart.
+    /// The heads and links that have no counterpart.
     fn replace(
         &self,
         tensors: &mut NamedTensors,
@@ -105,28 +106,45 @@ impl Initial {
         let mut fresh = Vec::new();
         for (exit, stage) in stages.iter().enumerate() {
             let given = self.stages.iter().position(|given| given == stage);
-            match given.and_then(|given| self.head(given, exit, tensors)) {
+            match given.and_then(|given| self.part("heads", given, exit, tensors)) {
                 Some(head) => tensors.extend(head),
                 None => fresh.push(format!("heads.{exit}")),
+            }
+        }
+        for (exit, pair) in (1..).zip(stages.windows(2)) {
+            let link = format!("links.{exit}.");
+            if !tensors.keys().any(|name| name.starts_with(&link)) {
+                continue;
+            }
+            let given = self.stages.windows(2).position(|given| given == pair);
+            match given.and_then(|given| self.part("links", given + 1, exit, tensors)) {
+                Some(link) => tensors.extend(link),
+                None => fresh.push(format!("links.{exit}")),
             }
         }
         Ok(fresh)
     }
 
-    /// The tensors of head `given` here under the names of head `exit` there, if those are of the
-    /// same names and shapes.
-    fn head(&self, given: usize, exit: usize, tensors: &NamedTensors) -> Option<NamedTensors> {
-        let (from, to) = (format!("heads.{given}."), format!("heads.{exit}."));
-        let head: NamedTensors = (self.tensors.iter())
+    /// The tensors of head or link `given` here under the names of number `exit` there, if those
+    /// are of the same names and shapes.
+    fn part(
+        &self,
+        kind: &str,
+        given: usize,
+        exit: usize,
+        tensors: &NamedTensors,
+    ) -> Option<NamedTensors> {
+        let (from, to) = (format!("{kind}.{given}."), format!("{kind}.{exit}."));
+        let found: NamedTensors = (self.tensors.iter())
             .filter_map(|(name, data)| {
                 let part = name.strip_prefix(&from)?;
                 Some((format!("{to}{part}"), data.clone()))
             })
             .collect();
         let wanted = tensors.iter().filter(|(name, _)| name.starts_with(&to));
-        let shape = |name: &String| head.get(name).map(|data| data.shape());
-        let fits = wanted.clone().count() == head.len() && { wanted }
+        let shape = |name: &String| found.get(name).map(|data| data.shape());
+        let fits = wanted.clone().count() == found.len() && { wanted }
             .all(|(name, data)| shape(name) == Some(data.shape()));
-        fits.then_some(head)
+        fits.then_some(found)
     }
 }

@@ -291,6 +291,7 @@ fn learner(
     if let Some(initial) = initial {
         net = initial.fill(net)?;
     }
+    net = net.with_gradients(recipe.model.gradients);
     if recipe.model.freeze_backbone {
         net = net.freeze_backbone();
     }

@@ -115,6 +115,11 @@ impl Writer<'_> {
                 let constants = self.weights([scale, shift, mean, variance].map(|id| Some(*id)));
                 vec![step("BatchNormalization", [float("epsilon", *eps as f32)]).with(constants)]
             }
+            Op::LayerNorm { scale, shift, eps } => {
+                self.since(17, node)?;
+                let constants = self.weights([scale, shift].map(|id| Some(*id)));
+                vec![step("LayerNormalization", [float("epsilon", *eps as f32)]).with(constants)]
+            }
             Op::Relu => vec![step("Relu", [])],
             Op::Clamp { low, high } => {
                 let bounds = [("min", low), ("max", high)];
@@ -193,6 +198,18 @@ impl Writer<'_> {
                 });
             }
         })
+    }
+
+    /// Refuses an operator that the operator set does not have.
+    fn since(&self, opset: i64, node: &Node) -> Result<(), ExportError> {
+        match self.opset.version() >= opset {
+            true => Ok(()),
+            false => Err(ExportError::NeedsOpset {
+                node: node.name.clone(),
+                kind: node.op.kind(),
+                opset,
+            }),
+        }
     }
 
     /// An operator of its own since opset 14.
