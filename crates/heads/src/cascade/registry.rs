@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use offramp_core::Cost;
-use offramp_graph::{Builder, GraphError, Value};
+use offramp_graph::{Builder, GraphError};
 use offramp_nn::Init;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -136,7 +136,11 @@ impl AnyLink {
     ///
     /// # Errors
     /// When the shape of an operand does not fit.
-    pub fn trace(&self, b: &mut Builder, previous: Value) -> Result<Value, GraphError> {
+    pub fn trace(
+        &self,
+        b: &mut Builder,
+        previous: offramp_graph::Value,
+    ) -> Result<offramp_graph::Value, GraphError> {
         self.inner().trace(b, previous)
     }
 
