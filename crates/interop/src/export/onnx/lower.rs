@@ -3,7 +3,8 @@
 use offramp_graph::{ConvGeometry, Graph, Node, Op, Value, WeightId, Window};
 
 use super::Opset;
-use super::proto::{AttributeProto, NodeProto, TensorProto, attribute_type, data_type};
+use super::parts::{float, floats, int, ints, means, numbers, transposed};
+use super::proto::{AttributeProto, NodeProto, TensorProto};
 use crate::export::ExportError;
 
 /// Nodes and constants of a graph.
@@ -266,15 +267,7 @@ impl Writer<'_> {
 
     fn integers(&mut self, node: &Node, name: &str, values: &[i64]) -> String {
         let name = format!("{}/{name}", node.name);
-        self.constants.push(TensorProto {
-            dims: vec![values.len() as i64],
-            data_type: data_type::INT64,
-            name: name.clone(),
-            raw_data: values
-                .iter()
-                .flat_map(|value| value.to_le_bytes())
-                .collect(),
-        });
+        self.constants.push(numbers(&name, values));
         name
     }
 }
@@ -339,65 +332,4 @@ fn pool<const N: usize>(op_type: &'static str, window: &Window, more: [Attribute
 /// ONNX wants the starts of all axes, then the ends.
 fn both_sides([height, width]: [usize; 2]) -> [usize; 4] {
     [height, width, height, width]
-}
-
-/// The matrix `[out, side]` that takes the means of adaptive pooling.
-fn means(out: usize, side: usize) -> Vec<f32> {
-    let mut matrix = vec![0.0; out * side];
-    for i in 0..out {
-        let range = i * side / out..((i + 1) * side).div_ceil(out);
-        let share = 1.0 / range.len() as f32;
-        matrix[i * side..][range].fill(share);
-    }
-    matrix
-}
-
-fn transposed(matrix: &[f32], columns: usize) -> Vec<f32> {
-    let column = |j: usize| matrix.iter().skip(j).step_by(columns).copied();
-    (0..columns).flat_map(column).collect()
-}
-
-fn floats(name: &str, shape: &[usize], values: &[f32]) -> TensorProto {
-    TensorProto {
-        dims: shape.iter().map(|side| *side as i64).collect(),
-        data_type: data_type::FLOAT,
-        name: name.to_owned(),
-        raw_data: values
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect(),
-    }
-}
-
-fn attribute(name: &str, kind: i32) -> AttributeProto {
-    AttributeProto {
-        name: name.to_owned(),
-        r#type: kind,
-        ..AttributeProto::default()
-    }
-}
-
-fn int(name: &str, value: i64) -> AttributeProto {
-    AttributeProto {
-        i: Some(value),
-        ..attribute(name, attribute_type::INT)
-    }
-}
-
-fn float(name: &str, value: f32) -> AttributeProto {
-    AttributeProto {
-        f: Some(value),
-        ..attribute(name, attribute_type::FLOAT)
-    }
-}
-
-fn ints<T: Copy + TryInto<i64>>(name: &str, values: &[T]) -> AttributeProto {
-    AttributeProto {
-        // Sides of windows are far below 2^63.
-        ints: values
-            .iter()
-            .filter_map(|value| (*value).try_into().ok())
-            .collect(),
-        ..attribute(name, attribute_type::INTS)
-    }
 }

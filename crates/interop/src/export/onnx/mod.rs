@@ -3,6 +3,7 @@
 mod lower;
 mod model;
 mod opset;
+mod parts;
 mod proto;
 
 pub use model::{OnnxNotes, graph_to_onnx};
