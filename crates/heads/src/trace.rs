@@ -14,6 +14,9 @@ use crate::MultiExitNet;
 
 const IMAGE: &str = "image";
 
+/// Names and shapes of what a segment reads.
+type Inputs = Vec<(String, Vec<usize>)>;
+
 impl MultiExitNet {
     /// The whole network as one graph: from `image` to `exit0`, `exit1`, ...
     ///
@@ -51,13 +54,13 @@ impl MultiExitNet {
             .collect()
     }
 
-    /// The graph of one segment, and names and shapes of what the next one reads.
+    /// The graph of one segment, and what the next one reads.
     fn segment_graph(
         &self,
         exit: usize,
         names: &WeightNames,
         inputs: &[(String, Vec<usize>)],
-    ) -> Result<(Graph, Vec<(String, Vec<usize>)>), GraphError> {
+    ) -> Result<(Graph, Inputs), GraphError> {
         let mut b = Builder::new(names.clone());
         let values = inputs.iter().map(|(name, shape)| b.input(name, shape));
         let mut values: Vec<Value> = values.collect();

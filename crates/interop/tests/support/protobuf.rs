@@ -165,11 +165,7 @@ impl Message {
 
     /// The messages of a field.
     pub fn messages(&self, name: &str) -> Vec<&Message> {
-        let message = |content| match content {
-            &Content::Message(ref message) => message,
-            other => panic!("{name} is {other:?}"),
-        };
-        self.all(name).map(message).collect()
+        self.all(name).map(Content::message).collect()
     }
 
     /// The only message of a field.
@@ -182,28 +178,46 @@ impl Message {
 
     /// The texts of a field.
     pub fn texts(&self, name: &str) -> Vec<&str> {
-        let text = |content| match content {
-            &Content::Text(ref text) => text.as_str(),
-            other => panic!("{name} is {other:?}"),
-        };
-        self.all(name).map(text).collect()
+        self.all(name).map(Content::text).collect()
     }
 
     /// The numbers of a field.
     pub fn numbers(&self, name: &str) -> Vec<i64> {
-        let number = |content: &Content| match content {
-            Content::Number(number) => *number,
-            other => panic!("{name} is {other:?}"),
-        };
-        self.all(name).map(number).collect()
+        self.all(name).map(Content::number).collect()
     }
 
     /// How many bytes a field has.
     pub fn bytes(&self, name: &str) -> usize {
-        let length = |content: &Content| match content {
-            Content::Bytes(bytes) => bytes.len(),
-            other => panic!("{name} is {other:?}"),
-        };
-        self.all(name).map(length).sum()
+        self.all(name).map(Content::length).sum()
+    }
+}
+
+impl Content {
+    fn message(&self) -> &Message {
+        match self {
+            Self::Message(message) => message,
+            other => panic!("{other:?} is no message"),
+        }
+    }
+
+    fn text(&self) -> &str {
+        match self {
+            Self::Text(text) => text,
+            other => panic!("{other:?} is no text"),
+        }
+    }
+
+    fn number(&self) -> i64 {
+        match self {
+            Self::Number(number) => *number,
+            other => panic!("{other:?} is no integer"),
+        }
+    }
+
+    fn length(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            other => panic!("{other:?} are no bytes"),
+        }
     }
 }
