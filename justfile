@@ -28,6 +28,10 @@ asan ISA="avx512":
 test-neon:
     cd crates/kernels/alone && CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64-static -L /usr/aarch64-linux-gnu" cargo test --release --lib --target aarch64-unknown-linux-gnu --target-dir ../../../target/neon
 
+# exports in ONNX Runtime and PyTorch; needs a Python with tests/python/requirements.txt
+test-export PYTHON="python3":
+    OFFRAMP_PYTHON={{PYTHON}} cargo test --release -p offramp-interop -p offramp-cli --test python --test export -- --nocapture
+
 # what CI runs
 ci:
     bash .ci/run

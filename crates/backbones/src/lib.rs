@@ -11,7 +11,8 @@ pub mod resnet;
 use std::ops::Range;
 
 use burn::module::Module;
-use offramp_core::{Backbone, Cost, Features, MapShape, StageInfo};
+use offramp_core::{Backbone, Cost, FeatureValues, Features, MapShape, StageInfo};
+use offramp_graph::{Builder, GraphError};
 use offramp_nn::Init;
 
 pub use config::{BackboneConfig, BackboneError};
@@ -71,6 +72,23 @@ impl Backbone for AnyBackbone {
     fn forward_stage(&self, stage: usize, x: Features) -> Features {
         match self {
             Self::ResNet(net) => net.forward_stage(stage, x),
+        }
+    }
+
+    fn trace_stage(
+        &self,
+        stage: usize,
+        b: &mut Builder,
+        x: FeatureValues,
+    ) -> Result<FeatureValues, GraphError> {
+        match self {
+            Self::ResNet(net) => net.trace_stage(stage, b, x),
+        }
+    }
+
+    fn classifier_name(&self) -> &'static str {
+        match self {
+            Self::ResNet(net) => net.classifier_name(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use offramp_core::DeviceSpec;
 use offramp_data::Split;
+use offramp_interop::export::Opset;
 use offramp_policies::Criterion;
 
 /// Train, evaluate, calibrate and run image classifiers with several exits.
@@ -42,6 +43,12 @@ pub enum Command {
         offramp import resnet20-12fca82f.th --backbone resnet20 --set shortcut=A --out runs/teacher\n\n\
         Reads .pt, .pth, .th (also of PyTorch before 1.6) and .safetensors. Nothing in the file is run.")]
     Import(ImportArgs),
+    /// Write a network for other programs
+    #[command(after_help = "Examples:\n  \
+        offramp export runs/demo --format onnx             one graph with all exits\n  \
+        offramp export runs/demo --format onnx --staged    one graph a stage, and the JSON that chains them\n  \
+        offramp export runs/demo --format safetensors      for PyTorch's load_state_dict")]
+    Export(ExportArgs),
     /// Show what recipes can name
     #[command(after_help = "Example:\n  offramp list methods")]
     List(ListArgs),
@@ -216,6 +223,41 @@ fn deviation(text: &str) -> Result<[f32; 3], String> {
         colour if colour.iter().all(|number| *number > 0.0) => Ok(colour),
         _ => Err("a standard deviation is above 0".to_owned()),
     }
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Run folder
+    pub run: PathBuf,
+    /// What to write
+    #[arg(long)]
+    pub format: ExportFormat,
+    /// One graph for each stage with its exit, for runtimes that stop early
+    #[arg(long)]
+    pub staged: bool,
+    /// File, or folder of the stages; what was there from an earlier export is replaced [default:
+    /// export/pytorch.safetensors, export/model.onnx or export/staged in the run folder]
+    #[arg(long, value_name = "PATH")]
+    pub out: Option<PathBuf>,
+    /// Policy file that goes with it [default: policy.json of the run; without one, the deepest exit]
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Version of ONNX's operators, 13 to 22 [default: 17]
+    #[arg(long, value_name = "N")]
+    pub opset: Option<Opset>,
+    /// Print one JSON document and nothing else on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What a network can be written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// Tensors under PyTorch's names
+    Safetensors,
+    /// Graphs for ONNX Runtime and others
+    Onnx,
 }
 
 /// Arguments of `list`.

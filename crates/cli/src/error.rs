@@ -8,6 +8,7 @@ use offramp_core::files::FileError;
 use offramp_data::DataError;
 use offramp_heads::ModelError;
 use offramp_infer::InferError;
+use offramp_interop::export::ExportError;
 use offramp_interop::{ImportError, NameError, ReadError};
 use offramp_policies::PolicyError;
 use offramp_train::TrainError;
@@ -26,6 +27,9 @@ pub enum CliError {
     /// The device cannot be had.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// A network could not be exported.
+    #[error(transparent)]
+    Export(#[from] ExportError),
     /// A file could not be written.
     #[error(transparent)]
     File(#[from] FileError),

@@ -66,6 +66,41 @@ pub fn write_atomic_with(
     })
 }
 
+/// Makes the folder `path` all at once: `fill` writes into a temporary folder beside it, which then
+/// takes the name. Missing parents are made; an empty folder of that name is replaced.
+///
+/// # Errors
+/// Those of `fill`, and [`FileError::Write`] when the folder cannot be written or there is one that
+/// is not empty; `path` is then what it was before.
+pub fn write_folder_atomic<T, E: From<FileError>>(
+    path: &Path,
+    fill: impl FnOnce(&Path) -> Result<T, E>,
+) -> Result<T, E> {
+    let failed = |source| FileError::Write {
+        path: path.to_owned(),
+        source,
+    };
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(parent).map_err(failed)?;
+    let temporary = tempfile::Builder::new()
+        .prefix(".tmp-")
+        .tempdir_in(parent)
+        .map_err(failed)?;
+    let filled = fill(temporary.path())?;
+    // Not every system renames over an empty folder.
+    if path.is_dir() {
+        std::fs::remove_dir(path).map_err(failed)?;
+    }
+    std::fs::rename(temporary.path(), path).map_err(failed)?;
+    // It has another name now, under which it stays.
+    let _ = temporary.keep();
+    sync_folder(parent);
+    Ok(filled)
+}
+
 /// Makes a rename durable where the system knows how to; elsewhere it is best effort.
 fn sync_folder(folder: &Path) {
     if let Ok(handle) = File::open(folder) {
@@ -137,6 +172,33 @@ mod tests {
             sha256(b"abc"),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
+    }
+
+    #[test]
+    fn a_folder_is_there_whole_or_not_at_all() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("a/run");
+        let full = || FileError::Write {
+            path: "x".into(),
+            source: io::Error::from(io::ErrorKind::StorageFull),
+        };
+        let half = |folder: &Path| {
+            write_atomic(&folder.join("first"), b"1")?;
+            Err::<(), FileError>(full())
+        };
+        write_folder_atomic(&path, half).unwrap_err();
+        assert!(!path.exists());
+        let left = std::fs::read_dir(parent.path().join("a")).unwrap().count();
+        assert_eq!(left, 0, "the temporary folder is removed");
+
+        let whole = |folder: &Path| write_atomic(&folder.join("first"), b"1");
+        std::fs::create_dir(&path).unwrap();
+        write_folder_atomic(&path, whole).unwrap();
+        assert_eq!(read(&path.join("first")).unwrap(), b"1");
+        write_folder_atomic(&path, half).unwrap_err();
+        let error = write_folder_atomic(&path, whole).unwrap_err().to_string();
+        assert!(error.contains("run"), "{error}");
+        assert_eq!(read(&path.join("first")).unwrap(), b"1");
     }
 
     #[test]

@@ -22,5 +22,5 @@ mod suggest;
 pub use cost::Cost;
 pub use device::{DeviceError, DeviceSpec, default_device};
 pub use exit::{ExitOutput, ExitOutputs, widened};
-pub use network::{Backbone, ExitHead, Features, MapShape, StageInfo};
+pub use network::{Backbone, ExitHead, FeatureValues, Features, MapShape, StageInfo};
 pub use suggest::nearest;

@@ -1,6 +1,7 @@
 //! Traits of the two parts that a multi-exit network is made of.
 
 use burn::tensor::{Int, Tensor};
+use offramp_graph::{Builder, GraphError, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::{Cost, ExitOutput};
@@ -75,6 +76,24 @@ impl From<Tensor<4>> for Features {
     }
 }
 
+/// [`Features`] in a graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeatureValues {
+    /// What an exit looks at, `[C, H, W]`.
+    pub map: Value,
+    /// What the next stage needs besides.
+    pub carried: Vec<Value>,
+}
+
+impl From<Value> for FeatureValues {
+    fn from(map: Value) -> Self {
+        Self {
+            map,
+            carried: Vec::new(),
+        }
+    }
+}
+
 /// A network body cut into stages; exits are attached to the outputs of stages.
 pub trait Backbone {
     /// The stages, in the order of computation.
@@ -85,6 +104,23 @@ pub trait Backbone {
     /// # Shapes
     /// - `x`: `[N, C_in, H, W]`, map of the output: `[N, C_stage, H_out, W_out]`
     fn forward_stage(&self, stage: usize, x: Features) -> Features;
+
+    /// Writes stage `stage` into a graph: what [`forward_stage`](Self::forward_stage) computes in
+    /// evaluation, operation by operation.
+    ///
+    /// # Errors
+    /// When the shape of an operand does not fit, such as that of an image of other channels.
+    fn trace_stage(
+        &self,
+        stage: usize,
+        b: &mut Builder,
+        x: FeatureValues,
+    ) -> Result<FeatureValues, GraphError>;
+
+    /// What PyTorch's twin of the backbone calls its classifier, without `.weight` and `.bias`.
+    fn classifier_name(&self) -> &'static str {
+        "fc"
+    }
 
     /// Cost of every stage on its own for an input image, and the shape of its output.
     fn costs(&self, image: MapShape) -> Vec<(Cost, MapShape)>;
@@ -97,6 +133,13 @@ pub trait ExitHead {
     /// # Shapes
     /// - `map`: `[N, C, H, W]`, embedding: `[N, D]`, logits: `[N, classes]`
     fn forward(&self, map: Tensor<4>) -> ExitOutput;
+
+    /// Writes the head into a graph, from its map to its logits: what [`forward`](Self::forward)
+    /// computes in evaluation.
+    ///
+    /// # Errors
+    /// When the shape of an operand does not fit.
+    fn trace(&self, b: &mut Builder, map: Value) -> Result<Value, GraphError>;
 
     /// Width `D` of the embedding.
     fn embedding_dim(&self) -> usize;

@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use offramp_core::{Cost, ExitHead, ExitOutput, MapShape};
+use offramp_graph::{Builder, GraphError, Value};
 use offramp_nn::Linear;
 
 use crate::heads::{BottleneckHead, BranchHead, ConvHead, LinearHead, ProjectorHead, SepConvHead};
@@ -69,6 +70,10 @@ impl AnyHead {
 impl ExitHead for AnyHead {
     fn forward(&self, map: Tensor<4>) -> ExitOutput {
         self.head().forward(map)
+    }
+
+    fn trace(&self, b: &mut Builder, map: Value) -> Result<Value, GraphError> {
+        self.head().trace(b, map)
     }
 
     fn embedding_dim(&self) -> usize {

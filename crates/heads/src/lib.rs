@@ -9,6 +9,7 @@ mod heads;
 mod net;
 mod registry;
 mod saved;
+mod trace;
 
 pub use cascade::{
     AnyLink, Boost, BoostConfig, CascadeConfig, CascadeEntry, Isc, IscConfig, Ztw, ZtwConfig,

@@ -163,12 +163,33 @@ impl MultiExitNet {
             .fold(x, |x, stage| self.backbone.forward_stage(stage, x))
     }
 
-    fn segment_stages(&self, exit: usize) -> RangeInclusive<usize> {
+    pub(crate) fn segment_stages(&self, exit: usize) -> RangeInclusive<usize> {
         let first = match exit {
             0 => 0,
             _ => self.stages[exit - 1] + 1,
         };
         first..=self.stages[exit]
+    }
+
+    /// The body.
+    pub fn backbone(&self) -> &AnyBackbone {
+        &self.backbone
+    }
+
+    /// The head of exit `exit`.
+    ///
+    /// # Panics
+    /// When there is no such exit.
+    pub fn head(&self, exit: usize) -> &AnyHead {
+        &self.heads[exit]
+    }
+
+    /// What exit `exit` makes of the answer of the one before, if it is [linked](Self::is_linked).
+    ///
+    /// # Panics
+    /// When there is no such exit.
+    pub fn link(&self, exit: usize) -> Option<&AnyLink> {
+        self.links[exit].as_ref()
     }
 
     /// Classifies the map of exit `exit`; `previous` are the logits of the exit before, which only

@@ -1,11 +1,12 @@
-//! Weights of other programs into networks of offramp.
+//! Weights of other programs into networks of offramp, and networks of offramp for other programs.
 //!
-//! Three steps, each usable alone: [`WeightFile`] reads a file without running anything in it,
+//! In, there are three steps, each usable alone: [`WeightFile`] reads a file without running anything in it,
 //! [`match_names`] finds for every tensor of a network its counterpart in the file, and [`import`]
-//! does both and builds the network. Only the last knows of burn.
+//! does both and builds the network. Only the last knows of burn. Out, see [`export`].
 
 mod dtype;
 mod error;
+pub mod export;
 mod file;
 mod import;
 mod names;

@@ -33,6 +33,11 @@ impl<const D: usize> Buffer<D> {
         }
     }
 
+    /// What the buffer is known by, a parameter of the module for visitors.
+    pub fn id(&self) -> ParamId {
+        self.id
+    }
+
     /// The value after the last update.
     pub fn value(&self) -> Tensor<D> {
         self.lock().clone()

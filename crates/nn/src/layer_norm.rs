@@ -40,6 +40,11 @@ impl LayerNorm {
         normal * self.weight.val().unsqueeze() + self.bias.val().unsqueeze()
     }
 
+    /// What is added to the variance.
+    pub fn eps(&self) -> f64 {
+        self.eps
+    }
+
     /// Parameters; no multiply-accumulates are counted.
     pub fn cost(&self) -> Cost {
         Cost::params(2 * self.weight.dims()[0])

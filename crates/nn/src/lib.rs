@@ -5,6 +5,9 @@
 //! batch norm keeps the biased running variance and calls its scale `gamma`, the
 //! linear weight is transposed. Ours do not, so that weights travel without a map.
 //!
+//! Every layer has a `trace` beside its `forward`, which writes it into a graph
+//! ([`offramp_graph`]).
+//!
 //! Initial weights come from an explicit generator, [`Init`], and are the same on
 //! every device.
 
@@ -15,6 +18,7 @@ mod init;
 mod layer_norm;
 mod linear;
 mod pool;
+mod trace;
 
 pub use batch_norm::BatchNorm2d;
 pub use buffer::Buffer;

@@ -7,6 +7,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`core`] | stages, exits, costs, devices |
+//! | [`graph`] | a trained network as a list of operations |
 //! | [`kernels`] | the operations, with CPU kernels |
 //! | [`nn`] | layers with PyTorch's names and numerics |
 //! | [`backbones`], [`heads`] | network bodies, exit heads, the multi-exit network |
@@ -15,7 +16,7 @@
 //! | [`policies`] | when to stop, and how thresholds are fitted |
 //! | [`train`] | recipes, trainer, checkpoints |
 //! | [`infer`] | the runner that really stops early |
-//! | [`interop`] | weights of PyTorch and safetensors files |
+//! | [`interop`] | weights of PyTorch and safetensors files; export to ONNX and PyTorch |
 //!
 //! | feature | backend |
 //! |---|---|
@@ -27,6 +28,7 @@
 pub use offramp_backbones as backbones;
 pub use offramp_core as core;
 pub use offramp_data as data;
+pub use offramp_graph as graph;
 pub use offramp_heads as heads;
 pub use offramp_infer as infer;
 pub use offramp_interop as interop;

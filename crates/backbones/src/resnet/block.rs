@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use offramp_core::{Cost, MapShape};
+use offramp_graph::{Builder, GraphError, Value};
 use offramp_nn::{BatchNorm2d, Conv2d, Conv2dConfig, Init};
 
 use super::{ResNetOptions, Shortcut};
@@ -71,6 +72,33 @@ impl BasicBlock {
         self.bn2.forward_add_relu(y, shortcut)
     }
 
+    pub(super) fn trace(&self, b: &mut Builder, x: Value) -> Result<Value, GraphError> {
+        let y = self.trace_first_half(b, x)?;
+        self.trace_second_half(b, y, x)
+    }
+
+    pub(super) fn trace_first_half(&self, b: &mut Builder, x: Value) -> Result<Value, GraphError> {
+        let y = self.conv1.trace(b, x)?;
+        self.bn1.trace_relu(b, y)
+    }
+
+    pub(super) fn trace_second_half(
+        &self,
+        b: &mut Builder,
+        y: Value,
+        x: Value,
+    ) -> Result<Value, GraphError> {
+        let y = self.conv2.trace(b, y)?;
+        let shortcut = match &self.downsample {
+            Some((conv, bn)) => {
+                let x = conv.trace(b, x)?;
+                bn.trace(b, x)?
+            }
+            None => trace_pad_shortcut(b, x, self.pad_stride, self.conv2.weight.dims()[0])?,
+        };
+        self.bn2.trace_add_relu(b, y, shortcut)
+    }
+
     /// Cost of the first half with the shape of its map, which is the block's, and cost of the
     /// second half, the shortcut's included.
     pub(super) fn costs(&self, map: MapShape) -> ((Cost, MapShape), Cost) {
@@ -101,6 +129,29 @@ fn pad_shortcut(x: Tensor<4>, stride: usize, channels: usize) -> Tensor<4> {
         vec![zeros(before), x.clone(), zeros(channels - c - before)],
         1,
     )
+}
+
+/// The same in a graph.
+fn trace_pad_shortcut(
+    b: &mut Builder,
+    x: Value,
+    stride: usize,
+    channels: usize,
+) -> Result<Value, GraphError> {
+    let &[c, h, w] = b.shape(x) else {
+        return Ok(x);
+    };
+    let x = match stride {
+        1 => x,
+        _ => {
+            let rows = b.slice(x, 1, 0..h, stride)?;
+            b.slice(rows, 2, 0..w, stride)?
+        }
+    };
+    match channels - c {
+        0 => Ok(x),
+        new => b.pad_channels(x, new / 2, new - new / 2),
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ mod config;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use offramp_core::{Backbone, Cost, Features, MapShape, StageInfo};
+use offramp_core::{Backbone, Cost, FeatureValues, Features, MapShape, StageInfo};
+use offramp_graph::{Builder, GraphError, Value, Window};
 use offramp_kernels::max_pool2d;
 use offramp_nn::{BatchNorm2d, Conv2d};
 
@@ -48,6 +49,26 @@ impl ResNet {
         }
     }
 
+    fn trace_stem(&self, b: &mut Builder, x: Value) -> Result<Value, GraphError> {
+        let (Some(conv1), Some(bn1)) = (&self.conv1, &self.bn1) else {
+            return Ok(x);
+        };
+        let x = conv1.trace(b, x)?;
+        let x = bn1.trace_relu(b, x)?;
+        match self.pool_stem {
+            true => b.max_pool(x, Window::square(3, 2, 1)),
+            false => Ok(x),
+        }
+    }
+
+    /// The blocks of a stage: those before the last one, and the last one.
+    fn blocks(&self, stage: usize) -> (&[BasicBlock], &BasicBlock) {
+        let layer = if self.inner_taps { stage / 2 } else { stage };
+        let blocks = self.layers().nth(layer).expect("the stage exists");
+        let (last, first) = blocks.split_last().expect("a layer has blocks");
+        (first, last)
+    }
+
     fn stem_cost(&self, image: MapShape) -> (Cost, MapShape) {
         let (Some(conv1), Some(bn1)) = (&self.conv1, &self.bn1) else {
             return (Cost::default(), image);
@@ -71,9 +92,7 @@ impl Backbone for ResNet {
         if stage == 0 {
             x.map = self.stem(x.map);
         }
-        let layer = if self.inner_taps { stage / 2 } else { stage };
-        let blocks = self.layers().nth(layer).expect("the stage exists");
-        let (last, first) = blocks.split_last().expect("a layer has blocks");
+        let (first, last) = self.blocks(stage);
         if self.inner_taps && stage % 2 == 1 {
             // The first half of the last block has left its input beside its map.
             let input = x.carried.pop().expect("features of the stage before");
@@ -87,6 +106,31 @@ impl Backbone for ResNet {
             },
             false => last.forward(x).into(),
         }
+    }
+
+    fn trace_stage(
+        &self,
+        stage: usize,
+        b: &mut Builder,
+        x: FeatureValues,
+    ) -> Result<FeatureValues, GraphError> {
+        let mut x = x;
+        if stage == 0 {
+            x.map = self.trace_stem(b, x.map)?;
+        }
+        let (first, last) = self.blocks(stage);
+        if self.inner_taps && stage % 2 == 1 {
+            let input = x.carried.pop().expect("features of the stage before");
+            return Ok(last.trace_second_half(b, x.map, input)?.into());
+        }
+        let x = first.iter().try_fold(x.map, |x, block| block.trace(b, x))?;
+        Ok(match self.inner_taps {
+            true => FeatureValues {
+                map: last.trace_first_half(b, x)?,
+                carried: vec![x],
+            },
+            false => last.trace(b, x)?.into(),
+        })
     }
 
     fn costs(&self, image: MapShape) -> Vec<(Cost, MapShape)> {

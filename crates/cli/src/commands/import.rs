@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use offramp_backbones::BackboneConfig;
 use offramp_core::DeviceSpec;
-use offramp_core::files::{self, FileError};
+use offramp_core::files;
 use offramp_heads::save_model;
 use offramp_interop::{ImportOptions, Imported, Rename, WeightFile, import};
 use serde::Serialize;
@@ -46,10 +46,6 @@ pub fn run(args: &ImportArgs) -> Result<(), CliError> {
     let file = WeightFile::open(&args.weights)?;
     let Imported { net, card, mapping } = import(&file, &options, &DeviceSpec::Auto.device()?)?;
 
-    std::fs::create_dir_all(&out).map_err(|source| FileError::Write {
-        path: out.clone(),
-        source,
-    })?;
     let document = Document {
         run: out.clone(),
         weights: args.weights.clone(),
@@ -64,8 +60,11 @@ pub fn run(args: &ImportArgs) -> Result<(), CliError> {
         left_out: mapping.left_out,
     };
     let json = serde_json::to_vec_pretty(&document).map_err(CliError::Json)?;
-    files::write_atomic(&out.join("import.json"), &json)?;
-    save_model(&out, &net, card)?;
+    // All or nothing: a folder with half a run in it would be refused the next time.
+    files::write_folder_atomic(&out, |folder| {
+        save_model(folder, &net, card)?;
+        files::write_atomic(&folder.join("import.json"), &json).map_err(CliError::from)
+    })?;
     match args.json {
         true => print_json(&document),
         false => {

@@ -4,8 +4,10 @@ pub mod calibrate;
 pub mod data;
 pub mod demo;
 pub mod eval;
+pub mod export;
 pub mod import;
 pub mod list;
+mod policy;
 pub mod predict;
 pub mod train;
 

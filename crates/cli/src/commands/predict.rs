@@ -1,15 +1,16 @@
 //! `offramp predict`: pictures in, answers out, later stages not executed.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use burn::module::Module;
 use offramp_core::images::normalise;
 use offramp_data::{DatasetInfo, ImageShape};
-use offramp_heads::{ModelCard, MultiExitNet, load_model};
+use offramp_heads::{ModelCard, load_model};
 use offramp_infer::{Answer, Runner};
-use offramp_policies::{AnyPolicy, FixedExit, PolicyFile};
+use offramp_policies::{AnyPolicy, FixedExit};
 use serde::Serialize;
 
+use super::policy::{self, Chosen};
 use super::print_json;
 use crate::args::PredictArgs;
 use crate::error::CliError;
@@ -46,7 +47,19 @@ pub fn run(args: &PredictArgs) -> Result<(), CliError> {
         .map(|cost| cost.macs)
         .collect();
     let info = dataset_info(&card);
-    let (policy, temperatures, origin) = policy(args, &net, &card)?;
+    let exits = net.num_exits();
+    let Chosen {
+        policy,
+        temperatures,
+        origin,
+    } = match args.exit {
+        Some(exit) => Chosen {
+            policy: AnyPolicy::FixedExit(FixedExit::new(exit, exits)?),
+            temperatures: None,
+            origin: format!("always exit {exit}"),
+        },
+        None => policy::choose(&args.run, args.policy.as_deref(), &card, exits)?,
+    };
     let mut runner = Runner::new(net, policy, macs)?;
     if let Some(temperatures) = temperatures {
         runner = runner.with_temperatures(temperatures)?;
@@ -106,37 +119,6 @@ fn row(path: &Path, answer: Answer, card: &ModelCard) -> Row {
         exit: answer.exit,
         macs: answer.macs,
     }
-}
-
-type Chosen = (AnyPolicy, Option<offramp_policies::Temperatures>, String);
-
-/// The policy that was asked for, else the run's, else the deepest exit; and where it comes from.
-fn policy(args: &PredictArgs, net: &MultiExitNet, card: &ModelCard) -> Result<Chosen, CliError> {
-    let exits = net.num_exits();
-    if let Some(exit) = args.exit {
-        let policy = AnyPolicy::FixedExit(FixedExit::new(exit, exits)?);
-        return Ok((policy, None, format!("always exit {exit}")));
-    }
-    let default: PathBuf = args.run.join("policy.json");
-    let path = match &args.policy {
-        Some(path) => path.clone(),
-        None if default.exists() => default,
-        None => {
-            let last = exits - 1;
-            if exits > 1 {
-                eprintln!(
-                    "note: {} has no policy.json, every picture goes to the deepest exit; \
-                     `offramp calibrate {}` makes one",
-                    args.run.display(),
-                    args.run.display()
-                );
-            }
-            let policy = AnyPolicy::FixedExit(FixedExit::new(last, exits)?);
-            return Ok((policy, None, format!("always exit {last}")));
-        }
-    };
-    let file = PolicyFile::read(&path, &card.sha256, exits)?;
-    Ok((file.policy, file.temperatures, path.display().to_string()))
 }
 
 /// What the data crate needs to decode a picture as the evaluation loader does.

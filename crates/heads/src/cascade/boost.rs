@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use offramp_core::Cost;
+use offramp_graph::{Builder, GraphError, Value};
 use offramp_nn::Init;
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +53,10 @@ pub struct Boost {
 impl Link for Boost {
     fn forward(&self, previous: Tensor<2>) -> Tensor<2> {
         previous.detach() * self.decay
+    }
+
+    fn trace(&self, b: &mut Builder, previous: Value) -> Result<Value, GraphError> {
+        b.scale(previous, self.decay as f32)
     }
 
     fn cost(&self) -> Cost {

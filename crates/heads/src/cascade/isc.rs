@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use offramp_core::Cost;
+use offramp_graph::{Builder, GraphError, Value};
 use offramp_nn::{BatchNorm2d, Init, Linear};
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +55,12 @@ impl Link for Isc {
     fn forward(&self, previous: Tensor<2>) -> Tensor<2> {
         let wide: Tensor<4> = self.expand.forward(previous).unsqueeze_dims(&[2, 3]);
         self.fc.forward(self.bn.forward_relu(wide).flatten(1, 3))
+    }
+
+    fn trace(&self, b: &mut Builder, previous: Value) -> Result<Value, GraphError> {
+        let wide = self.expand.trace(b, previous)?;
+        let wide = self.bn.trace_relu(b, wide)?;
+        self.fc.trace(b, wide)
     }
 
     fn cost(&self) -> Cost {

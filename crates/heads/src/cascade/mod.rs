@@ -23,6 +23,7 @@ pub use ztw::{Ztw, ZtwConfig};
 
 use burn::tensor::Tensor;
 use offramp_core::Cost;
+use offramp_graph::{Builder, GraphError, Value};
 
 /// What an exit makes of the answer of the exit before.
 pub(crate) trait Link {
@@ -31,6 +32,9 @@ pub(crate) trait Link {
     /// # Shapes
     /// - `previous`, the logits of the exit before, and output: `[N, classes]`
     fn forward(&self, previous: Tensor<2>) -> Tensor<2>;
+
+    /// Writes the link into a graph: what [`forward`](Self::forward) computes in evaluation.
+    fn trace(&self, b: &mut Builder, previous: Value) -> Result<Value, GraphError>;
 
     /// Cost for one image.
     fn cost(&self) -> Cost;

@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use offramp_core::Cost;
+use offramp_graph::{Builder, GraphError};
 use offramp_nn::Init;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -129,6 +130,18 @@ impl AnyLink {
     /// - `previous`, the logits of the exit before, and output: `[N, classes]`
     pub fn forward(&self, previous: Tensor<2>) -> Tensor<2> {
         self.inner().forward(previous)
+    }
+
+    /// Writes the link into a graph, from the logits of the exit before to what is added.
+    ///
+    /// # Errors
+    /// When the shape of an operand does not fit.
+    pub fn trace(
+        &self,
+        b: &mut Builder,
+        previous: offramp_graph::Value,
+    ) -> Result<offramp_graph::Value, GraphError> {
+        self.inner().trace(b, previous)
     }
 
     /// Cost for one image.

@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use offramp_core::Cost;
+use offramp_graph::{Builder, GraphError, Value};
 use offramp_nn::{Init, LayerNorm, Linear};
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +66,14 @@ impl Link for Ztw {
             Some(norm) => norm.forward(previous),
             None => previous,
         })
+    }
+
+    fn trace(&self, b: &mut Builder, previous: Value) -> Result<Value, GraphError> {
+        let previous = match &self.norm {
+            Some(norm) => norm.trace(b, previous)?,
+            None => previous,
+        };
+        self.fc.trace(b, previous)
     }
 
     fn cost(&self) -> Cost {

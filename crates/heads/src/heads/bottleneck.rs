@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use offramp_core::{Cost, ExitHead, ExitOutput, MapShape};
+use offramp_graph::{Builder, GraphError, Value};
 use offramp_nn::{BatchNorm2d, Conv2d, Conv2dConfig, Init, Linear};
 
 /// A convolution, batch norm and ReLU.
@@ -24,6 +25,15 @@ impl ConvBnRelu {
     /// `relu(bn(conv(x)))`, `[N, C, H, W]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         self.bn.forward_relu(self.conv.forward(x))
+    }
+
+    /// The same in a graph.
+    ///
+    /// # Errors
+    /// When the map does not fit.
+    pub fn trace(&self, b: &mut Builder, x: Value) -> Result<Value, GraphError> {
+        let x = self.conv.trace(b, x)?;
+        self.bn.trace_relu(b, x)
     }
 
     /// Cost for a map, and the shape of the output.
@@ -82,6 +92,14 @@ impl ExitHead for BottleneckHead {
             .iter()
             .fold(map, |map, layer| layer.forward(map));
         super::classify(map, &self.fc)
+    }
+
+    fn trace(&self, b: &mut Builder, map: Value) -> Result<Value, GraphError> {
+        let map = self
+            .layers
+            .iter()
+            .try_fold(map, |map, layer| layer.trace(b, map))?;
+        super::trace_classify(b, map, &self.fc)
     }
 
     fn embedding_dim(&self) -> usize {

@@ -5,7 +5,8 @@ use burn::module::{
 };
 use burn::tensor::{Device, Tensor};
 use offramp_backbones::AnyBackbone;
-use offramp_core::{Backbone, Cost, ExitHead, ExitOutput, Features, MapShape};
+use offramp_core::{Backbone, Cost, ExitHead, ExitOutput, FeatureValues, Features, MapShape};
+use offramp_graph::{Builder, GraphError, Value};
 use offramp_nn::{Init, Linear};
 
 /// All stages after the exit's, with weights of its own, then pooling and a linear layer: the
@@ -38,6 +39,14 @@ impl ExitHead for BranchHead {
             self.rest.forward_stage(stage, x)
         });
         super::classify(features.map, &self.fc)
+    }
+
+    fn trace(&self, b: &mut Builder, map: Value) -> Result<Value, GraphError> {
+        let mut stages = 0..self.rest.stages().len();
+        let features = stages.try_fold(FeatureValues::from(map), |x, stage| {
+            self.rest.trace_stage(stage, b, x)
+        })?;
+        super::trace_classify(b, features.map, &self.fc)
     }
 
     fn embedding_dim(&self) -> usize {

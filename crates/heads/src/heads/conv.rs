@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use offramp_core::{Cost, ExitHead, ExitOutput, MapShape};
+use offramp_graph::{Builder, GraphError, Value};
 use offramp_nn::{Conv2dConfig, Init, Linear};
 
 use super::bottleneck::ConvBnRelu;
@@ -36,6 +37,12 @@ impl ExitHead for ConvHead {
     fn forward(&self, map: Tensor<4>) -> ExitOutput {
         let map = self.conv2.forward(self.conv1.forward(map));
         super::classify(map, &self.fc)
+    }
+
+    fn trace(&self, b: &mut Builder, map: Value) -> Result<Value, GraphError> {
+        let map = self.conv1.trace(b, map)?;
+        let map = self.conv2.trace(b, map)?;
+        super::trace_classify(b, map, &self.fc)
     }
 
     fn embedding_dim(&self) -> usize {

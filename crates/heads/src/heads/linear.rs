@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use offramp_core::{Cost, ExitHead, ExitOutput, MapShape};
+use offramp_graph::{Builder, GraphError, Value};
 use offramp_nn::{Init, Linear};
 
 /// `logits = fc(mean over positions of the map)`: the classifier that residual
@@ -24,6 +25,10 @@ impl LinearHead {
 impl ExitHead for LinearHead {
     fn forward(&self, map: Tensor<4>) -> ExitOutput {
         super::classify(map, &self.fc)
+    }
+
+    fn trace(&self, b: &mut Builder, map: Value) -> Result<Value, GraphError> {
+        super::trace_classify(b, map, &self.fc)
     }
 
     fn embedding_dim(&self) -> usize {

@@ -16,6 +16,7 @@ pub use sepconv::{SepConvHead, SepConvStyle};
 
 use burn::tensor::Tensor;
 use offramp_core::ExitOutput;
+use offramp_graph::{Builder, GraphError, Value};
 use offramp_kernels::global_avg_pool;
 use offramp_nn::Linear;
 
@@ -27,4 +28,10 @@ fn classify(map: Tensor<4>, fc: &Linear) -> ExitOutput {
         embedding,
         map,
     }
+}
+
+/// The same in a graph, from the map to the logits.
+fn trace_classify(b: &mut Builder, map: Value, fc: &Linear) -> Result<Value, GraphError> {
+    let embedding = b.global_avg_pool(map)?;
+    fc.trace(b, embedding)
 }

@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use offramp_core::{Cost, ExitHead, ExitOutput, MapShape};
+use offramp_graph::{Builder, GraphError, Value};
 use offramp_nn::{Conv2dConfig, Init, Linear, shrink};
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +100,12 @@ impl Projector {
         self.conv3.forward(map)
     }
 
+    fn trace(&self, b: &mut Builder, map: Value) -> Result<Value, GraphError> {
+        let map = self.conv1.trace(b, map)?;
+        let map = self.conv2.trace(b, map)?;
+        self.conv3.trace(b, map)
+    }
+
     fn cost(&self, map: MapShape) -> Cost {
         let (first, map) = self.conv1.cost(map);
         let (second, map) = self.conv2.cost(map);
@@ -159,6 +166,17 @@ impl ExitHead for ProjectorHead {
         };
         let maps = self.projectors.iter().map(|p| p.forward(map.clone()));
         super::classify(Tensor::cat(maps.collect(), 1), &self.fc)
+    }
+
+    fn trace(&self, b: &mut Builder, map: Value) -> Result<Value, GraphError> {
+        let map = match self.size {
+            Some(size) => b.shrink(map, [size, size])?,
+            None => map,
+        };
+        let maps = self.projectors.iter().map(|p| p.trace(b, map));
+        let maps = maps.collect::<Result<Vec<_>, _>>()?;
+        let map = b.concat(&maps)?;
+        super::trace_classify(b, map, &self.fc)
     }
 
     fn embedding_dim(&self) -> usize {

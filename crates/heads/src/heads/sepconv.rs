@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use offramp_core::{Cost, ExitHead, ExitOutput, MapShape};
+use offramp_graph::{Builder, GraphError, Value};
 use offramp_nn::{BatchNorm2d, Conv2d, Conv2dConfig, Init, Linear};
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +46,12 @@ impl SepConv {
         self.bn.forward_relu(x)
     }
 
+    fn trace(&self, b: &mut Builder, x: Value) -> Result<Value, GraphError> {
+        let x = self.depthwise.trace(b, x)?;
+        let x = self.pointwise.trace(b, x)?;
+        self.bn.trace_relu(b, x)
+    }
+
     fn cost(&self, map: MapShape) -> (Cost, MapShape) {
         let (depthwise, map) = self.depthwise.cost(map);
         let (pointwise, map) = self.pointwise.cost(map);
@@ -85,6 +92,14 @@ impl ExitHead for SepConvHead {
     fn forward(&self, map: Tensor<4>) -> ExitOutput {
         let map = self.chain.iter().fold(map, |map, link| link.forward(map));
         super::classify(map, &self.fc)
+    }
+
+    fn trace(&self, b: &mut Builder, map: Value) -> Result<Value, GraphError> {
+        let map = self
+            .chain
+            .iter()
+            .try_fold(map, |map, link| link.trace(b, map))?;
+        super::trace_classify(b, map, &self.fc)
     }
 
     fn embedding_dim(&self) -> usize {

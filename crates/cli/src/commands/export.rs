@@ -1,0 +1,200 @@
+//! `offramp export`: a network for other programs.
+
+use std::path::{Path, PathBuf};
+
+use offramp_core::DeviceSpec;
+use offramp_core::files::{self, FileError};
+use offramp_heads::{MultiExitNet, load_model};
+use offramp_interop::export::{self, ChainPolicy, Description, ExportError, Opset, Staged};
+use serde::Serialize;
+
+use super::policy::{self, Chosen};
+use super::print_json;
+use crate::args::{ExportArgs, ExportFormat};
+use crate::error::CliError;
+
+/// What `--json` says.
+#[derive(Debug, Serialize)]
+struct Document {
+    /// The run folder.
+    run: PathBuf,
+    format: &'static str,
+    /// The files, in the order of computation, and the JSON of a chain.
+    files: Vec<PathBuf>,
+    /// Names of the logits.
+    exits: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opset: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ir_version: Option<i64>,
+}
+
+/// Writes the files and says which.
+pub fn run(args: &ExportArgs) -> Result<(), CliError> {
+    check(args)?;
+    let (net, card) = load_model(&args.run, &DeviceSpec::Auto.device()?)?;
+    let recipe = args.run.join("recipe.toml");
+    let recipe = match recipe.exists() {
+        true => Some(files::read_to_string(&recipe)?),
+        false => None,
+    };
+    let description = Description::new(&net, &card, recipe);
+    let out = out(args);
+    protect(&args.run, &out)?;
+    let mut document = Document {
+        run: args.run.clone(),
+        format: "safetensors",
+        files: vec![out.clone()],
+        exits: description
+            .exits
+            .iter()
+            .map(|exit| exit.output.clone())
+            .collect(),
+        policy: None,
+        opset: None,
+        ir_version: None,
+    };
+    match args.format {
+        ExportFormat::Safetensors => {
+            write(&out, &export::state_dict(&net, &description)?)?;
+        }
+        ExportFormat::Onnx => {
+            let chosen = policy::choose(&args.run, args.policy.as_deref(), &card, net.num_exits())?;
+            let opset = args.opset.unwrap_or_default();
+            document.format = "onnx";
+            document.opset = Some(opset.version());
+            document.ir_version = Some(opset.ir_version());
+            document.policy = Some(chosen.origin.clone());
+            document.files = onnx(args.staged, &out, &net, &description, chosen, opset)?;
+        }
+    }
+    match args.json {
+        true => print_json(&document),
+        false => {
+            print(&document);
+            Ok(())
+        }
+    }
+}
+
+/// Options that belong to another format.
+fn check(args: &ExportArgs) -> Result<(), CliError> {
+    if args.format == ExportFormat::Onnx {
+        return Ok(());
+    }
+    let given = [
+        ("--staged", args.staged),
+        ("--policy", args.policy.is_some()),
+        ("--opset", args.opset.is_some()),
+    ];
+    match given.into_iter().find(|(_, given)| *given) {
+        Some((option, _)) => Err(CliError::Usage(format!(
+            "{option} is for --format onnx; a safetensors file holds weights alone"
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn out(args: &ExportArgs) -> PathBuf {
+    let name = match (args.format, args.staged) {
+        (ExportFormat::Safetensors, _) => "pytorch.safetensors",
+        (ExportFormat::Onnx, false) => "model.onnx",
+        (ExportFormat::Onnx, true) => "staged",
+    };
+    let default = || args.run.join("export").join(name);
+    args.out.clone().unwrap_or_else(default)
+}
+
+/// The files of the run itself are not written over.
+fn protect(run: &Path, out: &Path) -> Result<(), CliError> {
+    let own = [
+        "model.safetensors",
+        "model.json",
+        "recipe.toml",
+        "policy.json",
+    ];
+    let same = |name: &&str| match (run.join(name).canonicalize(), out.canonicalize()) {
+        (Ok(own), Ok(out)) => own == out,
+        _ => false,
+    };
+    match own.iter().find(|name| same(name)) {
+        Some(name) => Err(CliError::Usage(format!(
+            "{} is the run's own {name}; choose another file with --out",
+            out.display()
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn onnx(
+    staged: bool,
+    out: &Path,
+    net: &MultiExitNet,
+    description: &Description,
+    chosen: Chosen,
+    opset: Opset,
+) -> Result<Vec<PathBuf>, CliError> {
+    let policy = ChainPolicy {
+        policy: chosen.policy,
+        temperatures: chosen.temperatures,
+    };
+    if !staged {
+        write(out, &export::onnx(net, description, &policy, opset)?)?;
+        return Ok(vec![out.to_owned()]);
+    }
+    let staged = export::staged(net, description, &policy, opset)?;
+    remove_earlier(out)?;
+    files::write_folder_atomic(out, |folder| staged.write(folder))?;
+    let stages = staged.file.stages.iter().map(|stage| stage.file.as_str());
+    Ok(stages
+        .chain([Staged::JSON])
+        .map(|name| out.join(name))
+        .collect())
+}
+
+/// Removes an earlier chain, and refuses a folder of other things.
+fn remove_earlier(out: &Path) -> Result<(), CliError> {
+    let entries: Vec<PathBuf> = match out.read_dir() {
+        Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
+        Err(_) => return Ok(()),
+    };
+    let ours = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name == Staged::JSON || (name.starts_with("stage") && name.ends_with(".onnx"))
+    };
+    if let Some(other) = entries.iter().find(|path| !ours(path)) {
+        return Err(CliError::Usage(format!(
+            "{} holds {}, which no export wrote; choose another folder with --out",
+            out.display(),
+            other.file_name().unwrap_or_default().to_string_lossy()
+        )));
+    }
+    for path in entries {
+        std::fs::remove_file(&path).map_err(|source| FileError::Write { path, source })?;
+    }
+    Ok(())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|source| FileError::Write {
+            path: folder.to_owned(),
+            source,
+        })?;
+    }
+    files::write_atomic(path, bytes).map_err(|error| ExportError::from(error).into())
+}
+
+fn print(document: &Document) {
+    for file in &document.files {
+        println!("{}", file.display());
+    }
+    if let (Some(opset), Some(ir_version)) = (document.opset, document.ir_version) {
+        println!("ONNX opset {opset}, IR version {ir_version}");
+    }
+    if let Some(policy) = &document.policy {
+        println!("policy: {policy}");
+    }
+}

@@ -1,0 +1,54 @@
+//! The policy that goes with a run.
+
+use std::path::{Path, PathBuf};
+
+use offramp_heads::ModelCard;
+use offramp_policies::{AnyPolicy, FixedExit, PolicyFile, Temperatures};
+
+use crate::error::CliError;
+
+/// A policy and where it comes from.
+pub struct Chosen {
+    /// The policy.
+    pub policy: AnyPolicy,
+    /// What the logits of each exit are divided by.
+    pub temperatures: Option<Temperatures>,
+    /// The file, or what it does.
+    pub origin: String,
+}
+
+/// The policy of the file asked for, else the run's, else the deepest exit, with advice on stderr.
+pub fn choose(
+    run: &Path,
+    asked: Option<&Path>,
+    card: &ModelCard,
+    exits: usize,
+) -> Result<Chosen, CliError> {
+    let default: PathBuf = run.join("policy.json");
+    let path = match asked {
+        Some(path) => path.to_owned(),
+        None if default.exists() => default,
+        None => {
+            let last = exits - 1;
+            if exits > 1 {
+                eprintln!(
+                    "note: {} has no policy.json, every picture goes to the deepest exit; \
+                     `offramp calibrate {}` makes one",
+                    run.display(),
+                    run.display()
+                );
+            }
+            return Ok(Chosen {
+                policy: AnyPolicy::FixedExit(FixedExit::new(last, exits)?),
+                temperatures: None,
+                origin: format!("always exit {last}"),
+            });
+        }
+    };
+    let file = PolicyFile::read(&path, &card.sha256, exits)?;
+    Ok(Chosen {
+        policy: file.policy,
+        temperatures: file.temperatures,
+        origin: path.display().to_string(),
+    })
+}

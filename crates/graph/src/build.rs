@@ -1,0 +1,376 @@
+//! Writing a graph, operation by operation.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::{
+    ConvGeometry, Graph, GraphError, Node, Op, Port, Value, Weight, WeightId, Window, shape,
+};
+
+/// What weights are called, by the number of the parameter that they are.
+///
+/// A layer knows its parameters and not its own place in the network; so it hands over the
+/// parameter's number, and the name is found here.
+#[derive(Clone, Debug, Default)]
+pub struct WeightNames(HashMap<u64, String>);
+
+impl FromIterator<(u64, String)> for WeightNames {
+    fn from_iter<I: IntoIterator<Item = (u64, String)>>(names: I) -> Self {
+        Self(names.into_iter().collect())
+    }
+}
+
+/// A graph that is being written.
+///
+/// Every method that adds an operation returns its output, or [`GraphError::Shape`] when the
+/// operands do not fit.
+///
+/// # Panics
+/// Values and weights of another builder may make any method panic.
+#[derive(Debug)]
+pub struct Builder {
+    graph: Graph,
+    names: WeightNames,
+    /// The weights that have been added, by the number of their parameter.
+    added: HashMap<u64, WeightId>,
+    taken: HashSet<String>,
+}
+
+type Made = Result<Value, GraphError>;
+
+impl Builder {
+    /// An empty graph whose weights will be called so.
+    pub fn new(names: WeightNames) -> Self {
+        Self {
+            graph: Graph::default(),
+            names,
+            added: HashMap::new(),
+            taken: HashSet::new(),
+        }
+    }
+
+    /// An input with the shape of one sample.
+    pub fn input(&mut self, name: &str, shape: &[usize]) -> Value {
+        self.taken.insert(name.to_owned());
+        let value = self.value(shape.to_vec());
+        self.graph.inputs.push(Port {
+            name: name.to_owned(),
+            value,
+        });
+        value
+    }
+
+    /// A weight from the number of its parameter, its shape and its numbers, the last axis fastest.
+    /// The same parameter with the same numbers is the same weight.
+    ///
+    /// # Panics
+    /// When there are more or fewer numbers than the shape says.
+    pub fn weight(&mut self, parameter: u64, shape: &[usize], data: Vec<f32>) -> WeightId {
+        assert_eq!(
+            shape.iter().product::<usize>(),
+            data.len(),
+            "numbers for {shape:?}"
+        );
+        if let Some(&id) = self.added.get(&parameter) {
+            let known = self.graph.weight(id);
+            if known.shape == shape && *known.data == *data {
+                return id;
+            }
+        }
+        let name = match self.names.0.get(&parameter) {
+            Some(name) => name.clone(),
+            None => format!("weight_{}", self.graph.weights.len()),
+        };
+        let name = self.unique(name);
+        let id = WeightId(self.graph.weights.len());
+        self.graph.weights.push(Weight {
+            name,
+            shape: shape.to_vec(),
+            data: data.into(),
+        });
+        self.added.insert(parameter, id);
+        id
+    }
+
+    /// The shape of a value, of one sample.
+    pub fn shape(&self, x: Value) -> &[usize] {
+        self.graph.shape(x)
+    }
+
+    /// See [`Op::Conv`].
+    pub fn conv(
+        &mut self,
+        x: Value,
+        weight: WeightId,
+        bias: Option<WeightId>,
+        geometry: ConvGeometry,
+    ) -> Made {
+        let op = Op::Conv {
+            weight,
+            bias,
+            geometry,
+        };
+        self.add_op(op, vec![x])
+    }
+
+    /// See [`Op::Linear`].
+    pub fn linear(&mut self, x: Value, weight: WeightId, bias: Option<WeightId>) -> Made {
+        self.add_op(Op::Linear { weight, bias }, vec![x])
+    }
+
+    /// See [`Op::BatchNorm`]; the weights are scale, shift, mean and variance.
+    pub fn batch_norm(&mut self, x: Value, weights: [WeightId; 4], eps: f64) -> Made {
+        let [scale, shift, mean, variance] = weights;
+        let op = Op::BatchNorm {
+            scale,
+            shift,
+            mean,
+            variance,
+            eps,
+        };
+        self.add_op(op, vec![x])
+    }
+
+    /// See [`Op::LayerNorm`]; the weights are scale and shift.
+    pub fn layer_norm(&mut self, x: Value, [scale, shift]: [WeightId; 2], eps: f64) -> Made {
+        self.add_op(Op::LayerNorm { scale, shift, eps }, vec![x])
+    }
+
+    /// See [`Op::Relu`].
+    pub fn relu(&mut self, x: Value) -> Made {
+        self.add_op(Op::Relu, vec![x])
+    }
+
+    /// See [`Op::Clamp`]; ReLU6 is `clamp(x, 0.0, 6.0)`.
+    pub fn clamp(&mut self, x: Value, low: f32, high: f32) -> Made {
+        self.add_op(Op::Clamp { low, high }, vec![x])
+    }
+
+    /// See [`Op::Sigmoid`].
+    pub fn sigmoid(&mut self, x: Value) -> Made {
+        self.add_op(Op::Sigmoid, vec![x])
+    }
+
+    /// See [`Op::HardSigmoid`].
+    pub fn hard_sigmoid(&mut self, x: Value) -> Made {
+        self.add_op(Op::HardSigmoid, vec![x])
+    }
+
+    /// See [`Op::HardSwish`].
+    pub fn hard_swish(&mut self, x: Value) -> Made {
+        self.add_op(Op::HardSwish, vec![x])
+    }
+
+    /// See [`Op::Scale`].
+    pub fn scale(&mut self, x: Value, factor: f32) -> Made {
+        self.add_op(Op::Scale { factor }, vec![x])
+    }
+
+    /// See [`Op::Add`].
+    pub fn add(&mut self, a: Value, b: Value) -> Made {
+        self.add_op(Op::Add, vec![a, b])
+    }
+
+    /// See [`Op::Mul`].
+    pub fn mul(&mut self, a: Value, b: Value) -> Made {
+        self.add_op(Op::Mul, vec![a, b])
+    }
+
+    /// See [`Op::MaxPool`].
+    pub fn max_pool(&mut self, x: Value, window: Window) -> Made {
+        self.add_op(Op::MaxPool(window), vec![x])
+    }
+
+    /// See [`Op::AvgPool`].
+    pub fn avg_pool(&mut self, x: Value, window: Window) -> Made {
+        self.add_op(Op::AvgPool(window), vec![x])
+    }
+
+    /// Average pooling of a map down to `size` = `[height, width]`; a side that is not longer stays
+    /// as it is. A plain window where it divides the map, else [`Op::AdaptiveAvgPool`].
+    pub fn shrink(&mut self, x: Value, size: [usize; 2]) -> Made {
+        let &[_, h, w] = self.shape(x) else {
+            return self.add_op(Op::AdaptiveAvgPool { size }, vec![x]);
+        };
+        let [height, width] = [size[0].min(h), size[1].min(w)];
+        if [height, width] == [h, w] {
+            return Ok(x);
+        }
+        let divides =
+            height > 0 && h.is_multiple_of(height) && width > 0 && w.is_multiple_of(width);
+        let op = match divides {
+            true => Op::AvgPool(Window {
+                kernel: [h / height, w / width],
+                stride: [h / height, w / width],
+                padding: [0, 0],
+            }),
+            false => Op::AdaptiveAvgPool {
+                size: [height, width],
+            },
+        };
+        self.add_op(op, vec![x])
+    }
+
+    /// See [`Op::GlobalAvgPool`].
+    pub fn global_avg_pool(&mut self, x: Value) -> Made {
+        self.add_op(Op::GlobalAvgPool, vec![x])
+    }
+
+    /// See [`Op::Concat`]; a single value is returned as it is.
+    pub fn concat(&mut self, values: &[Value]) -> Made {
+        match values {
+            [one] => Ok(*one),
+            many => self.add_op(Op::Concat, many.to_vec()),
+        }
+    }
+
+    /// See [`Op::Slice`]; `axis` 0 are the channels.
+    pub fn slice(
+        &mut self,
+        x: Value,
+        axis: usize,
+        range: std::ops::Range<usize>,
+        step: usize,
+    ) -> Made {
+        let op = Op::Slice {
+            axis,
+            start: range.start,
+            end: range.end,
+            step,
+        };
+        self.add_op(op, vec![x])
+    }
+
+    /// See [`Op::PadChannels`].
+    pub fn pad_channels(&mut self, x: Value, before: usize, after: usize) -> Made {
+        self.add_op(Op::PadChannels { before, after }, vec![x])
+    }
+
+    /// See [`Op::Shuffle`].
+    pub fn shuffle(&mut self, x: Value, groups: usize) -> Made {
+        self.add_op(Op::Shuffle { groups }, vec![x])
+    }
+
+    /// See [`Op::Reshape`].
+    pub fn reshape(&mut self, x: Value, shape: &[usize]) -> Made {
+        let shape = shape.to_vec();
+        self.add_op(Op::Reshape { shape }, vec![x])
+    }
+
+    /// The graph with these outputs; what they do not depend on is left out.
+    pub fn finish<'a>(mut self, outputs: impl IntoIterator<Item = (&'a str, Value)>) -> Graph {
+        let ports = outputs.into_iter().map(|(name, value)| Port {
+            name: name.to_owned(),
+            value,
+        });
+        self.graph.outputs = ports.collect();
+        self.graph.pruned()
+    }
+
+    fn add_op(&mut self, op: Op, inputs: Vec<Value>) -> Made {
+        let name = self.node_name(&op);
+        let shapes: Vec<&[usize]> = inputs.iter().map(|x| self.shape(*x)).collect();
+        let shape = shape::output(&op, &shapes, &self.graph.weights);
+        let shape = shape.map_err(|reason| GraphError::Shape {
+            node: name.clone(),
+            reason,
+        })?;
+        let name = self.unique(name);
+        let output = self.value(shape);
+        self.graph.nodes.push(Node {
+            name,
+            op,
+            inputs,
+            output,
+        });
+        Ok(output)
+    }
+
+    /// The layer's name, which is that of its weight without the last part; else the kind.
+    fn node_name(&self, op: &Op) -> String {
+        let weight = op.weights().first().map(|id| &self.graph.weight(*id).name);
+        match weight.and_then(|name| name.rsplit_once('.')) {
+            Some((layer, _)) => layer.to_owned(),
+            None => format!("{}_{}", op.kind(), self.graph.nodes.len()),
+        }
+    }
+
+    fn value(&mut self, shape: Vec<usize>) -> Value {
+        self.graph.shapes.push(shape);
+        Value(self.graph.shapes.len() - 1)
+    }
+
+    fn unique(&mut self, name: String) -> String {
+        let mut candidate = name.clone();
+        let mut count = 1;
+        while !self.taken.insert(candidate.clone()) {
+            count += 1;
+            candidate = format!("{name}_{count}");
+        }
+        candidate
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> WeightNames {
+        [(7, "fc.weight".to_owned())].into_iter().collect()
+    }
+
+    #[test]
+    fn names_are_found_and_stay_unique() {
+        let mut b = Builder::new(names());
+        let x = b.input("x", &[1]);
+        let w = b.weight(7, &[1, 1], vec![2.0]);
+        assert_eq!(b.weight(7, &[1, 1], vec![2.0]), w, "the same parameter");
+        let other = b.weight(7, &[1, 1], vec![3.0]);
+        let y = b.linear(x, w, None).unwrap();
+        let y = b.linear(y, w, None).unwrap();
+        let y = b.linear(y, other, None).unwrap();
+        let graph = b.finish([("y", y)]);
+        let nodes: Vec<&str> = graph
+            .nodes()
+            .iter()
+            .map(|node| node.name.as_str())
+            .collect();
+        assert_eq!(nodes, ["fc", "fc_2", "fc_3"]);
+        let weights: Vec<&str> = graph.weights().iter().map(|w| w.name.as_str()).collect();
+        assert_eq!(weights, ["fc.weight", "fc.weight_2"]);
+    }
+
+    #[test]
+    fn what_no_output_needs_is_left_out() {
+        let mut b = Builder::new(names());
+        let x = b.input("x", &[1]);
+        let w = b.weight(7, &[1, 1], vec![2.0]);
+        b.linear(x, w, None).unwrap();
+        let y = b.relu(x).unwrap();
+        let graph = b.finish([("y", y)]);
+        assert_eq!(graph.nodes().len(), 1);
+        assert!(graph.weights().is_empty());
+    }
+
+    #[test]
+    fn an_error_names_the_layer() {
+        let mut b = Builder::new(names());
+        let x = b.input("x", &[5]);
+        let w = b.weight(7, &[1, 1], vec![2.0]);
+        let error = b.linear(x, w, None).unwrap_err().to_string();
+        assert_eq!(error, "fc: the input is [5], not [1]");
+    }
+
+    #[test]
+    fn shrinking_takes_the_plain_window_where_it_fits() {
+        let mut b = Builder::new(names());
+        let x = b.input("x", &[2, 8, 6]);
+        assert_eq!(b.shrink(x, [9, 6]).unwrap(), x);
+        let even = b.shrink(x, [4, 2]).unwrap();
+        let odd = b.shrink(x, [3, 6]).unwrap();
+        assert_eq!(b.shape(even), [2, 4, 2]);
+        assert_eq!(b.shape(odd), [2, 3, 6]);
+        let graph = b.finish([("a", even), ("b", odd)]);
+        let kinds: Vec<&str> = graph.nodes().iter().map(|node| node.op.kind()).collect();
+        assert_eq!(kinds, ["avg_pool", "adaptive_avg_pool"]);
+    }
+}

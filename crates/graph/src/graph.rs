@@ -1,0 +1,174 @@
+//! The graph: operations, weights, shapes.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::Op;
+
+/// A value of a graph: an input or the output of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Value(pub(crate) usize);
+
+impl Value {
+    /// Its number within the graph, from 0.
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// A weight of a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WeightId(pub(crate) usize);
+
+/// A constant tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weight {
+    /// Its name; no two weights of a graph have the same.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its numbers, the last axis fastest. Graphs of parts of one network share them.
+    pub data: Arc<[f32]>,
+}
+
+/// One operation with what goes in and comes out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Its name; no two nodes of a graph have the same.
+    pub name: String,
+    /// What it does.
+    pub op: Op,
+    /// What it reads.
+    pub inputs: Vec<Value>,
+    /// What it makes.
+    pub output: Value,
+}
+
+/// An input or output of a graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: Value,
+}
+
+/// Operations in the order of computation.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) weights: Vec<Weight>,
+    pub(crate) shapes: Vec<Vec<usize>>,
+    pub(crate) inputs: Vec<Port>,
+    pub(crate) outputs: Vec<Port>,
+}
+
+/// An operation that does not fit its operands, or inputs that do not fit a graph.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum GraphError {
+    /// The shapes of an operation's operands contradict each other.
+    #[error("{node}: {reason}")]
+    Shape {
+        /// The node.
+        node: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The numbers given for an input are too few or too many.
+    #[error("input {input:?} got {found} numbers, {expected} are needed")]
+    Input {
+        /// The input.
+        input: String,
+        /// How many it needs.
+        expected: usize,
+        /// How many it got.
+        found: usize,
+    },
+}
+
+impl Graph {
+    /// The nodes; every one comes after those whose outputs it reads.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The weights.
+    pub fn weights(&self) -> &[Weight] {
+        &self.weights
+    }
+
+    /// One weight.
+    pub fn weight(&self, id: WeightId) -> &Weight {
+        &self.weights[id.0]
+    }
+
+    /// What the graph is computed from.
+    pub fn inputs(&self) -> &[Port] {
+        &self.inputs
+    }
+
+    /// What it computes.
+    pub fn outputs(&self) -> &[Port] {
+        &self.outputs
+    }
+
+    /// The shape of a value, of one sample.
+    pub fn shape(&self, value: Value) -> &[usize] {
+        &self.shapes[value.0]
+    }
+
+    /// Number of values.
+    pub fn num_values(&self) -> usize {
+        self.shapes.len()
+    }
+
+    /// Multiply-accumulates of its convolutions and linear layers, for one sample.
+    pub fn macs(&self) -> u64 {
+        let macs = |node: &Node| match &node.op {
+            Op::Conv { weight, .. } => {
+                let positions: usize = self.shape(node.output)[1..].iter().product();
+                (self.weight(*weight).data.len() * positions) as u64
+            }
+            Op::Linear { weight, .. } => self.weight(*weight).data.len() as u64,
+            _ => 0,
+        };
+        self.nodes.iter().map(macs).sum()
+    }
+
+    /// How often each value is read, by nodes or as an output.
+    pub(crate) fn uses(&self) -> Vec<usize> {
+        let mut uses = vec![0; self.shapes.len()];
+        let read = self.nodes.iter().flat_map(|node| node.inputs.iter());
+        for value in read.chain(self.outputs.iter().map(|port| &port.value)) {
+            uses[value.0] += 1;
+        }
+        uses
+    }
+
+    /// The graph without nodes that no output depends on, and without weights that no node reads.
+    pub(crate) fn pruned(mut self) -> Self {
+        let mut needed = vec![false; self.shapes.len()];
+        for port in &self.outputs {
+            needed[port.value.0] = true;
+        }
+        for node in self.nodes.iter().rev() {
+            if needed[node.output.0] {
+                node.inputs.iter().for_each(|value| needed[value.0] = true);
+            }
+        }
+        self.nodes.retain(|node| needed[node.output.0]);
+
+        let mut places = vec![None; self.weights.len()];
+        let old = std::mem::take(&mut self.weights);
+        for id in self.nodes.iter_mut().flat_map(|node| node.op.weights_mut()) {
+            let place = places[id.0].get_or_insert_with(|| {
+                self.weights.push(old[id.0].clone());
+                WeightId(self.weights.len() - 1)
+            });
+            *id = *place;
+        }
+        self
+    }
+}
