@@ -123,6 +123,23 @@ class Projectors(nn.Module):
         return self.fc(torch.cat(maps, 1).mean((2, 3)))
 
 
+class Branch(nn.Module):
+    """The rest of a backbone, from a copy of its own."""
+
+    def __init__(self, net, stage, classes):
+        super().__init__()
+        rest = backbone(net, classes)
+        self.order = [f"layer{i + 1}" for i in range(stage + 1, rest.depth)]
+        for name in self.order:
+            setattr(self, name, getattr(rest, name))
+        self.fc = rest.fc
+
+    def forward(self, x):
+        for name in self.order:
+            x = getattr(self, name)(x)
+        return self.fc(x.mean((2, 3)))
+
+
 def head(config, widths, stage, classes):
     """The head of `config` after stage `stage`; every stage but the first halves the map."""
     here, last = widths[stage], widths[-1]
@@ -158,9 +175,15 @@ class MultiExit(nn.Module):
         widths = SMALL[net["backbone"]["name"]][2]
         self.stages = stages
         kind = net["head"]["name"]
-        plain = kind in ("linear", "sepconv", "bottleneck")
+        plain = kind in ("linear", "sepconv", "bottleneck", "branch")
         early = stages[:-1] if plain else stages
-        exits = {str(k): head(net["head"], widths, s, classes) for k, s in enumerate(early)}
+
+        def exit(stage):
+            if kind == "branch":
+                return Branch(net["backbone"], stage, classes)
+            return head(net["head"], widths, stage, classes)
+
+        exits = {str(k): exit(s) for k, s in enumerate(early)}
         self.exits = nn.ModuleDict(exits)
         if not plain:
             del self.fc
