@@ -1,6 +1,7 @@
 //! What teaching costs, as a share of the step without it: the two kinds of step are taken in turn,
 //! so that a busy machine slows both. Criterion reports the taught step; the last lines are the
-//! ratios, of the medians of either kind.
+//! ratios, of the medians of either kind, and how many numbers the method keeps beside the network
+//! (parameters, statistics and memories).
 //!
 //! 1. Every method of `[method]` on ResNet-18 with four exits, against `plain`. L2W-DEN is left
 //!    out, which tries steps out before it takes them.
@@ -10,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use burn::module::Module;
 use burn::tensor::{Device, Distribution, Int, Tensor};
 use criterion::measurement::WallTime;
 use criterion::{
@@ -207,8 +209,10 @@ fn compare(
     new: impl Fn() -> [Trainee; 2],
 ) -> Option<String> {
     let mut times = Vec::new();
+    let mut beside = 0;
     group.bench_function(name, |b| {
         let [mut taught, mut alone] = new();
+        beside = taught.method.num_params() + taught.distill.num_params();
         b.iter_custom(|count| {
             // First the one, then the other: what comes second finds warmer caches.
             let pair = |_| {
@@ -222,7 +226,9 @@ fn compare(
         });
     });
     let [taught, alone] = [0, 1].map(|at| median(times.iter().map(|pair| pair[at])));
-    (!times.is_empty()).then(|| format!("{name:<15} {:.3}", taught / alone))
+    let ratio = taught / alone;
+    (!times.is_empty())
+        .then(|| format!("{name:<15} {ratio:.3}  {beside:>9} numbers beside the network"))
 }
 
 fn group<'a>(c: &'a mut Criterion, name: &str, batch: usize) -> BenchmarkGroup<'a, WallTime> {
