@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::{DType, Gradients, Tensor, TensorData};
 use offramp_graph::WeightNames;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
@@ -89,6 +89,39 @@ impl Path {
         let parts: Vec<&str> = self.parts.iter().flatten().map(String::as_str).collect();
         parts.join(".")
     }
+}
+
+/// The gradient of every parameter that has one, by name.
+pub fn gradients<M: Module>(module: &M, gradients: &Gradients) -> BTreeMap<String, Tensor<1>> {
+    struct Find<'a> {
+        path: Path,
+        gradients: &'a Gradients,
+        found: BTreeMap<String, Tensor<1>>,
+    }
+
+    impl ModuleVisitor for Find<'_> {
+        fn enter_module(&mut self, name: &str, container_type: &str) {
+            self.path.enter(name, container_type);
+        }
+
+        fn exit_module(&mut self, _name: &str, _container_type: &str) {
+            self.path.exit();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(gradient) = param.val().grad(self.gradients) {
+                self.found.insert(self.path.name(), gradient.reshape([-1]));
+            }
+        }
+    }
+
+    let mut visitor = Find {
+        path: Path::default(),
+        gradients,
+        found: BTreeMap::new(),
+    };
+    module.visit(&mut visitor);
+    visitor.found
 }
 
 /// Copies every float tensor of a module, parameters and buffers, to the host.

@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Module;
 use burn::tensor::{Gradients, Tensor};
-use offramp_core::params::Path;
-use offramp_core::{MapShape, default_device};
+use offramp_core::{MapShape, default_device, params};
 use offramp_heads::{MultiExitNet, NetConfig, NetError};
 use offramp_nn::Init;
 use serde_json::Value;
@@ -56,33 +55,8 @@ pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 
 /// Gradients of a module's parameters by name; a parameter without one is left out.
 pub fn gradients<M: Module>(module: &M, gradients: &Gradients) -> BTreeMap<String, Vec<f32>> {
-    struct Visitor<'a> {
-        path: Path,
-        gradients: &'a Gradients,
-        found: BTreeMap<String, Vec<f32>>,
-    }
-
-    impl ModuleVisitor for Visitor<'_> {
-        fn enter_module(&mut self, name: &str, container_type: &str) {
-            self.path.enter(name, container_type);
-        }
-
-        fn exit_module(&mut self, _name: &str, _container_type: &str) {
-            self.path.exit();
-        }
-
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(gradient) = param.val().grad(self.gradients) {
-                self.found.insert(self.path.name(), values(gradient));
-            }
-        }
-    }
-
-    let mut visitor = Visitor {
-        path: Path::default(),
-        gradients,
-        found: BTreeMap::new(),
-    };
-    module.visit(&mut visitor);
-    visitor.found
+    let found = params::gradients(module, gradients).into_iter();
+    found
+        .map(|(name, gradient)| (name, values(gradient)))
+        .collect()
 }

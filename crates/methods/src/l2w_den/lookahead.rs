@@ -1,46 +1,13 @@
-//! Gradients of a network by name, and steps along them.
+//! Steps of a network along a gradient.
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Gradients, Tensor};
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::Tensor;
 use offramp_core::params::Path;
 
 /// A direction in the space of a module's parameters, flat tensors by name.
 pub(super) type Direction = BTreeMap<String, Tensor<1>>;
-
-/// The gradient of every parameter that has one.
-pub(super) fn gradient<M: Module>(module: &M, gradients: &Gradients) -> Direction {
-    struct Visit<'a> {
-        path: Path,
-        gradients: &'a Gradients,
-        found: Direction,
-    }
-
-    impl ModuleVisitor for Visit<'_> {
-        fn enter_module(&mut self, name: &str, container_type: &str) {
-            self.path.enter(name, container_type);
-        }
-
-        fn exit_module(&mut self, _name: &str, _container_type: &str) {
-            self.path.exit();
-        }
-
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(gradient) = param.val().grad(self.gradients) {
-                self.found.insert(self.path.name(), gradient.reshape([-1]));
-            }
-        }
-    }
-
-    let mut visit = Visit {
-        path: Path::default(),
-        gradients,
-        found: Direction::new(),
-    };
-    module.visit(&mut visit);
-    visit.found
-}
 
 /// The length of a direction; `None` when it is 0 or not finite.
 pub(super) fn norm(direction: &Direction) -> Option<f64> {

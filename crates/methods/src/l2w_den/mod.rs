@@ -11,7 +11,7 @@ use std::ops::Range;
 use burn::module::Module;
 use burn::tensor::activation::softmax;
 use burn::tensor::{Int, Tensor, TensorData};
-use offramp_core::ExitOutputs;
+use offramp_core::{ExitOutputs, params};
 use offramp_losses::{SampleLosses, Targets, cross_entropy, cross_entropy_each};
 
 pub use config::{L2wDenConfig, WeightInput, ZeroMean};
@@ -133,7 +133,7 @@ impl L2wDen {
 
         let (others, labels) = part(rehearsal, judge);
         let judged = self.judged(&ahead.forward(others), &labels)?;
-        let along = lookahead::gradient(&ahead, &judged.backward());
+        let along = params::gradients(&ahead, &judged.backward());
         let step = DIFFERENCE / lookahead::norm(&along)?;
         let at = |step: f64| {
             let moved = lookahead::moved(net.clone(), &along, step);

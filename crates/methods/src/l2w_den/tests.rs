@@ -17,7 +17,7 @@ struct Descent(f64);
 
 impl Lookahead for Descent {
     fn step(&self, net: MultiExitNet, gradients: &mut Gradients) -> MultiExitNet {
-        let along = lookahead::gradient(&net, gradients);
+        let along = params::gradients(&net, gradients);
         lookahead::moved(net, &along, -self.0)
     }
 
@@ -136,7 +136,7 @@ fn the_derivative_through_the_step() {
             optimizer: &optimizer,
         };
         let (slope, weights) = method.derivative(&rehearsal, 0..12, 12..24).unwrap();
-        let along = lookahead::gradient(&method.weight_net, &(weights * slope).sum().backward());
+        let along = params::gradients(&method.weight_net, &(weights * slope).sum().backward());
         let expected = lookahead::norm(&along).unwrap();
         let start = method.weight_net.clone();
         let mut judged = |step: f64| {
@@ -198,10 +198,10 @@ fn adam_is_pytorchs() {
 fn rehearsing_changes_the_weight_net_and_nothing_else() {
     let config: NetConfig = serde_json::from_str(r#"{"backbone": "resnet8"}"#).unwrap();
     let net = config.init(4, IMAGE, &mut Init::new(1, &device())).unwrap();
-    let before = offramp_core::params::collect(&net);
+    let before = params::collect(&net);
     for count in [7, 2, 1] {
         let mut method = method("hidden = 4", 3);
-        let start = offramp_core::params::collect(&method.weight_net);
+        let start = params::collect(&method.weight_net);
         let images = Init::new(2, &device())
             .normal([count, 3, 8, 8], 1.0)
             .val()
@@ -213,12 +213,12 @@ fn rehearsing_changes_the_weight_net_and_nothing_else() {
             targets: &targets(&labels),
             optimizer: &Descent(0.1),
         });
-        let after = offramp_core::params::collect(&method.weight_net);
+        let after = params::collect(&method.weight_net);
         // One sample cannot be divided.
         assert_eq!(after != start, count > 1, "{count}");
         assert_eq!(method.adam.steps(), if count > 1 { 2 } else { 0 });
         let finite = |data: &TensorData| data.iter::<f32>().all(f32::is_finite);
         assert!(after.values().all(finite));
-        assert_eq!(offramp_core::params::collect(&net), before);
+        assert_eq!(params::collect(&net), before);
     }
 }

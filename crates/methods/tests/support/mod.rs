@@ -9,9 +9,9 @@ pub use losses::{Z, assert_all_close, assert_close, assert_gradient, device, mat
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Module;
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
-use offramp_core::params::{NamedTensors, Path, apply, collect};
+use offramp_core::params::{self, NamedTensors, apply, collect};
 use offramp_core::{ExitOutput, ExitOutputs};
 use offramp_methods::{AnyMethod, MethodConfig, NetworkInfo, StepContext, Targets};
 use offramp_nn::Init;
@@ -99,33 +99,8 @@ pub fn parameter_gradients<M: Module>(
     module: &M,
     gradients: &Gradients,
 ) -> BTreeMap<String, Vec<f32>> {
-    struct Visitor<'a> {
-        path: Path,
-        gradients: &'a Gradients,
-        found: BTreeMap<String, Vec<f32>>,
-    }
-
-    impl ModuleVisitor for Visitor<'_> {
-        fn enter_module(&mut self, name: &str, container_type: &str) {
-            self.path.enter(name, container_type);
-        }
-
-        fn exit_module(&mut self, _name: &str, _container_type: &str) {
-            self.path.exit();
-        }
-
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(gradient) = param.val().grad(self.gradients) {
-                self.found.insert(self.path.name(), values(gradient));
-            }
-        }
-    }
-
-    let mut visitor = Visitor {
-        path: Path::default(),
-        gradients,
-        found: BTreeMap::new(),
-    };
-    module.visit(&mut visitor);
-    visitor.found
+    let found = params::gradients(module, gradients).into_iter();
+    found
+        .map(|(name, gradient)| (name, values(gradient)))
+        .collect()
 }
