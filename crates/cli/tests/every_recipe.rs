@@ -1,7 +1,7 @@
 //! The slow group: every recipe on the low-data CIFAR-100 trains two epochs as it is written.
 //!
-//! `just test-slow`, with `OFFRAMP_DATA` set; about half an hour on two cores. `ONLY=kd,mate` takes
-//! the recipes of these names.
+//! `just test-slow`, with `OFFRAMP_DATA` set; the first 21 recipes took 82 minutes on two busy
+//! cores. `ONLY=kd,mate` takes the recipes of these names.
 
 mod support;
 
@@ -11,8 +11,6 @@ use std::time::Instant;
 
 use serde_json::Value;
 use support::*;
-
-const WEIGHTS: &str = "weights/cifar100_resnet56-f2eff4c8.pt";
 
 fn recipes(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -44,15 +42,9 @@ fn within(folder: &Path, data: &OsStr, args: &[&str]) {
 
 /// The runs that recipes start from: two teachers, and a backbone that was trained before.
 fn prepare(folder: &Path, data: &OsStr, recipes: &Path) {
-    let weights = Path::new(data).join(WEIGHTS);
+    let weights = Path::new(data).join(RESNET56);
     for run in ["runs/resnet56", "runs/resnet56-b"] {
-        let settings = ["--backbone", "resnet56", "--out", run];
-        let mean = ["--mean", ".5070,.4865,.4409", "--std", ".2673,.2564,.2761"];
-        within(
-            folder,
-            data,
-            &[&["import", text(&weights)][..], &settings, &mean].concat(),
-        );
+        within(folder, data, &import_resnet56(&weights, run));
     }
     let plain = recipes.join("cifar100-lowdata/plain.toml");
     let settings = ["--set", "train.epochs=1", "--out", "runs/plain"];

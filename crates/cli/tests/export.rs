@@ -8,7 +8,7 @@ use std::process::Command;
 use offramp_data::{DataConfig, open};
 use offramp_interop::export::{Staged, StagedFile};
 use serde_json::Value;
-use support::{TINY, assert_names, failure, json, recipe, run, text};
+use support::{RESNET56, TINY, assert_names, failure, import_resnet56, json, recipe, run, text};
 
 fn trained(folder: &Path) -> PathBuf {
     let run = folder.join("run");
@@ -158,23 +158,8 @@ fn a_real_network_in_another_runtime() {
     };
     let folder = tempfile::tempdir().unwrap();
     let imported = folder.path().join("imported");
-    let weights = data.join("weights/cifar100_resnet56-f2eff4c8.pt");
-    let import = [
-        "import",
-        text(&weights),
-        "--backbone",
-        "resnet56",
-        "--out",
-        text(&imported),
-    ];
-    let pixels = [
-        "--mean",
-        ".5070,.4865,.4409",
-        "--std",
-        ".2673,.2564,.2761",
-        "--json",
-    ];
-    json(&[&import[..], &pixels].concat());
+    let weights = data.join(RESNET56);
+    json(&[&import_resnet56(&weights, text(&imported))[..], &["--json"]].concat());
     json(&["export", text(&imported), "--format", "onnx", "--json"]);
     let graph = imported.join("export/model.onnx");
     let scored = check(

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use offramp_core::{DeviceSpec, MapShape, params};
 use offramp_heads::NetConfig;
 use offramp_nn::Init;
-use support::{TINY, assert_names, failure, json, recipe, run, text};
+use support::{RESNET56, TINY, assert_names, failure, import_resnet56, json, recipe, run, text};
 
 /// The tensors of a ResNet-8 with three classes under names as other programs have them.
 fn foreign(prefix: &str, shortcut: &str, classifier: &str) -> params::NamedTensors {
@@ -197,7 +197,7 @@ fn files_that_are_no_weights() {
 #[test]
 fn the_published_accuracy_of_a_real_network() {
     let root = std::env::var_os("OFFRAMP_DATA").map(PathBuf::from);
-    let weights = Path::new("weights/cifar100_resnet56-f2eff4c8.pt");
+    let weights = Path::new(RESNET56);
     let found =
         root.filter(|root| root.join(weights).exists() && root.join("cifar-100-lowdata").is_dir());
     let Some(root) = found else {
@@ -210,22 +210,7 @@ fn the_published_accuracy_of_a_real_network() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("resnet56");
     let weights = root.join(weights);
-    let import = [
-        "import",
-        text(&weights),
-        "--backbone",
-        "resnet56",
-        "--out",
-        text(&out),
-    ];
-    let pixels = [
-        "--mean",
-        ".5070,.4865,.4409",
-        "--std",
-        ".2673,.2564,.2761",
-        "--json",
-    ];
-    let document = json(&[&import[..], &pixels].concat());
+    let document = json(&[&import_resnet56(&weights, text(&out))[..], &["--json"]].concat());
     assert_eq!(document["classes"], 100);
     let eval = [
         "eval",

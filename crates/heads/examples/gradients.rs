@@ -7,8 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Gradients, Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 use offramp_core::default_device;
 use offramp_core::images::normalise;
 use offramp_core::params::{self, NamedTensors};
@@ -16,28 +15,6 @@ use offramp_heads::load_model;
 use offramp_kernels::softmax_cross_entropy;
 
 const RECORD: usize = 3074;
-
-struct Collect<'a> {
-    path: params::Path,
-    gradients: &'a Gradients,
-    found: NamedTensors,
-}
-
-impl ModuleVisitor for Collect<'_> {
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.path.enter(name, container_type);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = param.val().grad(self.gradients) {
-            self.found.insert(self.path.name(), gradient.into_data());
-        }
-    }
-}
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -60,15 +37,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         loss = loss + softmax_cross_entropy(logits.clone(), targets.clone()).mean();
     }
     let gradients = loss.backward();
-    let mut visitor = Collect {
-        path: params::Path::default(),
-        gradients: &gradients,
-        found: BTreeMap::new(),
-    };
-    net.visit(&mut visitor);
-    let mut found = visitor.found;
+    let tensors = params::collect(&net);
+    let mut found = NamedTensors::new();
+    for (name, gradient) in params::gradients(&net, &gradients) {
+        let shape = tensors[&name].shape().clone();
+        let values = gradient.into_data().try_into_vec::<f32>()?;
+        found.insert(name, TensorData::new(values, shape));
+    }
     found.insert("loss".into(), loss.into_data());
-    for (name, data) in params::collect(&net) {
+    for (name, data) in tensors {
         if name.contains("running_") {
             found.insert(name, data);
         }

@@ -325,7 +325,8 @@ fn a_teachers_outputs_are_computed_once_and_kept() {
         for name in ["first", "second"] {
             let read = terms(name, &[fixed, "teachers.t0.cache=true"]);
             for (read, computed) in read.iter().zip(&computed) {
-                let near = (read - computed).abs() <= 1e-3 * computed.abs();
+                // Equal on the CPU; another size of batch may sum in another order elsewhere.
+                let near = (read - computed).abs() <= 1e-5 * computed.abs();
                 assert!(near, "{loss}: {read} {computed}");
             }
             assert_eq!(read.len(), computed.len());

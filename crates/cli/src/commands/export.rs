@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use offramp_core::DeviceSpec;
 use offramp_core::files::{self, FileError};
 use offramp_heads::{MultiExitNet, load_model};
-use offramp_interop::export::{self, ChainPolicy, Description, ExportError, Opset, Staged};
+use offramp_interop::export::{self, ChainPolicy, Description, Opset, Staged};
 use serde::Serialize;
 
 use super::policy::{self, Chosen};
@@ -145,8 +145,11 @@ fn onnx(
         return Ok(vec![out.to_owned()]);
     }
     let staged = export::staged(net, description, &policy, opset)?;
-    remove_earlier(out)?;
-    files::write_folder_atomic(out, |folder| staged.write(folder))?;
+    files::write_folder_atomic(out, |folder| {
+        staged.write(folder)?;
+        // Only now: with a full disk the earlier chain would be gone and no new one there.
+        remove_earlier(out)
+    })?;
     let stages = staged.file.stages.iter().map(|stage| stage.file.as_str());
     Ok(stages
         .chain([Staged::JSON])
@@ -184,7 +187,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
             source,
         })?;
     }
-    files::write_atomic(path, bytes).map_err(|error| ExportError::from(error).into())
+    Ok(files::write_atomic(path, bytes)?)
 }
 
 fn print(document: &Document) {

@@ -17,6 +17,17 @@ pub struct Chosen {
     pub origin: String,
 }
 
+impl Chosen {
+    /// Every picture leaves at one exit.
+    pub fn fixed(exit: usize, exits: usize) -> Result<Self, CliError> {
+        Ok(Self {
+            policy: AnyPolicy::FixedExit(FixedExit::new(exit, exits)?),
+            temperatures: None,
+            origin: format!("always exit {exit}"),
+        })
+    }
+}
+
 /// The policy of the file asked for, else the run's, else the deepest exit, with advice on stderr.
 pub fn choose(
     run: &Path,
@@ -29,7 +40,6 @@ pub fn choose(
         Some(path) => path.to_owned(),
         None if default.exists() => default,
         None => {
-            let last = exits - 1;
             if exits > 1 {
                 eprintln!(
                     "note: {} has no policy.json, every picture goes to the deepest exit; \
@@ -38,11 +48,7 @@ pub fn choose(
                     run.display()
                 );
             }
-            return Ok(Chosen {
-                policy: AnyPolicy::FixedExit(FixedExit::new(last, exits)?),
-                temperatures: None,
-                origin: format!("always exit {last}"),
-            });
+            return Chosen::fixed(exits - 1, exits);
         }
     };
     let file = PolicyFile::read(&path, &card.sha256, exits)?;

@@ -7,7 +7,6 @@ use offramp_core::images::normalise;
 use offramp_data::{DatasetInfo, ImageShape};
 use offramp_heads::{ModelCard, load_model};
 use offramp_infer::{Answer, Runner};
-use offramp_policies::{AnyPolicy, FixedExit};
 use serde::Serialize;
 
 use super::policy::{self, Chosen};
@@ -53,11 +52,7 @@ pub fn run(args: &PredictArgs) -> Result<(), CliError> {
         temperatures,
         origin,
     } = match args.exit {
-        Some(exit) => Chosen {
-            policy: AnyPolicy::FixedExit(FixedExit::new(exit, exits)?),
-            temperatures: None,
-            origin: format!("always exit {exit}"),
-        },
+        Some(exit) => Chosen::fixed(exit, exits)?,
         None => policy::choose(&args.run, args.policy.as_deref(), &card, exits)?,
     };
     let mut runner = Runner::new(net, policy, macs)?;

@@ -69,6 +69,23 @@ pub fn recipe(folder: &Path, text: &str) -> PathBuf {
     path
 }
 
+/// The public CIFAR-100 ResNet-56, in the data folder.
+pub const RESNET56: &str = "weights/cifar100_resnet56-f2eff4c8.pt";
+
+/// Arguments that import it, with the normalisation that it was trained with.
+pub fn import_resnet56<'a>(weights: &'a Path, out: &'a str) -> Vec<&'a str> {
+    let pixels = ["--mean", ".5070,.4865,.4409", "--std", ".2673,.2564,.2761"];
+    let import = [
+        "import",
+        text(weights),
+        "--backbone",
+        "resnet56",
+        "--out",
+        out,
+    ];
+    [&import[..], &pixels].concat()
+}
+
 /// A path as an argument.
 pub fn text(path: &Path) -> &str {
     path.to_str().expect("the temporary folder is UTF-8")

@@ -2,7 +2,7 @@
 
 mod adam;
 mod config;
-mod lookahead;
+mod direction;
 mod weight_net;
 
 use std::collections::BTreeMap;
@@ -134,9 +134,9 @@ impl L2wDen {
         let (others, labels) = part(rehearsal, judge);
         let judged = self.judged(&ahead.forward(others), &labels)?;
         let along = params::gradients(&ahead, &judged.backward());
-        let step = DIFFERENCE / lookahead::norm(&along)?;
+        let step = DIFFERENCE / direction::norm(&along)?;
         let at = |step: f64| {
-            let moved = lookahead::moved(net.clone(), &along, step);
+            let moved = direction::moved(net.clone(), &along, step);
             Losses::of(&moved.forward(images.clone()), &targets)
                 .loss
                 .detach()

@@ -18,7 +18,7 @@ use crate::recipe::Recipe;
 use cache::{Cache, Layout, Writer};
 
 /// The teachers of a run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Faculty {
     teachers: Vec<ExternalTeacher>,
     /// Where a teacher's outputs are read from; as many as teachers.
@@ -112,15 +112,13 @@ impl Faculty {
     }
 }
 
-/// Everything that a teacher's outputs depend on; of the pictures, 64 stand for all.
+/// Everything that a teacher's outputs depend on, the pictures included.
 fn key(run: &Path, data: &DataConfig, subset: &Subset, uses: Uses) -> Result<String, TrainError> {
     let card: ModelCard = load_card(run)?;
-    let every = subset.len().div_ceil(64).max(1);
-    let pictures: Vec<u8> = (0..subset.len())
-        .step_by(every)
-        .flat_map(|position| subset.image(position).to_vec())
+    let pictures: String = (0..subset.len())
+        .map(|position| files::sha256(subset.image(position)))
         .collect();
-    let pictures = files::sha256(&pictures);
+    let pictures = files::sha256(pictures.as_bytes());
     let all =
         serde_json::json!({ "teacher": card, "data": data, "pictures": pictures, "uses": uses });
     Ok(files::sha256(all.to_string().as_bytes()))

@@ -95,19 +95,6 @@ impl<'a> Session<'a> {
             image,
             &device,
         )?;
-        let rows = Rows {
-            subset: &splits.train,
-            info: &splits.info,
-            device: &device.clone().inner(),
-        };
-        let mut say = |text: &str| {
-            tracing::info!("{text}");
-            progress.message(text);
-        };
-        let Learner {
-            faculty, objective, ..
-        } = &mut learner;
-        faculty.open_caches(recipe, &objective.distill, &rows, &mut say)?;
         let costs = learner.net.exit_costs(image);
         let steps_per_epoch = loader.batches() as u64;
         let schedule = Schedule {
@@ -131,6 +118,19 @@ impl<'a> Session<'a> {
             }
             .into());
         }
+        let rows = Rows {
+            subset: &splits.train,
+            info: &splits.info,
+            device: &device.clone().inner(),
+        };
+        let mut say = |text: &str| {
+            tracing::info!("{text}");
+            progress.message(text);
+        };
+        let Learner {
+            faculty, objective, ..
+        } = &mut learner;
+        faculty.open_caches(recipe, &objective.distill, &rows, &mut say)?;
         // Nothing is cut off before all that can be refused has been checked.
         let known = position.map_or(0, |(_, position)| position.metrics_bytes);
         let metrics = MetricsFile::open(&folder.metrics(), known)?;
