@@ -6,16 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::registry;
-use crate::resnet::ResNetConfig;
-
-/// Settings of a backbone; `"resnet20"` or `{ name = "resnet20", shortcut = "conv" }`.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum BackboneConfig {
-    /// A residual network.
-    ResNet(ResNetConfig),
-}
+use crate::{BackboneConfig, registry};
 
 /// A backbone that does not exist or options that it does not have.
 #[derive(Debug, Error)]
@@ -31,7 +22,7 @@ pub enum BackboneError {
         /// The most similar name.
         nearest: Option<&'static str>,
     },
-    /// An option is unknown or of the wrong kind.
+    /// An option is unknown, of the wrong kind or out of range.
     #[error("backbone {name}: {message}")]
     Option {
         /// The backbone.
@@ -71,42 +62,11 @@ impl BackboneConfig {
             }),
         }
     }
-
-    /// The name in the registry.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::ResNet(config) => config.name(),
-        }
-    }
-
-    /// The same backbone with options from a table.
-    ///
-    /// # Errors
-    /// [`BackboneError::Option`] when an option is unknown or of the wrong kind.
-    pub fn with_options(self, options: Map<String, Value>) -> Result<Self, BackboneError> {
-        let name = self.name().to_owned();
-        let options = Value::Object(options);
-        let wrong = |error: serde_json::Error| BackboneError::Option {
-            name: name.clone(),
-            message: error.to_string(),
-        };
-        Ok(match self {
-            Self::ResNet(config) => {
-                Self::ResNet(config.with_options(serde_json::from_value(options).map_err(wrong)?))
-            }
-        })
-    }
-
-    fn options(&self) -> serde_json::Result<Value> {
-        match self {
-            Self::ResNet(config) => serde_json::to_value(config.options()),
-        }
-    }
 }
 
 impl Default for BackboneConfig {
     fn default() -> Self {
-        (registry()[2].config)()
+        Self::named("resnet20").unwrap_or_else(|error| unreachable!("{error}"))
     }
 }
 
@@ -150,7 +110,8 @@ impl<'de> Deserialize<'de> for BackboneConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resnet::Shortcut;
+    use crate::BackboneFamily;
+    use crate::resnet::ShortcutKind;
     use serde_json::json;
 
     #[test]
@@ -158,8 +119,13 @@ mod tests {
         let named: BackboneConfig = serde_json::from_value(json!("resnet20")).unwrap();
         assert_eq!(named.name(), "resnet20");
         let table = json!({"name": "resnet20", "shortcut": "conv"});
-        let BackboneConfig::ResNet(config) = serde_json::from_value(table).unwrap();
-        assert_eq!(config.options().shortcut, Shortcut::Conv);
+        let BackboneConfig::ResNet(config) = serde_json::from_value(table).unwrap() else {
+            panic!("resnet20 is a residual network")
+        };
+        assert_eq!(
+            BackboneFamily::options(&config).shortcut,
+            ShortcutKind::Conv
+        );
     }
 
     #[test]
@@ -189,5 +155,7 @@ mod tests {
             "{unknown}"
         );
         assert!(error(json!(3)).contains('3'));
+        let wide = error(json!({"name": "mobilenetv2", "width": 50}));
+        assert!(wide.contains("width") && wide.contains("50"), "{wide}");
     }
 }

@@ -2,11 +2,24 @@
 //!
 //! A backbone is named (`resnet20`) and may have options (`shortcut = "conv"`);
 //! [`BackboneConfig`] is what a recipe says, [`AnyBackbone`] what it builds.
-//! Adding a family is one file, one variant and its lines in [`registry`].
+//!
+//! A family is one file and one line of the list below. Most are written as [`layers`], from
+//! which the forward pass, the costs and the graph follow; any other type serves that implements
+//! [`BackboneFamily`].
 
 mod config;
+pub mod densenet;
+mod family;
+pub mod layers;
+pub mod mobilenet_v2;
+pub mod mobilenet_v3;
 mod registry;
 pub mod resnet;
+pub mod shufflenet_v1;
+pub mod shufflenet_v2;
+mod stem;
+pub mod vgg;
+pub mod wide_resnet;
 
 use std::ops::Range;
 
@@ -14,87 +27,36 @@ use burn::module::Module;
 use offramp_core::{Backbone, Cost, FeatureValues, Features, MapShape, StageInfo};
 use offramp_graph::{Builder, GraphError};
 use offramp_nn::Init;
+use serde_json::{Map, Value};
 
-pub use config::{BackboneConfig, BackboneError};
+pub use config::BackboneError;
+pub use family::BackboneFamily;
 pub use registry::{BackboneEntry, registry};
+pub use stem::{Stem, StemOptions};
 
-/// Any backbone of this crate.
-#[derive(Module, Debug)]
-#[non_exhaustive]
-pub enum AnyBackbone {
+family::families! {
     /// A residual network.
-    ResNet(resnet::ResNet),
+    ResNet(resnet::ResNetConfig),
+    /// A wide residual network.
+    WideResNet(wide_resnet::WideResNetConfig),
+    /// A network of plain convolutions.
+    Vgg(vgg::VggConfig),
+    /// MobileNetV2.
+    MobileNetV2(mobilenet_v2::MobileNetV2Config),
+    /// MobileNetV3.
+    MobileNetV3(mobilenet_v3::MobileNetV3Config),
+    /// ShuffleNetV1.
+    ShuffleNetV1(shufflenet_v1::ShuffleNetV1Config),
+    /// ShuffleNetV2.
+    ShuffleNetV2(shufflenet_v2::ShuffleNetV2Config),
+    /// A densely connected network.
+    DenseNet(densenet::DenseNetConfig),
 }
 
 impl BackboneConfig {
     /// Builds the backbone with fresh parameters.
     pub fn init(&self, init: &mut Init) -> AnyBackbone {
-        match self {
-            Self::ResNet(config) => AnyBackbone::ResNet(config.init(init)),
-        }
-    }
-
-    /// The stages of the backbone.
-    pub fn stages(&self) -> Vec<StageInfo> {
-        match self {
-            Self::ResNet(config) => config.stages(),
-        }
-    }
-
-    /// Builds the stages of the given numbers alone, with fresh parameters under the names that
-    /// they have in the whole. A piece that ends within a block holds all of that block. Stages of
-    /// the piece are numbered from 0.
-    ///
-    /// # Errors
-    /// [`BackboneError::Piece`] when the stage before the piece ends within a block.
-    pub fn init_stages(
-        &self,
-        stages: Range<usize>,
-        init: &mut Init,
-    ) -> Result<AnyBackbone, BackboneError> {
-        let piece = match self {
-            Self::ResNet(config) => config.init_stages(stages, init).map(AnyBackbone::ResNet),
-        };
-        piece.map_err(|stage| BackboneError::Piece {
-            name: self.name().to_owned(),
-            stage,
-        })
-    }
-}
-
-impl Backbone for AnyBackbone {
-    fn stages(&self) -> Vec<StageInfo> {
-        match self {
-            Self::ResNet(net) => net.stages(),
-        }
-    }
-
-    fn forward_stage(&self, stage: usize, x: Features) -> Features {
-        match self {
-            Self::ResNet(net) => net.forward_stage(stage, x),
-        }
-    }
-
-    fn trace_stage(
-        &self,
-        stage: usize,
-        b: &mut Builder,
-        x: FeatureValues,
-    ) -> Result<FeatureValues, GraphError> {
-        match self {
-            Self::ResNet(net) => net.trace_stage(stage, b, x),
-        }
-    }
-
-    fn classifier_name(&self) -> &'static str {
-        match self {
-            Self::ResNet(net) => net.classifier_name(),
-        }
-    }
-
-    fn costs(&self, image: MapShape) -> Vec<(Cost, MapShape)> {
-        match self {
-            Self::ResNet(net) => net.costs(image),
-        }
+        self.init_stages(0..self.stages().len(), init)
+            .unwrap_or_else(|error| unreachable!("the whole is no piece: {error}"))
     }
 }

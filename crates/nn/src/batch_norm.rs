@@ -49,6 +49,18 @@ impl BatchNorm2d {
         }
     }
 
+    /// The same with another number added to the variance.
+    pub fn with_eps(mut self, eps: f64) -> Self {
+        self.eps = eps;
+        self
+    }
+
+    /// The same with another momentum of the running statistics.
+    pub fn with_momentum(mut self, momentum: f64) -> Self {
+        self.momentum = momentum;
+        self
+    }
+
     /// The same with scale 0: the branch that it ends starts as the identity
     /// (Goyal et al., 2017).
     pub fn zeroed(mut self) -> Self {

@@ -7,12 +7,48 @@ use offramp_nn::{BatchNorm2d, Conv2dConfig, Init};
 use serde::{Deserialize, Serialize};
 
 use super::ResNet;
-use super::block::BasicBlock;
+use super::block::Block;
+use crate::{BackboneFamily, Stem};
+
+/// The kind of a network's blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlockKind {
+    /// Two 3x3 convolutions.
+    Basic,
+    /// 1x1, 3x3 and 1x1 convolutions, the outer ones of four times as many channels.
+    Bottleneck {
+        /// Groups of the 3x3 convolution.
+        groups: usize,
+        /// Channels of each group, for 64 planes.
+        group_width: usize,
+    },
+}
+
+impl BlockKind {
+    /// Channels after the first convolution.
+    pub fn inner_channels(self, planes: usize) -> usize {
+        match self {
+            Self::Basic => planes,
+            Self::Bottleneck {
+                groups,
+                group_width,
+            } => planes * group_width / 64 * groups,
+        }
+    }
+
+    /// Channels of the block's output.
+    pub fn channels(self, planes: usize) -> usize {
+        match self {
+            Self::Basic => planes,
+            Self::Bottleneck { .. } => 4 * planes,
+        }
+    }
+}
 
 /// What a block adds when its input has another shape than its output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Shortcut {
+pub enum ShortcutKind {
     /// Every `stride`-th pixel, new channels filled with zeros, half of them
     /// before and half after (option A of He et al.); no parameters.
     #[serde(alias = "A")]
@@ -21,17 +57,6 @@ pub enum Shortcut {
     #[default]
     #[serde(alias = "B")]
     Conv,
-}
-
-/// The first layers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Stem {
-    /// 3x3 convolution, for 32- and 64-pixel images.
-    #[default]
-    Small,
-    /// 7x7 convolution of stride 2 and 3x3 maximum pooling of stride 2, for 224-pixel images.
-    Imagenet,
 }
 
 /// Where exits may be attached.
@@ -51,8 +76,9 @@ pub enum Taps {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ResNetOptions {
     /// Shortcuts of blocks that change the shape.
-    pub shortcut: Shortcut,
-    /// The first layers.
+    pub shortcut: ShortcutKind,
+    /// The first layers: a 3x3 convolution, or a 7x7 one of stride 2 and 3x3 maximum pooling of
+    /// stride 2.
     pub stem: Stem,
     /// Start every block as the identity: scale 0 in its last batch norm (Goyal et al., 2017).
     pub zero_init_residual: bool,
@@ -64,6 +90,7 @@ pub struct ResNetOptions {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResNetConfig {
     name: &'static str,
+    block: BlockKind,
     stem_width: usize,
     blocks: &'static [usize],
     widths: &'static [usize],
@@ -71,85 +98,22 @@ pub struct ResNetConfig {
 }
 
 impl ResNetConfig {
-    /// `blocks[i]` basic blocks of `widths[i]` channels in stage `i`; the first
-    /// block of every stage but the first halves the map.
-    pub const fn new(
+    /// `blocks[i]` blocks of `widths[i]` planes in stage `i`; the first block of every stage but the
+    /// first halves the map.
+    pub fn new(
         name: &'static str,
-        stem: Stem,
+        block: BlockKind,
         stem_width: usize,
         blocks: &'static [usize],
         widths: &'static [usize],
     ) -> Self {
         Self {
             name,
+            block,
             stem_width,
             blocks,
             widths,
-            options: ResNetOptions {
-                shortcut: Shortcut::Conv,
-                stem,
-                zero_init_residual: false,
-                taps: Taps::Layers,
-            },
-        }
-    }
-
-    /// The name in the registry.
-    pub fn name(&self) -> &str {
-        self.name
-    }
-
-    /// The options.
-    pub fn options(&self) -> ResNetOptions {
-        self.options
-    }
-
-    /// Replaces the options.
-    pub fn with_options(mut self, options: ResNetOptions) -> Self {
-        self.options = options;
-        self
-    }
-
-    /// The stages of the whole network.
-    pub fn stages(&self) -> Vec<StageInfo> {
-        let stem = match self.options.stem {
-            Stem::Small => 1,
-            Stem::Imagenet => 4,
-        };
-        let mut stages = Vec::new();
-        for (i, (&blocks, &channels)) in self.blocks.iter().zip(self.widths).enumerate() {
-            let stage = |name| StageInfo {
-                name,
-                channels,
-                reduction: stem << i,
-            };
-            if self.options.taps == Taps::Inner {
-                stages.push(stage(format!("layer{}.{}.bn1", i + 1, blocks - 1)));
-            }
-            stages.push(stage(format!("layer{}", i + 1)));
-        }
-        stages
-    }
-
-    /// Builds the network: Kaiming fan-out convolutions, batch norms at scale 1 and shift 0.
-    pub fn init(&self, init: &mut Init) -> ResNet {
-        self.init_layers(0..self.blocks.len(), init)
-    }
-
-    /// Builds some stages alone, under the names that they have in the whole. A piece that ends
-    /// within a block holds all of that block.
-    ///
-    /// # Errors
-    /// The name of the stage before the piece, when that ends within a block: the piece would need
-    /// more than its map.
-    pub fn init_stages(&self, stages: Range<usize>, init: &mut Init) -> Result<ResNet, String> {
-        let per_layer = self.stages_per_layer();
-        match stages.start % per_layer {
-            0 => {
-                let layers = stages.start / per_layer..stages.end.div_ceil(per_layer);
-                Ok(self.init_layers(layers, init))
-            }
-            _ => Err(self.stages()[stages.start - 1].name.clone()),
+            options: ResNetOptions::default(),
         }
     }
 
@@ -177,15 +141,18 @@ impl ResNetConfig {
         let stages = self.stages().into_iter().take(per_layer * range.end);
         let stages = stages.skip(per_layer * range.start).collect();
         let mut layer = |i: usize| {
-            let (&blocks, &out) = (self.blocks.get(i)?, self.widths.get(i)?);
+            let (&blocks, &planes) = (self.blocks.get(i)?, self.widths.get(i)?);
             let before = match i {
                 0 => self.stem_width,
-                _ => self.widths[i - 1],
+                _ => self.block.channels(self.widths[i - 1]),
             };
             let mut block = |block: usize| {
                 let stride = if i > 0 && block == 0 { 2 } else { 1 };
-                let input = if block == 0 { before } else { out };
-                BasicBlock::new([input, out], stride, self.options, init)
+                let input = match block {
+                    0 => before,
+                    _ => self.block.channels(planes),
+                };
+                Block::new(self.block, [input, planes], stride, self.options, init)
             };
             range
                 .contains(&i)
@@ -201,6 +168,59 @@ impl ResNetConfig {
             pool_stem: self.options.stem == Stem::Imagenet,
             inner_taps: self.options.taps == Taps::Inner,
             stages,
+        }
+    }
+}
+
+impl BackboneFamily for ResNetConfig {
+    type Options = ResNetOptions;
+    type Net = ResNet;
+
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn options(&self) -> ResNetOptions {
+        self.options
+    }
+
+    fn with_options(mut self, options: ResNetOptions) -> Result<Self, String> {
+        self.options = options;
+        Ok(self)
+    }
+
+    fn stages(&self) -> Vec<StageInfo> {
+        let stem = match self.options.stem {
+            Stem::Small => 1,
+            Stem::Imagenet => 4,
+        };
+        let mut stages = Vec::new();
+        for (i, (&blocks, &planes)) in self.blocks.iter().zip(self.widths).enumerate() {
+            let stage = |name, channels| StageInfo {
+                name,
+                channels,
+                reduction: stem << i,
+            };
+            if self.options.taps == Taps::Inner {
+                let name = format!("layer{}.{}.bn1", i + 1, blocks - 1);
+                stages.push(stage(name, self.block.inner_channels(planes)));
+            }
+            stages.push(stage(
+                format!("layer{}", i + 1),
+                self.block.channels(planes),
+            ));
+        }
+        stages
+    }
+
+    fn init_stages(&self, stages: Range<usize>, init: &mut Init) -> Result<ResNet, String> {
+        let per_layer = self.stages_per_layer();
+        match stages.start % per_layer {
+            0 => {
+                let layers = stages.start / per_layer..stages.end.div_ceil(per_layer);
+                Ok(self.init_layers(layers, init))
+            }
+            _ => Err(self.stages()[stages.start - 1].name.clone()),
         }
     }
 }

@@ -1,8 +1,12 @@
 //! Residual networks (He, Zhang, Ren and Sun, *Deep Residual Learning for Image
-//! Recognition*, CVPR 2016) with basic blocks.
+//! Recognition*, CVPR 2016) and their grouped form (Xie et al., CVPR 2017).
 
+mod basic;
 mod block;
+mod bottleneck;
 mod config;
+mod entries;
+mod shortcut;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -11,8 +15,9 @@ use offramp_graph::{Builder, GraphError, Value, Window};
 use offramp_kernels::max_pool2d;
 use offramp_nn::{BatchNorm2d, Conv2d};
 
-pub use block::BasicBlock;
-pub use config::{ResNetConfig, ResNetOptions, Shortcut, Stem, Taps};
+pub use block::Block;
+pub use config::{BlockKind, ResNetConfig, ResNetOptions, ShortcutKind, Taps};
+pub(crate) use entries::ENTRIES;
 
 /// A residual network without its classifier, or some of its layers. Stage 0 is the stem and
 /// `layer1`.
@@ -20,10 +25,10 @@ pub use config::{ResNetConfig, ResNetOptions, Shortcut, Stem, Taps};
 pub struct ResNet {
     conv1: Option<Conv2d>,
     bn1: Option<BatchNorm2d>,
-    layer1: Option<Vec<BasicBlock>>,
-    layer2: Option<Vec<BasicBlock>>,
-    layer3: Option<Vec<BasicBlock>>,
-    layer4: Option<Vec<BasicBlock>>,
+    layer1: Option<Vec<Block>>,
+    layer2: Option<Vec<Block>>,
+    layer3: Option<Vec<Block>>,
+    layer4: Option<Vec<Block>>,
     pool_stem: bool,
     inner_taps: bool,
     /// Of the layers that are here.
@@ -32,7 +37,7 @@ pub struct ResNet {
 }
 
 impl ResNet {
-    fn layers(&self) -> impl Iterator<Item = &Vec<BasicBlock>> {
+    fn layers(&self) -> impl Iterator<Item = &Vec<Block>> {
         let layers = [&self.layer1, &self.layer2, &self.layer3, &self.layer4];
         layers.into_iter().flatten()
     }
@@ -62,7 +67,7 @@ impl ResNet {
     }
 
     /// The blocks of a stage: those before the last one, and the last one.
-    fn blocks(&self, stage: usize) -> (&[BasicBlock], &BasicBlock) {
+    fn blocks(&self, stage: usize) -> (&[Block], &Block) {
         let layer = if self.inner_taps { stage / 2 } else { stage };
         let blocks = self.layers().nth(layer).expect("the stage exists");
         let (last, first) = blocks.split_last().expect("a layer has blocks");
@@ -138,13 +143,13 @@ impl Backbone for ResNet {
         let mut stages = Vec::new();
         for blocks in self.layers() {
             for (i, block) in blocks.iter().enumerate() {
-                let (first, second) = block.costs(map);
-                map = first.1;
-                cost += first.0;
+                let [(first, inner), (second, output)] = block.costs(map);
+                cost += first;
                 if self.inner_taps && i + 1 == blocks.len() {
-                    stages.push((std::mem::take(&mut cost), map));
+                    stages.push((std::mem::take(&mut cost), inner));
                 }
                 cost += second;
+                map = output;
             }
             stages.push((std::mem::take(&mut cost), map));
         }
@@ -155,7 +160,7 @@ impl Backbone for ResNet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::BackboneConfig;
+    use crate::{AnyBackbone, BackboneConfig};
     use burn::module::Module;
     use offramp_core::default_device;
     use offramp_nn::Init;
@@ -166,120 +171,10 @@ mod tests {
             panic!("options are a table")
         };
         let config = BackboneConfig::named(name).unwrap();
-        let BackboneConfig::ResNet(config) = config.with_options(options).unwrap();
-        config.init(&mut Init::new(0, &default_device().unwrap()))
-    }
-
-    fn total(net: &ResNet, side: usize) -> Cost {
-        let costs = net.costs(MapShape::new(3, side, side));
-        costs.into_iter().map(|(cost, _)| cost).sum()
-    }
-
-    /// Trainable parameters as burn counts them: everything but the running statistics.
-    fn trainable(net: &ResNet) -> u64 {
-        let tensors = offramp_core::params::collect(net);
-        tensors
-            .iter()
-            .filter(|(name, _)| !name.contains("running_"))
-            .map(|(_, data)| data.num_elements() as u64)
-            .sum()
-    }
-
-    /// Rounded to 0.01 M.
-    fn to_10k(macs: u64) -> u64 {
-        (macs + 5_000) / 10_000
-    }
-
-    #[test]
-    fn costs_are_those_of_the_literature() {
-        // He et al.: ResNet-20 has 0.27 M parameters; 40.55 M MACs of convolutions with option A.
-        let cost = total(&build("resnet20", json!({"shortcut": "A"})), 32);
-        assert_eq!(cost.macs, 40_550_400);
-        assert_eq!(cost.params + 650, 269_722);
-        // chenyaofo/pytorch-cifar-models lists 40.81 M and 125.75 M (with the classifier) for 1x1 shortcuts.
-        let classifier = 64 * 10;
-        let cost = total(&build("resnet20", json!({})), 32);
-        assert_eq!(to_10k(cost.macs + classifier), 4_081);
-        let cost = total(&build("resnet56", json!({})), 32);
-        assert_eq!(to_10k(cost.macs + classifier), 12_575);
-        // torchvision: resnet18 1.814 GMACs and 11,689,512 parameters, resnet34 3.664 and 21,797,672.
-        let classifier = Cost::linear(512, 1000);
-        let cost = total(&build("resnet18", json!({"stem": "imagenet"})), 224) + classifier;
-        assert_eq!((to_10k(cost.macs) / 100, cost.params), (1_814, 11_689_512));
-        let cost = total(&build("resnet34", json!({"stem": "imagenet"})), 224) + classifier;
-        assert_eq!((to_10k(cost.macs) / 100, cost.params), (3_663, 21_797_672));
-        // kuangliu/pytorch-cifar's ResNet-18 has 11,173,962 parameters for 10 classes.
-        let cost = total(&build("resnet18", json!({})), 32) + Cost::linear(512, 10);
-        assert_eq!(cost.params, 11_173_962);
-        // SimKD's tables: ResNet-8x4 1.23 M and ResNet-32x4 7.43 M parameters for 100 classes.
-        let cost = total(&build("resnet8x4", json!({})), 32) + Cost::linear(256, 100);
-        assert_eq!(cost.params / 10_000, 123);
-        let cost = total(&build("resnet32x4", json!({})), 32) + Cost::linear(256, 100);
-        assert_eq!(cost.params / 10_000, 743);
-    }
-
-    #[test]
-    fn stated_shapes_and_parameters_are_the_computed_ones() {
-        let device = default_device().unwrap();
-        for entry in crate::registry() {
-            if entry.name == "resnet110" {
-                continue; // the same code as resnet56, three times the time
-            }
-            for options in [
-                json!({}),
-                json!({"shortcut": "A"}),
-                json!({"stem": "imagenet"}),
-                json!({"taps": "inner"}),
-            ] {
-                let net = build(entry.name, options);
-                assert_eq!(total(&net, 32).params, trainable(&net), "{}", entry.name);
-                let mut x = Features::from(Tensor::zeros([1, 3, 32, 32], &device));
-                let stages = net.stages();
-                let costs = net.costs(MapShape::new(3, 32, 32));
-                for (i, (stage, (_, map))) in stages.iter().zip(costs).enumerate() {
-                    x = net.forward_stage(i, x);
-                    assert_eq!(x.map.dims(), [1, map.channels, map.height, map.width]);
-                    assert_eq!(stage.channels, map.channels);
-                    assert_eq!(stage.reduction * map.height, 32);
-                }
-            }
-        }
-    }
-
-    /// The whole is its first stages and then the others, in the same order of random numbers.
-    #[test]
-    fn pieces_are_parts_of_the_whole() {
-        let device = default_device().unwrap();
-        for name in ["resnet8", "resnet18"] {
-            let config = BackboneConfig::named(name).unwrap();
-            let whole = config.init(&mut Init::new(0, &device));
-            let stages = config.stages();
-            assert_eq!(whole.stages(), stages);
-            for cut in 1..=stages.len() {
-                let mut init = Init::new(0, &device);
-                let first = config.init_stages(0..cut, &mut init).unwrap();
-                let rest = config.init_stages(cut..stages.len(), &mut init).unwrap();
-                assert_eq!([first.stages(), rest.stages()].concat(), stages);
-                let names = |net: &crate::AnyBackbone| offramp_core::params::collect(net);
-                let mut joined = names(&first);
-                joined.extend(names(&rest));
-                assert!(joined == names(&whole));
-
-                let mut x = Features::from(Tensor::<4>::ones([1, 3, 16, 16], &device));
-                let mut y = x.clone();
-                let shape = MapShape::new(3, 16, 16);
-                let costs = first.costs(shape);
-                let (_, map) = costs[cut - 1];
-                assert_eq!([costs, rest.costs(map)].concat(), whole.costs(shape));
-                for stage in 0..stages.len() {
-                    x = whole.forward_stage(stage, x);
-                    y = match stage.checked_sub(cut) {
-                        None => first.forward_stage(stage, y),
-                        Some(stage) => rest.forward_stage(stage, y),
-                    };
-                }
-                x.map.into_data().assert_eq(&y.map.into_data(), true);
-            }
+        let mut init = Init::new(0, &default_device().unwrap());
+        match config.with_options(options).unwrap().init(&mut init) {
+            AnyBackbone::ResNet(net) => net,
+            _ => panic!("{name} is a residual network"),
         }
     }
 
