@@ -1,4 +1,4 @@
-"""PyTorch's side of exported networks: the residual networks for small images, and the exit heads.
+"""PyTorch's side of exported networks: backbones that torchvision lacks or has for large images only, and the exit heads.
 
 Written from the tables in docs/src/pytorch-names.md, to be loaded with `load_state_dict(strict=True)`.
 """
@@ -50,14 +50,195 @@ class SmallResNet(nn.Module):
         return self.fc(last.mean((2, 3)))
 
 
+class Wide(nn.Module):
+    """Zagoruyko and Komodakis' pre-activation block."""
+
+    def __init__(self, c_in, c_out, stride):
+        super().__init__()
+        self.bn1, self.conv1 = nn.BatchNorm2d(c_in), nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False)
+        self.bn2, self.conv2 = nn.BatchNorm2d(c_out), nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False)
+        if c_in != c_out:
+            self.convShortcut = nn.Conv2d(c_in, c_out, 1, stride, bias=False)
+
+    def forward(self, x):
+        y = F.relu(self.bn1(x))
+        around = self.convShortcut(y) if hasattr(self, "convShortcut") else x
+        return self.conv2(F.relu(self.bn2(self.conv1(y)))) + around
+
+
+class WideResNet(nn.Module):
+    def __init__(self, depth, widen, classes):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
+        before = 16
+        for i in range(3):
+            width, blocks = 16 * widen << i, []
+            for j in range((depth - 4) // 6):
+                blocks.append(Wide(before, width, 2 if i > 0 and j == 0 else 1))
+                before = width
+            block = nn.Module()
+            block.layer = nn.Sequential(*blocks)
+            setattr(self, f"block{i + 1}", block)
+        self.bn1, self.fc = nn.BatchNorm2d(before), nn.Linear(before, classes)
+
+    def forward(self, x):
+        x = self.conv1(x)
+        for block in (self.block1, self.block2, self.block3):
+            x = block.layer(x)
+        return self.fc(F.relu(self.bn1(x)).mean((2, 3)))
+
+
+class SmallVgg(nn.Module):
+    """Five blocks of convolutions; the first three are pooled."""
+
+    def __init__(self, convolutions, classes):
+        super().__init__()
+        before = 3
+        for i, (count, width) in enumerate(zip(convolutions, [64, 128, 256, 512, 512])):
+            layers = []
+            for _ in range(count):
+                layers += [nn.Conv2d(before, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
+                before = width
+            setattr(self, f"block{i}", nn.Sequential(*layers))
+        self.classifier = nn.Linear(before, classes)
+
+    def forward(self, x):
+        for i in range(5):
+            x = getattr(self, f"block{i}")(x)
+            x = F.max_pool2d(x, 2) if i < 3 else x
+        return self.classifier(x.mean((2, 3)))
+
+
+class Shuffle(nn.Module):
+    """Zhang et al.'s unit, `small` in the form of kuangliu/pytorch-cifar."""
+
+    def __init__(self, c_in, c_out, halves, small):
+        super().__init__()
+        self.halves, self.small = halves, small
+        new = c_out - c_in if halves else c_out
+        inner = (new if small else c_out) // 4
+        self.groups = 1 if c_in == 24 else 3
+        self.conv1 = nn.Conv2d(c_in, inner, 1, groups=self.groups, bias=False)
+        self.bn1 = nn.BatchNorm2d(inner)
+        self.conv2 = nn.Conv2d(inner, inner, 3, 2 if halves else 1, 1, groups=inner, bias=False)
+        self.bn2 = nn.BatchNorm2d(inner)
+        self.conv3 = nn.Conv2d(inner, new, 1, groups=3, bias=False)
+        self.bn3 = nn.BatchNorm2d(new)
+
+    def forward(self, x):
+        y = F.channel_shuffle(F.relu(self.bn1(self.conv1(x))), self.groups)
+        y = self.bn2(self.conv2(y))
+        y = self.bn3(self.conv3(F.relu(y) if self.small else y))
+        return F.relu(torch.cat([y, F.avg_pool2d(x, 3, 2, 1)], 1) if self.halves else y + x)
+
+
+class ShuffleNetV1(nn.Module):
+    def __init__(self, small, classes):
+        super().__init__()
+        self.small = small
+        self.conv1 = nn.Conv2d(3, 24, 1 if small else 3, 1 if small else 2, 0 if small else 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(24)
+        before = 24
+        for i, (width, count) in enumerate(zip([240, 480, 960], [4, 8, 4])):
+            units = []
+            for j in range(count):
+                units.append(Shuffle(before, width, j == 0, small))
+                before = width
+            setattr(self, f"layer{i + 1}", nn.Sequential(*units))
+        self.linear = nn.Linear(before, classes)
+
+    def forward(self, x):
+        x = F.relu(self.bn1(self.conv1(x)))
+        x = x if self.small else F.max_pool2d(x, 3, 2, 1)
+        return self.linear(self.layer3(self.layer2(self.layer1(x))).mean((2, 3)))
+
+
+class Features(nn.Module):
+    """torchvision's features with one linear layer in the place of its larger classifier."""
+
+    def __init__(self, features, width, classifier, classes):
+        super().__init__()
+        self.features, self.key = features, classifier
+        if "." in classifier:
+            self.classifier = nn.ModuleDict({classifier.split(".")[1]: nn.Linear(width, classes)})
+        else:
+            self.classifier = nn.Linear(width, classes)
+
+    def forward(self, x):
+        x = self.features(x).mean((2, 3))
+        last = self.classifier
+        return last(x) if isinstance(last, nn.Linear) else last[self.key.split(".")[1]](x)
+
+
+def shrink_stem(model, name):
+    """torchvision's model in the form for small images: strides and pooling of the first layers taken away."""
+    if name.startswith(("resnet", "resnext")):
+        model.conv1, model.maxpool = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.Identity()
+    elif name.startswith("shufflenetv2"):
+        model.conv1[0].stride, model.maxpool = (1, 1), nn.Identity()
+    elif name.startswith("densenet"):
+        model.features.conv0 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+        model.features.pool0 = nn.Identity()
+    elif name == "mobilenetv2":
+        model.features[0][0].stride = model.features[2].conv[1][0].stride = (1, 1)
+    else:
+        model.features[0][0].stride = model.features[1].block[0][0].stride = (1, 1)
+        model.features[1].use_res_connect = True
+    return model
+
+
+TORCHVISION = {
+    "mobilenetv2": "mobilenet_v2",
+    "mobilenetv3-small": "mobilenet_v3_small",
+    "shufflenetv2-x0.5": "shufflenet_v2_x0_5",
+    "shufflenetv2": "shufflenet_v2_x1_0",
+    "shufflenetv2-x1.5": "shufflenet_v2_x1_5",
+    "shufflenetv2-x2.0": "shufflenet_v2_x2_0",
+    "resnext50-32x4d": "resnext50_32x4d",
+    "densenet121": "densenet121",
+    **{f"resnet{n}": f"resnet{n}" for n in (18, 34, 50, 101, 152)},
+    **{f"vgg{n}": f"vgg{n}_bn" for n in (11, 13, 16, 19)},
+}
+VGG = {8: [1] * 5, 11: [1, 1, 2, 2, 2], 13: [2] * 5, 16: [2, 2, 3, 3, 3], 19: [2, 2, 4, 4, 4]}
+
+
+def classifier_of(net):
+    """What the classifier is called."""
+    name = net["name"]
+    return {"mobilenetv2": "classifier.1", "mobilenetv3-small": "classifier.3", "shufflenetv1": "linear"}.get(
+        name, "classifier" if name.startswith(("vgg", "densenet")) else "fc"
+    )
+
+
 def backbone(net, classes):
-    """The usual model of a backbone, or nothing where there is none."""
+    """The usual model of a backbone with one linear classifier, or nothing where there is none."""
     name = net["name"]
     if net.get("shortcut", "conv") != "conv" or net.get("taps", "layers") != "layers":
         return None
-    if net.get("stem") == "imagenet":
-        return getattr(torchvision.models, name)(num_classes=classes)
-    return SmallResNet(*SMALL[name], classes) if name in SMALL else None
+    if net.get("width", 1.0) != 1.0:
+        return None
+    small = net.get("stem", "small") == "small"
+    if name.startswith("wrn"):
+        depth, widen = name.removeprefix("wrn").split("-")
+        return WideResNet(int(depth), int(widen), classes)
+    if name == "shufflenetv1":
+        return ShuffleNetV1(small, classes)
+    if name.startswith("vgg") and small:
+        return SmallVgg(VGG[int(name.removeprefix("vgg"))], classes)
+    if name in SMALL and small:
+        return SmallResNet(*SMALL[name], classes)
+    if name not in TORCHVISION:
+        return None
+    model = getattr(torchvision.models, TORCHVISION[name])(num_classes=classes)
+    model = shrink_stem(model, name) if small else model
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    if name.startswith("vgg"):
+        return Features(model.features, 512, classifier_of(net), classes)
+    if name == "mobilenetv3-small":
+        return Features(model.features, 576, classifier_of(net), classes)
+    return model
 
 
 class ConvBn(nn.Module):

@@ -14,13 +14,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{DType, Tensor, TensorData};
+use offramp_backbones::BackboneConfig;
 use offramp_core::MapShape;
-use offramp_core::params::{NamedTensors, to_safetensors};
+use offramp_core::params::{self, NamedTensors, to_safetensors};
 use offramp_graph::{Builder, ConvGeometry, Graph, GraphError, WeightNames, Window, reference};
 use offramp_interop::export::{
     ChainPolicy, OnnxNotes, Opset, graph_to_onnx, onnx, staged, state_dict,
 };
+use offramp_nn::Init;
 use serde_json::{Value, json};
 use support::{describe, images, network, policy};
 
@@ -233,15 +236,96 @@ fn other_programs_compute_the_same() {
         write(folder.path(), name, config, image, 17);
     }
 
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/python/check_export.py");
+    check(&python, "check_export.py", &["networks"], folder.path());
+}
+
+/// Runs a script of `tests/python` on a folder.
+fn check(python: &str, script: &str, args: &[&str], folder: &Path) {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/python");
     let output = Command::new(python)
-        .arg(script)
-        .arg("networks")
-        .arg(folder.path())
+        .arg(scripts.join(script))
+        .args(args)
+        .arg(folder)
         .output()
         .unwrap();
     let stdout = String::from_utf8_lossy(&output.stdout);
     let stderr = String::from_utf8_lossy(&output.stderr);
     println!("{stdout}");
     assert!(output.status.success(), "{stdout}{stderr}");
+}
+
+/// Logits, gradients of `sum(r * logits)` and the running statistics after a step, in evaluation
+/// and in training.
+fn write_gradients(parent: &Path, name: &str, options: Value, side: usize) {
+    let folder = parent.join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    let image = MapShape::new(3, side, side);
+    let mut backbone = options;
+    backbone["name"] = name.split(' ').next().into();
+    let config: BackboneConfig = serde_json::from_value(backbone.clone()).unwrap();
+    let last = config.stages().len() - 1;
+    let (net, card) = network(json!({"backbone": backbone, "exits": [last]}), image);
+    let bytes = state_dict(&net, &describe(&net, &card)).unwrap();
+    std::fs::write(folder.join("pytorch.safetensors"), bytes).unwrap();
+
+    let x = images(2, image);
+    let r = Init::new(5, &x.device()).normal([2, support::CLASSES], 1.0);
+    let r = r.val().detach();
+    let mut values = NamedTensors::from([
+        ("image".to_owned(), x.to_data()),
+        ("r".to_owned(), r.to_data()),
+    ]);
+    let double = net.clone().map(&mut Double).train();
+    let net = net.train();
+    for (precision, net) in [("float32", net), ("float64", double)] {
+        let dtype = match precision {
+            "float32" => DType::F32,
+            _ => DType::F64,
+        };
+        let x = Tensor::from_inner(x.clone().cast(dtype));
+        let r = Tensor::from_inner(r.clone().cast(dtype));
+        let evaluating = net.clone().freeze().set_require_grad(true);
+        for (mode, net) in [("eval", evaluating), ("train", net)] {
+            let outputs = net.forward(x.clone());
+            let logits = outputs.logits().next().unwrap().clone();
+            let name = |rest: String| format!("{precision}.{mode}.{rest}");
+            values.insert(name("logits".to_owned()), logits.to_data());
+            let gradients = (logits * r.clone()).sum().backward();
+            for (parameter, gradient) in params::gradients(&net, &gradients) {
+                values.insert(name(format!("gradient.{parameter}")), gradient.into_data());
+            }
+            for (buffer, value) in params::collect(&net) {
+                if buffer.contains("running_") {
+                    values.insert(name(format!("buffer.{buffer}")), value);
+                }
+            }
+        }
+    }
+    write_values(&folder, values);
+}
+
+/// The same network with numbers of float64, which burn's own operations serve.
+struct Double;
+
+impl ModuleMapper for Double {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|tensor| tensor.cast(DType::F64))
+    }
+}
+
+/// At 64 pixels, so that the last maps of networks for 224 pixels are not a single position.
+#[test]
+fn gradients_are_those_of_pytorch() {
+    let Some(python) = python() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for entry in offramp_backbones::registry() {
+        write_gradients(folder.path(), entry.name, json!({}), 32);
+        if !entry.name.starts_with("wrn") {
+            let name = format!("{} imagenet", entry.name);
+            write_gradients(folder.path(), &name, json!({"stem": "imagenet"}), 64);
+        }
+    }
+    check(&python, "check_backbones.py", &[], folder.path());
 }
