@@ -153,6 +153,102 @@ class ShuffleNetV1(nn.Module):
         return self.linear(self.layer3(self.layer2(self.layer1(x))).mean((2, 3)))
 
 
+class Net(nn.Module):
+    """Convolution, batch norm and ReLU, once or twice: the parts are called `net`."""
+
+    def __init__(self, *convs):
+        super().__init__()
+        layers = []
+        for c_in, c_out, kernel, stride in convs:
+            conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, bias=False)
+            layers += [conv, nn.BatchNorm2d(c_out), nn.ReLU()]
+        self.net = nn.Sequential(*layers)
+
+    def forward(self, x):
+        return self.net(x)
+
+
+def bottleneck(c_in, new, width, stride):
+    inner = min(c_in, width * new)
+    return Net((c_in, inner, 1, 1), (inner, new, 3, stride))
+
+
+class MsdLayer(nn.Module):
+    """A layer of MSDNet; `parts` makes a map of each scale that is kept from the maps of all before."""
+
+    def __init__(self, layers, kind):
+        super().__init__()
+        setattr(self, "m" if kind == "each" else "layers", nn.ModuleList(layers))
+        self.kind = kind
+
+    def forward(self, maps):
+        if self.kind == "each":
+            return [layer(x) for layer, x in zip(self.m, maps)]
+        if self.kind == "stem":
+            for layer in self.layers:
+                maps = [*maps, layer(maps[-1])]
+            return maps[1:]
+        gone = len(maps) - len(self.layers)
+        made = []
+        for i, layer in enumerate(self.layers, gone):
+            parts = [maps[i], layer.conv_normal(maps[i])]
+            if hasattr(layer, "conv_down"):
+                parts.insert(1, layer.conv_down(maps[i - 1]))
+            made.append(torch.cat(parts, 1))
+        return made
+
+
+class MsdNet(nn.Module):
+    """Huang et al.'s network, pruned after every part of the layers (`max`)."""
+
+    def __init__(self, steps, channels, growth, factors, imagenet, classes):
+        super().__init__()
+        scales, total, layer = len(factors), sum(steps), 0
+        interval = -(-total // scales)
+        self.blocks = nn.ModuleList()
+        for block, step in enumerate(steps):
+            layers = []
+            if block == 0:
+                chain, before = [], 3
+                for i, f in enumerate(factors):
+                    first, width = i == 0, channels * f
+                    if first and imagenet:
+                        conv = nn.Conv2d(before, width, 7, 2, 3)
+                        chain.append(nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(3, 2, 1)))
+                    else:
+                        chain.append(Net((before, width, 3, 1 if first else 2)))
+                    before = width
+                layers.append(MsdLayer(chain, "stem"))
+            for _ in range(step):
+                layer += 1
+                before = scales - max(layer - 2, 0) // interval
+                kept = scales - (layer - 1) // interval
+                joints = []
+                for i in range(scales - kept, scales):
+                    f, joint = factors[i], nn.Module()
+                    alone = i == 0 or (i == scales - kept and before == kept)
+                    new = growth * f if alone else growth * f // 2
+                    joint.conv_normal = bottleneck(channels * f, new, f, 1)
+                    if not alone:
+                        finer = factors[i - 1]
+                        joint.conv_down = bottleneck(channels * finer, new, finer, 2)
+                    joints.append(joint)
+                layers.append(MsdLayer(joints, "dense"))
+                channels += growth
+                if kept < before:
+                    halves = [Net((channels * f, channels // 2 * f, 1, 1)) for f in factors[scales - kept :]]
+                    layers.append(MsdLayer(halves, "each"))
+                    channels //= 2
+            self.blocks.append(nn.Sequential(*layers))
+        self.fc = nn.Linear(channels * factors[-1], classes)
+
+    def forward(self, x):
+        maps = [x]
+        for block in self.blocks:
+            maps = block(maps)
+        return self.fc(maps[-1].mean((2, 3)))
+
+
 class Features(nn.Module):
     """torchvision's features with one linear layer in the place of its larger classifier."""
 
@@ -199,6 +295,11 @@ TORCHVISION = {
     **{f"resnet{n}": f"resnet{n}" for n in (18, 34, 50, 101, 152)},
     **{f"vgg{n}": f"vgg{n}_bn" for n in (11, 13, 16, 19)},
 }
+MSDNET = {
+    "msdnet": ([4] + [2] * 6, 16, 6, [1, 2, 4], False),
+    "msdnet-batch": ([1, 2, 3, 4, 5], 16, 6, [1, 2, 4], False),
+    "msdnet-imagenet": ([4] * 5, 32, 16, [1, 2, 4, 4], True),
+}
 VGG = {8: [1] * 5, 11: [1, 1, 2, 2, 2], 13: [2] * 5, 16: [2, 2, 3, 3, 3], 19: [2, 2, 4, 4, 4]}
 
 
@@ -223,6 +324,8 @@ def backbone(net, classes):
         return WideResNet(int(depth), int(widen), classes)
     if name == "shufflenetv1":
         return ShuffleNetV1(small, classes)
+    if name in MSDNET:
+        return MsdNet(*MSDNET[name], classes)
     if name.startswith("vgg") and small:
         return SmallVgg(VGG[int(name.removeprefix("vgg"))], classes)
     if name in SMALL and small:

@@ -30,8 +30,8 @@ pub enum BackboneError {
         /// What is wrong.
         message: String,
     },
-    /// A piece that would begin in the middle of a block.
-    #[error("{name} cannot be continued after stage {stage}, which ends within a block")]
+    /// A piece that would begin in the middle of a block, or where other scales go on beside the map.
+    #[error("{name} cannot be continued from the map of stage {stage} alone")]
     Piece {
         /// The backbone.
         name: String,

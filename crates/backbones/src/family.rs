@@ -34,8 +34,7 @@ pub trait BackboneFamily: Clone + PartialEq + Debug {
     /// Builds some stages alone, with fresh parameters under the names that they have in the whole.
     ///
     /// # Errors
-    /// The name of the stage before the piece, when that ends within a block: the piece would need
-    /// more than its map.
+    /// The name of the stage before the piece, when the piece would need more than its map.
     fn init_stages(&self, stages: Range<usize>, init: &mut Init) -> Result<Self::Net, String>;
 }
 
@@ -114,7 +113,7 @@ macro_rules! families {
             /// block. Stages of the piece are numbered from 0.
             ///
             /// # Errors
-            /// [`BackboneError::Piece`] when the stage before the piece ends within a block.
+            /// [`BackboneError::Piece`] when the piece would need more than the map of the stage before.
             pub fn init_stages(
                 &self,
                 stages: Range<usize>,

@@ -13,6 +13,7 @@ mod family;
 pub mod layers;
 pub mod mobilenet_v2;
 pub mod mobilenet_v3;
+pub mod msdnet;
 mod registry;
 pub mod resnet;
 pub mod shufflenet_v1;
@@ -51,6 +52,8 @@ family::families! {
     ShuffleNetV2(shufflenet_v2::ShuffleNetV2Config),
     /// A densely connected network.
     DenseNet(densenet::DenseNetConfig),
+    /// A multi-scale dense network.
+    MsdNet(msdnet::MsdNetConfig),
 }
 
 impl BackboneConfig {

@@ -36,7 +36,7 @@ fn variants() -> Vec<(&'static str, Value)> {
     let mut variants = Vec::new();
     for name in names.filter(|name| !LARGE.contains(name)) {
         variants.push((name, json!({})));
-        if !name.starts_with("wrn") {
+        if !(name.starts_with("wrn") || name.starts_with("msdnet")) {
             variants.push((name, json!({"stem": "imagenet"})));
         }
         if name.starts_with("resnet") {
@@ -45,6 +45,7 @@ fn variants() -> Vec<(&'static str, Value)> {
         }
     }
     variants.push(("mobilenetv2", json!({"width": 0.5})));
+    variants.push(("msdnet", json!({"blocks": 4, "prune": "min"})));
     variants
 }
 
@@ -124,11 +125,8 @@ fn graphs_compute_the_same() {
     let device = default_device().unwrap();
     for (name, options) in variants() {
         let net = build(name, options.clone()).valid();
-        let side = if options == json!({"stem": "imagenet"}) {
-            64
-        } else {
-            32
-        };
+        let large = options == json!({"stem": "imagenet"}) || name == "msdnet-imagenet";
+        let side = if large { 64 } else { 32 };
         let mut init = Init::new(1, &device);
         let image = init.normal([1, 3, side, side], 1.0).val().detach();
         let mut b = Builder::new(WeightNames::default());
@@ -225,4 +223,50 @@ fn costs_are_those_of_the_literature() {
     // Zhang et al., table 1: 137 M for ShuffleNet 1x in groups of 3.
     let cost = total(&build("shufflenetv1", json!({"stem": "imagenet"})), 224) + one(960);
     assert_eq!(million(cost.macs), 137);
+}
+
+/// `123.45 M`, of the backbone with its published classifier left out.
+fn in_millions(count: u64) -> String {
+    format!("{:.2} M", count as f64 / 1e6)
+}
+
+#[test]
+fn the_books_table_is_that_of_the_code() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/src/backbones.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let rows = registry().iter().map(|entry| {
+        let at = |options: Value, side: usize| {
+            in_millions(total(&build(entry.name, options), side).macs)
+        };
+        let small = build(entry.name, json!({}));
+        let widths: Vec<String> = small
+            .stages()
+            .iter()
+            .map(|s| s.channels.to_string())
+            .collect();
+        // Those that are not used with images of 224 pixels.
+        let only_small = ["wrn", "msdnet", "vgg8"]
+            .iter()
+            .any(|name| entry.name.starts_with(name))
+            || entry.name.starts_with("resnet") && small.stages().len() == 3;
+        let at_32 = in_millions(total(&small, 32).macs);
+        let [at_32, at_224] = match (entry.name, only_small) {
+            ("msdnet-imagenet", _) => [String::new(), at(json!({}), 224)],
+            (_, true) => [at_32, String::new()],
+            (_, false) => [at_32, at(json!({"stem": "imagenet"}), 224)],
+        };
+        format!(
+            "| `{}` | {} | {} | {at_32} | {at_224} |",
+            entry.name,
+            widths.join(", "),
+            in_millions(total(&small, 64).params),
+        )
+    });
+    let rows: Vec<String> = rows.collect();
+    let missing = rows.iter().any(|row| !page.contains(row));
+    assert!(
+        !missing,
+        "docs/src/backbones.md should hold\n{}",
+        rows.join("\n")
+    );
 }

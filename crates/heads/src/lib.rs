@@ -23,5 +23,5 @@ pub use heads::{
     SepConvStyle,
 };
 pub use net::MultiExitNet;
-pub use registry::{HeadConfig, HeadEntry, registry};
+pub use registry::{ConvWidth, HeadConfig, HeadEntry, registry};
 pub use saved::{MODEL_FORMAT, ModelCard, ModelError, load_card, load_model, save_model};

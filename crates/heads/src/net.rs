@@ -322,6 +322,25 @@ mod tests {
         );
     }
 
+    /// The exits of MSDNet for ImageNet with 4 layers a block are published with 0.34, 0.69, 1.01,
+    /// 1.25 and 1.36 G operations, where ReLUs and pooling are counted too.
+    #[test]
+    fn msdnet_costs_what_is_published() {
+        let config = json!({
+            "backbone": "msdnet-imagenet",
+            "head": {"name": "conv", "width": "map"},
+        });
+        let config: NetConfig = serde_json::from_value(config).unwrap();
+        let image = MapShape::new(3, 224, 224);
+        let mut init = Init::new(0, &default_device().unwrap());
+        let net = config.init(1000, image, &mut init).unwrap();
+        let costs = net.exit_costs(image);
+        let hundredths = costs
+            .iter()
+            .map(|cost| (cost.macs + 5_000_000) / 10_000_000);
+        assert_eq!(hundredths.collect::<Vec<_>>(), [34, 69, 101, 125, 136]);
+    }
+
     #[test]
     fn costs_accumulate_with_the_heads() {
         let config = config(json!({"backbone": {"name": "resnet20", "shortcut": "A"}}));

@@ -31,12 +31,23 @@ pub enum HeadConfig {
     /// [`ConvHead`].
     Conv {
         /// Channels of its convolutions.
-        width: usize,
+        width: ConvWidth,
     },
     /// [`ProjectorHead`].
     Projector(ProjectorConfig),
     /// [`BranchHead`].
     Branch {},
+}
+
+/// Channels of [`ConvHead`]'s convolutions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConvWidth {
+    /// `"map"`: as many as the map has, as in MSDNet for ImageNet.
+    Map,
+    /// So many; MSDNet for CIFAR has 128.
+    #[serde(untagged)]
+    Channels(usize),
 }
 
 impl Default for HeadConfig {
@@ -83,7 +94,9 @@ static REGISTRY: &[HeadEntry] = &[
         name: "conv",
         doc: "two 3x3 convolutions of stride 2 (MSDNet)",
         options: &["width"],
-        config: || HeadConfig::Conv { width: 128 },
+        config: || HeadConfig::Conv {
+            width: ConvWidth::Channels(128),
+        },
     },
     HeadEntry {
         name: "projector",
@@ -145,7 +158,7 @@ impl HeadConfig {
                     *width =
                         serde_json::from_value(value).map_err(|error| wrong("width", error))?;
                 }
-                if *width == 0 {
+                if *width == ConvWidth::Channels(0) {
                     return Err(format!("head {name}, option width: 0 channels"));
                 }
             }
@@ -208,7 +221,11 @@ impl HeadConfig {
                 init,
             )),
             Self::Conv { width } => {
-                AnyHead::Conv(ConvHead::new(here.channels, *width, classes, init))
+                let width = match width {
+                    ConvWidth::Channels(width) => *width,
+                    ConvWidth::Map => here.channels,
+                };
+                AnyHead::Conv(ConvHead::new(here.channels, width, classes, init))
             }
             Self::Projector(config) => {
                 let widths = match config.width.is_empty() {
@@ -265,6 +282,9 @@ mod tests {
         assert!(error(json!("sepcov")).contains("did you mean \"sepconv\""));
         assert!(error(json!({"name": "linear", "width": 3})).contains("width"));
         assert!(error(json!({"name": "conv", "width": "x"})).contains("width"));
+        let map = serde_json::from_value(json!({"name": "conv", "width": "map"})).unwrap();
+        let width = ConvWidth::Map;
+        assert_eq!(HeadConfig::Conv { width }, map);
         let projector = |option: &str, value: Value| {
             error(json!({"name": "projector", "teacher": "a", option: value}))
         };
