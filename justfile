@@ -28,9 +28,15 @@ asan ISA="avx512":
 test-neon:
     cd crates/kernels/alone && CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64-static -L /usr/aarch64-linux-gnu" cargo test --release --lib --target aarch64-unknown-linux-gnu --target-dir ../../../target/neon
 
+# damaged weight files for so many minutes (TARGET: weights, pickle); needs nightly Rust and cargo-fuzz
+fuzz TARGET="weights" MINUTES="10":
+    mkdir -p fuzz/corpus/{{TARGET}}
+    {{ if TARGET == "weights" { "cp crates/weights/tests/fixtures/*.pt crates/weights/tests/fixtures/*.th fuzz/corpus/weights/" } else { "for f in crates/weights/tests/fixtures/*.pt; do unzip -p $f '*data.pkl' > fuzz/corpus/pickle/$(basename $f) 2>/dev/null || true; done" } }}
+    cd fuzz && cargo +nightly fuzz run {{TARGET}} -- -max_total_time=$(({{MINUTES}} * 60)) -rss_limit_mb=2048 -malloc_limit_mb=512 -max_len=65536 -timeout=10
+
 # exports in ONNX Runtime and PyTorch; needs a Python with tests/python/requirements.txt
 test-export PYTHON="python3":
-    OFFRAMP_PYTHON={{PYTHON}} cargo test --release -p offramp-interop -p offramp-cli --test python --test export -- --nocapture
+    OFFRAMP_PYTHON={{PYTHON}} cargo test --release --workspace --test python --test export -- --nocapture
 
 # what CI runs
 ci:

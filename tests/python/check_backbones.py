@@ -21,6 +21,7 @@ import os
 import sys
 
 import torch
+import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -77,6 +78,27 @@ class Expected:
         return max(forward), max(gradients), norm
 
 
+class HardSigmoid(torch.nn.Module):
+    """torch 2.15's own has a gradient of a sixth in float32, in float64 too."""
+
+    def forward(self, x):
+        return F.relu6(x + 3) / 6
+
+
+class HardSwish(HardSigmoid):
+    def forward(self, x):
+        return x * super().forward(x)
+
+
+def exact_activations(model):
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, torch.nn.Hardsigmoid):
+                setattr(module, name, HardSigmoid())
+            if isinstance(child, torch.nn.Hardswish):
+                setattr(module, name, HardSwish())
+
+
 def load(path):
     """PyTorch's model with the weights of a case in float64, or nothing where there is none."""
     with safe_open(os.path.join(path, "pytorch.safetensors"), "pt") as file:
@@ -87,6 +109,7 @@ def load(path):
     if model is not None:
         model.load_state_dict(weights, strict=True)
         model.double()
+        exact_activations(model)
     return model, lambda name: name.removeprefix("backbone.").replace("heads.0.fc", classifier)
 
 

@@ -1,7 +1,7 @@
 """Checks what `offramp export` writes, with ONNX Runtime and PyTorch.
 
     pip install -r tests/python/requirements.txt
-    OFFRAMP_PYTHON=python cargo test --release -p offramp-interop --test python     # every backbone and head
+    OFFRAMP_PYTHON=python cargo test --release --workspace --test python     # every backbone and head
     python tests/python/check_export.py networks FOLDER      # what that test wrote
     python tests/python/check_export.py chain STAGED predictions.json
     python tests/python/check_export.py accuracy model.onnx DATA/cifar-100-lowdata

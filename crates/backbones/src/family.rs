@@ -51,6 +51,7 @@ macro_rules! families {
         /// Any backbone of this crate.
         #[derive(Module, Debug)]
         #[non_exhaustive]
+        #[expect(clippy::large_enum_variant, reason = "there is one in a network")]
         pub enum AnyBackbone {
             $($(#[$doc])* $variant(<$module::$config as BackboneFamily>::Net)),+
         }

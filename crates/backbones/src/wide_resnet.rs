@@ -29,7 +29,7 @@ impl WideResNetConfig {
     }
 
     fn channels(&self, stage: usize) -> usize {
-        self.widen * 16 << stage
+        (self.widen * 16) << stage
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! pip install -r tests/python/requirements.txt
-//! OFFRAMP_PYTHON=python cargo test --release -p offramp-interop --test python -- --nocapture
+//! OFFRAMP_PYTHON=python cargo test --release --workspace --test python -- --nocapture
 //! ```
 //!
 //! Without `OFFRAMP_PYTHON`, or where that Python lacks the packages, the test says that it was left

@@ -16,7 +16,8 @@
 //! | [`policies`] | when to stop, and how thresholds are fitted |
 //! | [`train`] | recipes, trainer, checkpoints |
 //! | [`infer`] | the runner that really stops early |
-//! | [`interop`] | weights of PyTorch and safetensors files; export to ONNX and PyTorch |
+//! | [`weights`] | the tensors of PyTorch and safetensors files |
+//! | [`interop`] | those weights into networks; export to ONNX and PyTorch |
 //!
 //! | feature | backend |
 //! |---|---|
@@ -39,3 +40,4 @@ pub use offramp_nn as nn;
 pub use offramp_policies as policies;
 pub use offramp_teachers as teachers;
 pub use offramp_train as train;
+pub use offramp_weights as weights;

@@ -68,6 +68,5 @@ impl Activation {
 }
 
 fn hard_sigmoid(x: Tensor<4>) -> Tensor<4> {
-    // Not `/ 6.0`, whose gradient burn 0.22.1 computes with a sixth of float32.
     (x + 3.0).clamp(0.0, 6.0) * (1.0 / 6.0)
 }

@@ -42,6 +42,7 @@ impl Branches {
 
 /// A map to a map.
 #[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "networks have few")]
 pub enum Layer {
     /// Convolution.
     Conv(Conv2d),

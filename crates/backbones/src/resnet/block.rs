@@ -12,6 +12,7 @@ use super::{BlockKind, ResNetOptions};
 
 /// A residual block, which may be cut after its first convolution.
 #[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "networks have few")]
 pub enum Block {
     /// Two 3x3 convolutions.
     Basic(BasicBlock),

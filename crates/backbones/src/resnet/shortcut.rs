@@ -10,6 +10,7 @@ use super::{ResNetOptions, ShortcutKind};
 
 /// The way around a block.
 #[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "networks have few")]
 pub enum Shortcut {
     /// PyTorch's `downsample = Sequential(conv, bn)`: its members are called 0 and 1.
     Conv((Conv2d, BatchNorm2d)),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use offramp_interop::{Dtype, Problem, WeightFile};
+use offramp_weights::{Dtype, Problem, WeightFile};
 use safetensors::tensor::{Dtype as FileDtype, TensorView};
 use serde_json::Value;
 
