@@ -22,6 +22,7 @@ pub mod memory;
 pub mod norm;
 pub(crate) mod parallel;
 pub mod pool;
+pub mod program;
 pub mod sgd;
 pub mod simd;
 #[cfg(test)]

@@ -11,7 +11,7 @@ mod source;
 mod tests;
 mod tile;
 mod weight_gradient;
-mod winograd;
+pub(crate) mod winograd;
 
 use super::map::{Map, channels_last_strides};
 use super::parallel::Shared;

@@ -17,7 +17,7 @@
 //! tests hold both to the same bound. Larger tiles save more products and lose digits.
 
 mod correlate;
-mod transform;
+pub(crate) mod transform;
 mod weight_gradient;
 
 use super::geometry::Correlation;

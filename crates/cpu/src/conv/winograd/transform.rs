@@ -93,7 +93,7 @@ fn g_transposed<S: Simd>(s: S, m: [S::V; 4]) -> [S::V; 3] {
 
 /// `B^T d B` of a 4x4 tile, row by row.
 #[inline(always)]
-pub(super) fn input<S: Simd>(s: S, d: [S::V; ENTRIES]) -> [[S::V; 4]; 4] {
+pub(crate) fn input<S: Simd>(s: S, d: [S::V; ENTRIES]) -> [[S::V; 4]; 4] {
     both_sides(
         s,
         #[inline(always)]
@@ -104,7 +104,7 @@ pub(super) fn input<S: Simd>(s: S, d: [S::V; ENTRIES]) -> [[S::V; 4]; 4] {
 
 /// `A^T m A` of a 4x4 tile of sums: 2x2 outputs.
 #[inline(always)]
-pub(super) fn output<S: Simd>(s: S, m: [S::V; ENTRIES]) -> [[S::V; 2]; 2] {
+pub(crate) fn output<S: Simd>(s: S, m: [S::V; ENTRIES]) -> [[S::V; 2]; 2] {
     both_sides(
         s,
         #[inline(always)]
