@@ -44,8 +44,11 @@ pub struct Plan {
     options: Options,
 }
 
-/// Words of the arena that a group of images may take: what the caches hold.
-const GROUP_WORDS: usize = 1 << 20;
+/// Words of the arena that the images of a thread may take.
+const GROUP_WORDS: usize = 16 << 20;
+
+/// The most images of a thread: enough to share a reading of the weights.
+const GROUP: usize = 32;
 
 impl Plan {
     /// Compiles a graph for at most `batch` images at once. Batch norms are folded first.
@@ -105,11 +108,11 @@ impl Plan {
         self.options
     }
 
-    /// Images that a thread takes at once: an even share, as far as the caches hold it.
+    /// Images that a thread takes at once: an even share, within limits.
     pub fn group(&self) -> usize {
         let share = self.batch.div_ceil(self.options.threads.max(1)).max(1);
         let fits = GROUP_WORDS / self.program.parts().arena.max(1);
-        share.min(fits.max(4))
+        share.min(fits.clamp(1, GROUP))
     }
 }
 

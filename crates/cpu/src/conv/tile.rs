@@ -59,7 +59,7 @@ pub(crate) unsafe fn tile<S: Simd, const P: usize, const V: usize>(
         while channels > 0 {
             let lanes = channels.min(LANES);
             for &tap in args.taps {
-                let cell = block.add(tap);
+                let cell = s.opaque(block.add(tap));
                 if lanes == LANES {
                     for c in 0..LANES / 4 {
                         for i in 0..4 {

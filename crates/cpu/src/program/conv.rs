@@ -331,7 +331,19 @@ impl Direct<'_> {
                         residual: residual(conv, frame, image, y, panel.first),
                         out: out(conv, frame, image, y, panel.first),
                     };
-                    run_of_tiles(s, sweep, &tail, panel.vectors, grid.columns, at);
+                    match sweep.step {
+                        LANES => {
+                            run_of_tiles::<S, LANES>(
+                                s,
+                                sweep,
+                                &tail,
+                                panel.vectors,
+                                grid.columns,
+                                at,
+                            );
+                        }
+                        _ => run_of_tiles::<S, 0>(s, sweep, &tail, panel.vectors, grid.columns, at),
+                    }
                 }
             }
             from = until;

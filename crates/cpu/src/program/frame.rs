@@ -2,17 +2,21 @@
 
 use super::{Place, Value};
 
-/// The memory of one run over some images.
+/// The memory of one run of a step over some images.
 pub(super) struct Frame<'a> {
     /// Values of the program, those of one kind for all images side by side.
     pub arena: *mut f32,
+    /// Images for which the arena has room.
+    pub room: usize,
+    /// The first image of this run among those of the arena.
+    pub from: usize,
     /// Images of this run.
     pub images: usize,
     /// Inputs, for all images of the call.
     pub inputs: &'a [*const f32],
     /// Outputs alike.
     pub outputs: &'a [*mut f32],
-    /// The first image of this run among those of the call.
+    /// The first image of the arena among those of the call.
     pub first: usize,
     /// The program's weights.
     pub weights: *const f32,
@@ -27,11 +31,11 @@ impl Frame<'_> {
     /// The value is one of the checked program, the image one of the frame.
     #[inline(always)]
     pub unsafe fn read(&self, value: &Value, image: usize) -> *const f32 {
-        let words = value.layout.words();
+        let (words, image) = (value.layout.words(), self.from + image);
         // SAFETY: a checked value lies within the arena or port, for each image.
         unsafe {
             match value.place {
-                Place::Arena(offset) => self.arena.add(offset * self.images + image * words),
+                Place::Arena(offset) => self.arena.add(offset * self.room + image * words),
                 Place::Input(port) => self.inputs[port].add((self.first + image) * words),
                 Place::Output(port) => self.outputs[port].add((self.first + image) * words),
             }
@@ -44,11 +48,11 @@ impl Frame<'_> {
     /// As for [`Frame::read`].
     #[inline(always)]
     pub unsafe fn write(&self, value: &Value, image: usize) -> *mut f32 {
-        let words = value.layout.words();
+        let (words, image) = (value.layout.words(), self.from + image);
         // SAFETY: as above.
         unsafe {
             match value.place {
-                Place::Arena(offset) => self.arena.add(offset * self.images + image * words),
+                Place::Arena(offset) => self.arena.add(offset * self.room + image * words),
                 Place::Input(_) => unreachable!("the check refuses steps that write inputs"),
                 Place::Output(port) => self.outputs[port].add((self.first + image) * words),
             }

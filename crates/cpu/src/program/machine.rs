@@ -163,10 +163,16 @@ impl Machine {
                 }
                 let first = images * i / groups;
                 let count = images * (i + 1) / groups - first;
-                let frame = memory.frame(program, arena, scratch, [first, count]);
-                for step in &program.parts.steps {
-                    // SAFETY: this thread alone works on these images.
-                    unsafe { step.run(&frame, 0, 1) };
+                let mut frame = memory.frame(program, arena, scratch, [first, count]);
+                for phase in &program.phases {
+                    let size = phase.images.min(count);
+                    for from in (0..count).step_by(size) {
+                        (frame.from, frame.images) = (from, size.min(count - from));
+                        for step in &program.parts.steps[phase.first..phase.end] {
+                            // SAFETY: this thread alone works on these images.
+                            unsafe { step.run(&frame, 0, 1) };
+                        }
+                    }
                 }
             }
         });
@@ -188,6 +194,8 @@ impl Memory {
     ) -> Frame<'_> {
         Frame {
             arena,
+            room: images,
+            from: 0,
             images,
             inputs: &self.inputs,
             outputs: &self.outputs,

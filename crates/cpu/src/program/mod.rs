@@ -20,6 +20,7 @@ mod frame;
 mod layout;
 mod machine;
 mod norm;
+mod phase;
 mod pointwise;
 mod pool;
 mod team;
@@ -41,6 +42,7 @@ pub use pool::{Pool, Pooling};
 pub use weights::{Weights, Words};
 
 use frame::Frame;
+use phase::Phase;
 
 /// Where a value begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,6 +135,14 @@ impl Step {
         }
     }
 
+    /// Words of weights that it reads for every run.
+    fn weight_words(&self) -> usize {
+        match self {
+            Self::Direct(step) | Self::Winograd(step) | Self::Depthwise(step) => step.weight.len,
+            _ => 0,
+        }
+    }
+
     /// Words of scratch memory that a thread needs for it.
     fn scratch(&self) -> usize {
         match self {
@@ -179,6 +189,7 @@ pub struct Parts {
 #[derive(Clone, Debug)]
 pub struct Program {
     parts: Parts,
+    phases: Vec<Phase>,
     weights: Weights,
 }
 
@@ -189,7 +200,11 @@ impl Program {
     /// [`ProgramError`] names the first step that would leave its values or weights.
     pub fn new(parts: Parts, weights: Weights) -> Result<Self, ProgramError> {
         check::check(&parts, weights.len())?;
-        Ok(Self { parts, weights })
+        Ok(Self {
+            phases: phase::phases(&parts),
+            parts,
+            weights,
+        })
     }
 
     /// The steps, ports and sizes.

@@ -57,7 +57,14 @@ pub(super) struct At {
 /// - `weight + v * weights` holds `channels * taps` vectors, `bias` holds `V` vectors;
 /// - `out + p * out[0] + v * out[1]` is a cell that nothing else accesses, the residual's is readable.
 #[inline(always)]
-unsafe fn tile<S: Simd, const P: usize, const V: usize>(s: S, sweep: Sweep, tail: &Tail, at: At) {
+unsafe fn tile<S: Simd, const P: usize, const V: usize, const STEP: usize>(
+    s: S,
+    sweep: Sweep,
+    tail: &Tail,
+    at: At,
+) {
+    // A step that the compiler knows is part of the instruction.
+    let step = if STEP > 0 { STEP } else { sweep.step };
     // SAFETY: every address below is one the caller vouches for.
     unsafe {
         let mut acc = [[s.splat(0.0); V]; P];
@@ -76,7 +83,7 @@ unsafe fn tile<S: Simd, const P: usize, const V: usize>(s: S, sweep: Sweep, tail
         while channels > 0 {
             let lanes = channels.min(LANES);
             for &tap in sweep.taps {
-                let cell = block.add(tap);
+                let cell = s.opaque(block.add(tap));
                 if lanes == LANES {
                     for c in 0..LANES / 4 {
                         for i in 0..4 {
@@ -95,7 +102,7 @@ unsafe fn tile<S: Simd, const P: usize, const V: usize>(s: S, sweep: Sweep, tail
                 } else {
                     for c in 0..lanes {
                         let cell = cell.add(c);
-                        channel::<S, P, V>(s, &mut acc, cell, sweep.step, weight, sweep.weights);
+                        channel::<S, P, V>(s, &mut acc, cell, step, weight, sweep.weights);
                         weight = weight.add(LANES);
                     }
                 }
@@ -162,9 +169,9 @@ pub(super) fn width<S: Simd>(left: usize) -> usize {
 /// Runs [`tile`] for `outputs` neighbouring outputs, cut into tiles of nearly equal size.
 ///
 /// # Safety
-/// As for [`tile`], with `outputs` for `P` and `vectors` for `V`.
+/// As for [`tile`], with `outputs` for `P` and `vectors` for `V`; `STEP` is the sweep's step, or 0.
 #[inline(always)]
-pub(super) unsafe fn run_of_tiles<S: Simd>(
+pub(super) unsafe fn run_of_tiles<S: Simd, const STEP: usize>(
     s: S,
     sweep: Sweep,
     tail: &Tail,
@@ -181,26 +188,9 @@ pub(super) unsafe fn run_of_tiles<S: Simd>(
     let mut left = outputs;
     while tiles > 0 {
         let size = left.div_ceil(tiles);
-        macro_rules! sizes {
-            ($v:literal: $($p:literal)*) => {
-                match size {
-                    // SAFETY: `size` outputs from `at` on belong to the run.
-                    $($p => unsafe { tile::<S, $p, $v>(s, sweep, tail, at) },)*
-                    _ => unreachable!("tiles hold at most {most} outputs"),
-                }
-            };
-        }
-        // The instruction set's limits are constants, so the arms beyond them are not compiled.
-        if vectors == 4 && S::POSITIONS[2] > 0 {
-            sizes!(4: 1 2 3 4 5 6)
-        } else if vectors == 2 && S::POSITIONS[1] > 0 {
-            sizes!(2: 1 2 3 4 5 6 7 8 9 10 11 12)
-        } else if S::POSITIONS[0] > 6 {
-            sizes!(1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
-        } else if S::POSITIONS[0] > 3 {
-            sizes!(1: 1 2 3 4 5 6)
-        } else {
-            sizes!(1: 1 2 3)
+        // SAFETY: `size` outputs from `at` on belong to the run.
+        unsafe {
+            sized::<S, STEP>(s, sweep, tail, [size, vectors], at);
         }
         // SAFETY: stays within the run, or one past its end.
         unsafe {
@@ -212,5 +202,40 @@ pub(super) unsafe fn run_of_tiles<S: Simd>(
         }
         left -= size;
         tiles -= 1;
+    }
+}
+
+/// Runs the tile of a size that is known at run time.
+///
+/// # Safety
+/// As for [`tile`]; `size` is at most what the instruction set holds at this width.
+#[inline(always)]
+unsafe fn sized<S: Simd, const STEP: usize>(
+    s: S,
+    sweep: Sweep,
+    tail: &Tail,
+    [size, vectors]: [usize; 2],
+    at: At,
+) {
+    macro_rules! sizes {
+        ($v:literal: $($p:literal)*) => {
+            match size {
+                // SAFETY: as the caller vouches.
+                $($p => unsafe { tile::<S, $p, $v, STEP>(s, sweep, tail, at) },)*
+                _ => unreachable!("a tile of {size} outputs"),
+            }
+        };
+    }
+    // The instruction set's limits are constants, so the arms beyond them are not compiled.
+    if vectors == 4 && S::POSITIONS[2] > 0 {
+        sizes!(4: 1 2 3 4 5 6)
+    } else if vectors == 2 && S::POSITIONS[1] > 0 {
+        sizes!(2: 1 2 3 4 5 6 7 8 9 10 11 12)
+    } else if S::POSITIONS[0] > 6 {
+        sizes!(1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
+    } else if S::POSITIONS[0] > 3 {
+        sizes!(1: 1 2 3 4 5 6)
+    } else {
+        sizes!(1: 1 2 3)
     }
 }

@@ -180,7 +180,7 @@ impl Filtering<'_> {
                         residual: std::ptr::null(),
                         out: sums.add(e * sum_entry + block * count * LANES),
                     };
-                    run_of_tiles(s, sweep, &tail, vectors, count, at);
+                    run_of_tiles::<S, LANES>(s, sweep, &tail, vectors, count, at);
                     block += vectors;
                 }
             }

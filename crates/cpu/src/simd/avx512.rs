@@ -69,6 +69,14 @@ impl Simd for Avx512 {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
     }
     #[inline(always)]
+    fn opaque(self, mut p: *const f32) -> *const f32 {
+        // SAFETY: no instruction at all.
+        unsafe {
+            std::arch::asm!("/* {0} */", inout(reg) p, options(pure, nomem, nostack, preserves_flags));
+        }
+        p
+    }
+    #[inline(always)]
     unsafe fn load(self, p: *const f32) -> Self::V {
         unsafe { _mm512_loadu_ps(p) }
     }
