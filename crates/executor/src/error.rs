@@ -15,6 +15,14 @@ pub enum ExecutorError {
         /// What is not served.
         reason: String,
     },
+    /// Segments that do not follow each other.
+    #[error("segment {segment} does not fit the chain: {reason}")]
+    Chain {
+        /// Its number, from 0.
+        segment: usize,
+        /// What is wrong.
+        reason: String,
+    },
     /// More images than the plan was compiled for.
     #[error("{images} images are more than the {most} that the plan was compiled for")]
     Batch {

@@ -31,7 +31,9 @@ mod fuse;
 mod lower;
 mod places;
 mod runs;
+mod staged;
 
 pub use compile::{Options, Plan};
 pub use error::ExecutorError;
 pub use executor::Executor;
+pub use staged::{Answers, StagedExecutor, StagedPlan};
