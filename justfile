@@ -22,11 +22,11 @@ test-ndarray:
 
 # the kernels' tests under AddressSanitizer (ISA: avx512, avx2, portable)
 asan ISA="avx512":
-    cd crates/kernels/alone && RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Cdebug-assertions --cfg exact_buffers" CARGO_PROFILE_RELEASE_OPT_LEVEL=1 OFFRAMP_KERNELS={{ISA}} cargo test --release --lib --target x86_64-unknown-linux-gnu --target-dir ../../../target/asan
+    RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Cdebug-assertions --cfg exact_buffers" CARGO_PROFILE_RELEASE_OPT_LEVEL=1 OFFRAMP_KERNELS={{ISA}} cargo test --release -p offramp-cpu --lib --target x86_64-unknown-linux-gnu --target-dir target/asan
 
 # the kernels' NEON tests in an emulator; needs the Rust target, gcc-aarch64-linux-gnu and qemu-user-static
 test-neon:
-    cd crates/kernels/alone && CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64-static -L /usr/aarch64-linux-gnu" cargo test --release --lib --target aarch64-unknown-linux-gnu --target-dir ../../../target/neon
+    CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64-static -L /usr/aarch64-linux-gnu" cargo test --release -p offramp-cpu --lib --target aarch64-unknown-linux-gnu --target-dir target/neon
 
 # damaged weight files for so many minutes (TARGET: weights, pickle); needs nightly Rust and cargo-fuzz
 fuzz TARGET="weights" MINUTES="10":

@@ -5,8 +5,8 @@ use burn::backend::{
     tensor::{FloatTensor, IntTensor},
 };
 
-use crate::cpu::pool::{Pooling, Window};
 use crate::{Conv2dOptions, SgdOptions};
+use offramp_cpu::pool::{Pooling, Window};
 
 /// A tensor argument that may be missing.
 #[derive(ExtensionType)]

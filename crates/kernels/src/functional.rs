@@ -6,7 +6,7 @@ use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{Int, Tensor};
 
 #[cfg(feature = "flex")]
-use crate::{cpu::pool::Pooling, flex::functional as kernels};
+use {crate::flex::functional as kernels, offramp_cpu::pool::Pooling};
 
 /// Geometry of a 2-D convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -35,15 +35,13 @@
 #[cfg(feature = "flex")]
 mod autodiff;
 #[cfg(feature = "flex")]
-mod cpu;
-#[cfg(feature = "flex")]
 mod extension;
 #[cfg(feature = "flex")]
 mod flex;
 mod functional;
 
 #[cfg(feature = "flex")]
-pub use cpu::simd::{Isa, isa};
+pub use offramp_cpu::simd::{Isa, isa};
 
 pub use functional::{
     BatchNormTrain, Conv2dOptions, SgdOptions, avg_pool2d, batch_norm_eval, batch_norm_train,

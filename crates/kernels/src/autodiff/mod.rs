@@ -15,8 +15,8 @@ use burn::backend::{
 };
 
 use crate::Conv2dOptions;
-use crate::cpu::pool::{Pooling, Window};
 use crate::extension::{Optional, TrainingKernels};
+use offramp_cpu::pool::{Pooling, Window};
 
 impl<C: CheckpointStrategy> TrainingKernels for Autodiff<Flex, C> {
     fn kernel_conv2d(

@@ -10,9 +10,9 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::{Autodiff, tensor::FloatTensor};
 
 use super::pending::{add, output_gradient};
-use crate::cpu::pool::{Pooling, Window};
 use crate::flex::pool::{backward, forward};
 use crate::flex::tensor::{add_rows, shape4};
+use offramp_cpu::pool::{Pooling, Window};
 
 type Float<C> = FloatTensor<Autodiff<Flex, C>>;
 

@@ -4,8 +4,8 @@ use burn::backend::flex::FlexTensor;
 
 use super::tensor::{channels_last, dense, map, readable, rows_mut, shape4, values};
 use crate::Conv2dOptions;
-use crate::cpu::conv::{self, Geometry};
-use crate::cpu::memory::Buffer;
+use offramp_cpu::conv::{self, Geometry};
+use offramp_cpu::memory::Buffer;
 
 fn geometry(weight: &FlexTensor, options: Conv2dOptions) -> Geometry {
     Geometry {

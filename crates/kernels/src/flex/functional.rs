@@ -3,9 +3,9 @@
 use burn::backend::{Dispatch, DispatchDevice};
 use burn::tensor::{DType, Int, Tensor};
 
-use crate::cpu::pool::{Pooling, Window};
 use crate::extension::{InferenceKernels, Optional, TrainingKernels};
 use crate::{BatchNormTrain, Conv2dOptions, SgdOptions};
+use offramp_cpu::pool::{Pooling, Window};
 
 /// Whether the kernels serve this tensor: `f32` on the `flex` backend, with or without gradients.
 pub(crate) fn run_here<const D: usize>(x: &Tensor<D>) -> bool {

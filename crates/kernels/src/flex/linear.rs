@@ -3,10 +3,10 @@
 use burn::backend::flex::FlexTensor;
 
 use super::tensor::{dense, readable, values, vector};
-use crate::cpu::conv::{self, Geometry};
-use crate::cpu::map::Map;
-use crate::cpu::memory::Buffer;
-use crate::cpu::norm::column_sums;
+use offramp_cpu::conv::{self, Geometry};
+use offramp_cpu::map::Map;
+use offramp_cpu::memory::Buffer;
+use offramp_cpu::norm::column_sums;
 
 fn shape2(tensor: &FlexTensor) -> [usize; 2] {
     std::array::from_fn(|axis| tensor.layout().shape()[axis])

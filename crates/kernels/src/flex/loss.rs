@@ -3,8 +3,8 @@
 use burn::backend::flex::FlexTensor;
 
 use super::tensor::{dense, values};
-use crate::cpu::cross_entropy;
-use crate::cpu::memory::Buffer;
+use offramp_cpu::cross_entropy;
+use offramp_cpu::memory::Buffer;
 
 /// The loss of every row, and what the backward pass needs.
 pub(crate) struct Loss {

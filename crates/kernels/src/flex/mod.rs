@@ -12,9 +12,9 @@ pub(crate) mod tensor;
 
 use burn::backend::{Flex, flex::FlexTensor};
 
-use crate::cpu::pool::{Pooling, Window};
 use crate::extension::{InferenceKernels, Optional, TrainingKernels};
 use crate::{Conv2dOptions, SgdOptions};
+use offramp_cpu::pool::{Pooling, Window};
 
 impl TrainingKernels for Flex {
     fn kernel_conv2d(

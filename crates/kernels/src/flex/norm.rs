@@ -3,8 +3,8 @@
 use burn::backend::flex::FlexTensor;
 
 use super::tensor::{channels_last, readable, rows, shape4, values, vector};
-use crate::cpu::memory::Buffer;
-use crate::cpu::norm::{
+use offramp_cpu::memory::Buffer;
+use offramp_cpu::norm::{
     Affine, Statistics, apply, column_sums, gradient_sums, input_gradient, statistics,
 };
 

@@ -3,8 +3,8 @@
 use burn::backend::flex::FlexTensor;
 
 use super::tensor::{channels_last, readable, rows, shape4};
-use crate::cpu::memory::Buffer;
-use crate::cpu::pool::{self, Pooling, Window};
+use offramp_cpu::memory::Buffer;
+use offramp_cpu::pool::{self, Pooling, Window};
 
 /// The pooled map, channels-last.
 pub(crate) fn forward(pooling: Pooling, window: Window, x: &FlexTensor) -> FlexTensor {

@@ -6,8 +6,8 @@ use burn::tensor::DType;
 use super::storage::bytes;
 use super::tensor::values;
 use crate::SgdOptions;
-use crate::cpu::memory::Buffer;
-use crate::cpu::sgd::{Step, update};
+use offramp_cpu::memory::Buffer;
+use offramp_cpu::sgd::{Step, update};
 
 /// A row-major tensor nobody else holds, with the values of `tensor`.
 fn owned(mut tensor: FlexTensor) -> FlexTensor {

@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 
 use burn_std::{AccessError, AccessPolicy, AllocationController, AllocationProperty, Bytes};
 
-use crate::cpu::memory::{ALIGNMENT, Buffer};
+use offramp_cpu::memory::{ALIGNMENT, Buffer};
 
 /// Owns a buffer; when the tensor goes, the buffer returns to the shelf.
 struct Controller(Buffer);

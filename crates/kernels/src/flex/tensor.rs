@@ -6,9 +6,9 @@ use std::ops::Deref;
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::tensor::{DType, Shape};
 
-use crate::cpu::elementwise::{add_assign, scale};
-use crate::cpu::map::{Map, channels_last_strides, is_channels_last};
-use crate::cpu::memory::Buffer;
+use offramp_cpu::elementwise::{add_assign, scale};
+use offramp_cpu::map::{Map, channels_last_strides, is_channels_last};
+use offramp_cpu::memory::Buffer;
 
 /// Shape of a tensor of four axes.
 pub(crate) fn shape4(tensor: &FlexTensor) -> [usize; 4] {

@@ -1,0 +1,146 @@
+//! From a graph to a plan.
+
+use offramp_cpu::program::{Parts, Place, Program, Step, Weights};
+use offramp_graph::{Graph, fold_batch_norms};
+
+use crate::ExecutorError;
+use crate::fuse;
+use crate::lower::Lowering;
+use crate::places::{Life, places};
+
+/// How a plan is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Number of threads, the caller's counted.
+    pub threads: usize,
+    /// Whether 3x3 convolutions may use Winograd's filtering, which rounds a little differently.
+    pub winograd: bool,
+}
+
+impl Default for Options {
+    /// All processors there are.
+    fn default() -> Self {
+        Self {
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            winograd: true,
+        }
+    }
+}
+
+/// How an input or output of a plan lies in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Port {
+    /// Row-major.
+    Plain,
+    /// In cells, with a border of at least this.
+    Cells(usize),
+}
+
+/// A network as steps with planned memory and packed weights.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    program: Program,
+    batch: usize,
+    options: Options,
+}
+
+/// Words of the arena that the images of a thread may take.
+const GROUP_WORDS: usize = 16 << 20;
+
+/// The most images of a thread: enough to share a reading of the weights.
+const GROUP: usize = 32;
+
+impl Plan {
+    /// Compiles a graph for at most `batch` images at once. Batch norms are folded first.
+    ///
+    /// # Errors
+    /// [`ExecutorError::Unsupported`] names a node that no step can be made for.
+    pub fn compile(graph: &Graph, batch: usize, options: Options) -> Result<Self, ExecutorError> {
+        let graph = fold_batch_norms(graph.clone());
+        let inputs = vec![Port::Plain; graph.inputs().len()];
+        let outputs = vec![Port::Plain; graph.outputs().len()];
+        Self::with_ports(&graph, batch, options, &inputs, &outputs)
+    }
+
+    /// Compiles a folded graph whose ports lie as told.
+    pub(crate) fn with_ports(
+        graph: &Graph,
+        batch: usize,
+        options: Options,
+        inputs: &[Port],
+        outputs: &[Port],
+    ) -> Result<Self, ExecutorError> {
+        let mut lowering = Lowering::new(graph, options.winograd.then_some(batch));
+        lowering.ask_for_borders(inputs, outputs);
+        lowering.inputs(inputs);
+        lowering.outputs(outputs);
+        for item in fuse::items(graph) {
+            lowering.item(&item)?;
+        }
+        lowering.finish();
+        let mut parts = Parts {
+            inputs: lowering.input_layouts,
+            outputs: lowering.output_layouts,
+            steps: lowering.steps,
+            arena: 0,
+        };
+        place(&mut parts, lowering.num_slots);
+        let weights = Weights::new(&lowering.weights);
+        Ok(Self {
+            program: Program::new(parts, weights)?,
+            batch,
+            options,
+        })
+    }
+
+    /// The steps and weights.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// The most images of a run.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// How it was made.
+    pub fn options(&self) -> Options {
+        self.options
+    }
+
+    /// Images that a thread takes at once: an even share, within limits.
+    pub fn group(&self) -> usize {
+        let share = self.batch.div_ceil(self.options.threads.max(1)).max(1);
+        let fits = GROUP_WORDS / self.program.parts().arena.max(1);
+        share.min(fits.clamp(1, GROUP))
+    }
+}
+
+/// Replaces the numbers of values, which the lowering gives as places in the arena, by real places.
+fn place(parts: &mut Parts, slots: usize) {
+    let mut lives: Vec<Option<Life>> = vec![None; slots];
+    for (at, step) in parts.steps.iter().enumerate() {
+        for value in step.inputs().into_iter().chain([step.output()]) {
+            if let Place::Arena(slot) = value.place {
+                let life = lives[slot].get_or_insert(Life {
+                    words: value.layout.words(),
+                    first: at,
+                    last: at,
+                });
+                life.last = at;
+            }
+        }
+    }
+    let used: Vec<usize> = (0..slots).filter(|&slot| lives[slot].is_some()).collect();
+    let (found, size) = places(&lives.iter().flatten().copied().collect::<Vec<_>>());
+    let mut offsets = vec![0; slots];
+    for (slot, offset) in used.into_iter().zip(found) {
+        offsets[slot] = offset;
+    }
+    for value in parts.steps.iter_mut().flat_map(Step::values_mut) {
+        if let Place::Arena(slot) = value.place {
+            value.place = Place::Arena(offsets[slot]);
+        }
+    }
+    parts.arena = size;
+}

@@ -1,0 +1,39 @@
+//! Trained networks compiled for the CPU.
+//!
+//! A [`Plan`] is made of a [`Graph`](offramp_graph::Graph): batch norms folded into convolutions,
+//! convolution + bias + residual + activation one step, maps in cells of sixteen channels between
+//! steps, weights packed once, memory planned by the lifetimes of the values. An [`Executor`] runs it
+//! on a few threads and allocates nothing.
+//!
+//! ```
+//! use offramp_executor::{Executor, Options, Plan};
+//! use offramp_graph::{Builder, ConvGeometry, WeightNames};
+//!
+//! let mut b = Builder::new(WeightNames::default());
+//! let image = b.input("image", &[1, 2, 2]);
+//! let weight = b.weight(1, &[1, 1, 1, 1], vec![3.0]);
+//! let y = b.conv(image, weight, None, ConvGeometry::default())?;
+//! let y = b.relu(y)?;
+//! let plan = Plan::compile(&b.finish([("y", y)]), 8, Options::default())?;
+//! assert_eq!(plan.program().parts().steps.len(), 3, "in, convolution with ReLU, out");
+//!
+//! let mut executor = Executor::new(plan);
+//! let mut y = [0.0; 4];
+//! executor.run(1, &[&[-1.0, 0.0, 1.0, 2.0]], &mut [&mut y])?;
+//! assert_eq!(y, [0.0, 0.0, 3.0, 6.0]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod compile;
+mod error;
+mod executor;
+mod fuse;
+mod lower;
+mod places;
+mod runs;
+mod staged;
+
+pub use compile::{Options, Plan};
+pub use error::ExecutorError;
+pub use executor::Executor;
+pub use staged::{Answers, StagedExecutor, StagedPlan};

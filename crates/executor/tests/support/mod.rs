@@ -1,0 +1,127 @@
+//! What the tests share.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use offramp_executor::{Executor, Options, Plan};
+use offramp_graph::{Builder, Graph, WeightId, reference};
+
+/// A small generator of test values (xorshift64*, Vigna 2016).
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    /// Values in `-1..1`.
+    pub fn values(&mut self, len: usize) -> Vec<f32> {
+        (0..len).map(|_| self.value()).collect()
+    }
+
+    pub fn value(&mut self) -> f32 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    }
+}
+
+/// Weights of a graph, numbered as they come.
+pub struct Weights {
+    random: Random,
+    count: u64,
+}
+
+impl Weights {
+    pub fn new(seed: u64) -> Self {
+        Self {
+            random: Random::new(seed),
+            count: 0,
+        }
+    }
+
+    /// Of a size that keeps the variance of what flows through.
+    pub fn add(&mut self, b: &mut Builder, shape: &[usize]) -> WeightId {
+        let len = shape.iter().product();
+        let fan_in: usize = shape[1..].iter().product();
+        let scale = (6.0 / fan_in as f32).sqrt().min(1.0);
+        let data = self.random.values(len).iter().map(|v| v * scale).collect();
+        self.count += 1;
+        b.weight(self.count, shape, data)
+    }
+
+    /// Scale, shift, mean, variance.
+    pub fn norm(&mut self, b: &mut Builder, channels: usize) -> [WeightId; 4] {
+        [[0.5, 1.0], [0.3, 0.0], [0.3, 0.0], [0.5, 1.0]].map(|[width, centre]| {
+            let values = self.random.values(channels);
+            let data = values.iter().map(|v| centre + width * v).collect();
+            self.count += 1;
+            b.weight(self.count, &[channels], data)
+        })
+    }
+}
+
+/// Images and what the interpreter makes of them.
+pub struct Example {
+    pub inputs: Vec<Vec<f32>>,
+    pub outputs: Vec<Vec<f32>>,
+}
+
+impl Example {
+    pub fn new(graph: &Graph, images: usize, seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let inputs: Vec<Vec<f32>> = (graph.inputs().iter())
+            .map(|port| random.values(images * graph.shape(port.value).iter().product::<usize>()))
+            .collect();
+        let outputs = reference::run(graph, images, &inputs).unwrap();
+        Self { inputs, outputs }
+    }
+}
+
+/// Runs the first `images` images of an example, of which there are `of`.
+pub fn run(executor: &mut Executor, example: &Example, images: usize, of: usize) -> Vec<Vec<f32>> {
+    let part = |values: &[f32]| values.len() / of * images;
+    let inputs: Vec<&[f32]> = (example.inputs.iter()).map(|x| &x[..part(x)]).collect();
+    let mut outputs: Vec<Vec<f32>> = (example.outputs.iter())
+        .map(|y| vec![f32::NAN; part(y)])
+        .collect();
+    let mut slices: Vec<&mut [f32]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
+    executor.run(images, &inputs, &mut slices).unwrap();
+    outputs
+}
+
+/// Relative to the largest number.
+#[track_caller]
+pub fn near(found: &[f32], expected: &[f32], tolerance: f32, what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let scale = expected.iter().fold(1e-30, |max: f32, e| max.max(e.abs()));
+    for (i, (f, e)) in found.iter().zip(expected).enumerate() {
+        assert!(
+            (f - e).abs() <= tolerance * scale,
+            "{what}: number {i} is {f} instead of {e}, largest {scale}"
+        );
+    }
+}
+
+/// Compares a graph's executor with the interpreter: batches of 1 to 5, one to three threads.
+#[track_caller]
+pub fn check(graph: &Graph) {
+    const IMAGES: usize = 5;
+    let example = Example::new(graph, IMAGES, 9);
+    for threads in 1..=3 {
+        let options = Options {
+            threads,
+            ..Options::default()
+        };
+        let plan = Plan::compile(graph, IMAGES, options).unwrap();
+        let mut executor = Executor::new(plan);
+        for images in [5, 1, 3, 2, 4] {
+            let outputs = run(&mut executor, &example, images, IMAGES);
+            for (i, output) in outputs.iter().enumerate() {
+                let expected = &example.outputs[i][..output.len()];
+                let what = format!("output {i}, {images} images, {threads} threads");
+                near(output, expected, 1e-5, &what);
+            }
+        }
+    }
+}
