@@ -1,7 +1,7 @@
 //! The runner.
 
 use burn::tensor::Tensor;
-use offramp_policies::{AnyPolicy, ExitPolicy, PolicyError, Readout, Temperatures};
+use offramp_policies::{AnyPolicy, PolicyError, Readout, Temperatures};
 use serde::Serialize;
 
 use crate::{InferError, StagedNet, Stream};
@@ -122,9 +122,7 @@ impl<N: StagedNet> Runner<N> {
         let [_, channels, height, width] = x.dims();
         let found = [channels, height, width];
         match self.image {
-            Some(expected) if found != expected => {
-                Err(InferError::ImageShape { found, expected })
-            }
+            Some(expected) if found != expected => Err(InferError::ImageShape { found, expected }),
             _ => Ok(()),
         }
     }

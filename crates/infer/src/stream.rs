@@ -157,8 +157,9 @@ impl<N: StagedNet> Runner<N> {
         self.readout.check(self.net.num_exits(), classes)?;
         let values: Vec<f32> = logits.clone().into_data().iter::<f32>().collect();
         let (mut answered, mut staying) = (Vec::new(), Vec::new());
-        for (row, (sample, logits)) in
-            (group.samples.iter_mut()).zip(values.chunks(classes)).enumerate()
+        for (row, (sample, logits)) in (group.samples.iter_mut())
+            .zip(values.chunks(classes))
+            .enumerate()
         {
             check_finite(logits, sample.ticket, exit)?;
             let (evidence, decision) = self.ask(sample, logits);

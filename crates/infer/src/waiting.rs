@@ -88,7 +88,10 @@ impl Waiting {
 
     /// Samples in front of a segment.
     pub(crate) fn at(&self, stage: usize) -> usize {
-        self.stages[stage].iter().map(|group| group.samples.len()).sum()
+        self.stages[stage]
+            .iter()
+            .map(|group| group.samples.len())
+            .sum()
     }
 
     /// Samples in front of any segment.
