@@ -17,14 +17,25 @@ pub enum InferError {
         /// Number of exits.
         exits: usize,
     },
+    /// Images that the network was not trained for.
+    #[error(
+        "the images are {}x{} with {} channels, the network was trained on {}x{} with {}",
+        found[1], found[2], found[0], expected[1], expected[2], expected[0]
+    )]
+    ImageShape {
+        /// Channels, height and width of the images.
+        found: [usize; 3],
+        /// Those of the network.
+        expected: [usize; 3],
+    },
     /// A logit that is NaN or infinite: damaged weights or input.
     #[error(
-        "exit {exit} gives sample {sample} of the batch a logit of {value} for class {class}: \
+        "exit {exit} gives sample {sample} a logit of {value} for class {class}: \
          the weights or the input hold values that are not finite"
     )]
     NonFiniteLogit {
-        /// The sample's place in the batch, from 0.
-        sample: usize,
+        /// The sample's place in the batch or the stream, from 0.
+        sample: u64,
         /// The exit, from 0.
         exit: usize,
         /// The class.

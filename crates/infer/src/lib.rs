@@ -3,12 +3,16 @@
 //! [`Runner`] computes a network segment by segment. After each exit the policy
 //! looks at every sample; those that stop are answered, the others are gathered
 //! into a smaller dense batch and go on. Nothing is computed for a sample after
-//! its exit, and no segment runs once the last sample has left.
+//! its exit, and no segment runs once the last sample has left. [`Stream`] is the same with samples
+//! that come at any time.
 
 mod error;
 mod runner;
 mod staged;
+mod stream;
+mod waiting;
 
 pub use error::InferError;
 pub use runner::{Answer, Runner};
 pub use staged::StagedNet;
+pub use stream::Stream;

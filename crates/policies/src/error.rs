@@ -103,6 +103,48 @@ pub enum PolicyError {
         /// Exits of the network.
         num_exits: usize,
     },
+    /// A patience that would stop at once.
+    #[error("the patience is 0; it counts the exits that must agree, at least 1")]
+    NoPatience,
+    /// Measured times that cannot be.
+    #[error(
+        "exit {exit} answers after {ms} ms; times are finite, not negative, and do not fall from exit \
+         to exit"
+    )]
+    InvalidTime {
+        /// The exit.
+        exit: usize,
+        /// Its time, milliseconds.
+        ms: f64,
+    },
+    /// A deadline that no exit meets.
+    #[error("the limit is {limit_ms} ms, but exit 0 needs {first_ms} ms; allow at least that much")]
+    DeadlineTooShort {
+        /// The time allowed, milliseconds.
+        limit_ms: f64,
+        /// What exit 0 needs, milliseconds.
+        first_ms: f64,
+    },
+    /// A learned weight that is NaN or infinite.
+    #[error("a weight of the {what} of exit {exit} is {value}; it must be finite")]
+    InvalidParameter {
+        /// What the weight belongs to.
+        what: &'static str,
+        /// The exit.
+        exit: usize,
+        /// The weight.
+        value: f64,
+    },
+    /// Something fitted for other classes.
+    #[error(
+        "fitted for {found} classes, but there are {expected}; calibrate on this model's own classes"
+    )]
+    Classes {
+        /// Classes it was fitted for.
+        found: usize,
+        /// Classes there are.
+        expected: usize,
+    },
     /// A temperature that is not a positive finite number.
     #[error("the temperature of exit {exit} is {value}; it must be positive and finite")]
     InvalidTemperature {
@@ -169,6 +211,56 @@ pub enum PolicyError {
         best_top1: f64,
         /// Its mean cost, MACs.
         best_macs: f64,
+    },
+    /// No policy of a list meets a target.
+    #[error(
+        "none of the {candidates} policies tried meets the target, {target}, on the rows fitted on: \
+         the cheapest spends {cheapest_macs} MACs on average (top-1 {cheapest_top1:.2} %), the most \
+         accurate has {best_top1:.2} % top-1; loosen the target"
+    )]
+    NoneMeets {
+        /// How many were tried.
+        candidates: usize,
+        /// What was asked for.
+        target: String,
+        /// The least mean cost, MACs.
+        cheapest_macs: f64,
+        /// Top-1 at that cost, percent.
+        cheapest_top1: f64,
+        /// The best top-1, percent.
+        best_top1: f64,
+    },
+    /// A risk or a probability out of its range.
+    #[error("the {what} is {value}; it must lie strictly between 0 and 1")]
+    InvalidRisk {
+        /// Which number.
+        what: &'static str,
+        /// The value given.
+        value: f64,
+    },
+    /// The sequence of a risk control does not start at the safe end.
+    #[error(
+        "the first of the candidates stops early for some of the rows; start with one that runs every \
+         sample to the deepest exit"
+    )]
+    UnsafeStart,
+    /// A name that is no policy or no ensemble.
+    #[error("`{name}` is no {what}; use one of {known}")]
+    UnknownName {
+        /// What was asked for.
+        what: &'static str,
+        /// The name given.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// A policy that cannot be fitted to rows alone.
+    #[error("the policy `{name}` cannot be fitted on rows: {why}")]
+    NothingToFit {
+        /// The policy.
+        name: &'static str,
+        /// What it needs.
+        why: &'static str,
     },
     /// The rows to score are the rows the thresholds were fitted on.
     #[error(

@@ -1,7 +1,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ExitPolicy, ExitTable, PolicyError, exit_taken, metrics::percent, registry::check_exits,
+    ExitPolicy, ExitTable, PolicyError, Trail,
+    metrics::percent,
+    policy::walk,
+    registry::{check_classes, check_exits},
     thresholds::extended_reals,
 };
 
@@ -30,6 +33,7 @@ pub struct OperatingPoint {
 ///
 /// # Errors
 /// [`PolicyError::ExitCount`] when the policy or `macs` has another number of exits than the table,
+/// [`PolicyError::Classes`] when the policy was fitted for other classes,
 /// [`PolicyError::MacsNotCumulative`] when costs fall with depth.
 ///
 /// ```
@@ -49,14 +53,12 @@ pub fn evaluate(
     table: &ExitTable,
     macs: &[u64],
 ) -> Result<OperatingPoint, PolicyError> {
-    check_exits(policy, table.exits())?;
     check_macs(macs, table.exits())?;
     let mut leaving = vec![0usize; table.exits()];
     let mut correct = 0;
-    for row in table.rows() {
-        let exit = exit_taken(policy, |exit| row[exit].evidence);
+    for (sample, exit) in exits_taken(policy, table)?.into_iter().enumerate() {
         leaving[exit] += 1;
-        correct += usize::from(row[exit].correct);
+        correct += usize::from(table.correct(sample, exit));
     }
     let total = leaving
         .iter()
@@ -75,15 +77,16 @@ pub fn evaluate(
 /// The exit each row of `table` takes under `policy`, in the order of the rows.
 ///
 /// # Errors
-/// [`PolicyError::ExitCount`].
+/// [`PolicyError::ExitCount`] or [`PolicyError::Classes`].
 pub fn exits_taken(
     policy: &(impl ExitPolicy + ?Sized),
     table: &ExitTable,
 ) -> Result<Vec<usize>, PolicyError> {
     check_exits(policy, table.exits())?;
-    Ok(table
-        .rows()
-        .map(|row| exit_taken(policy, |exit| row[exit].evidence))
+    check_classes(policy, table.classes())?;
+    let mut trail = Trail::default();
+    Ok((0..table.samples())
+        .map(|sample| walk(policy, &mut trail, &mut |exit| table.shown(sample, exit)))
         .collect())
 }
 

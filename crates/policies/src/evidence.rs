@@ -46,24 +46,52 @@ impl Evidence {
 
     /// Evidence from `logits / temperature`, see [`Temperatures`](crate::Temperatures).
     pub fn from_scaled_logits(logits: &[f32], temperature: f64) -> Self {
-        let mut probabilities = Vec::new();
-        Partition::new(logits, temperature).probabilities(logits, &mut probabilities);
-        Self::from_softmax(logits, &probabilities)
+        let partition = Partition::new(logits, temperature);
+        let log_probabilities: Vec<f64> = (logits.iter())
+            .map(|&z| partition.log_probability(z))
+            .collect();
+        Self::from_log_probabilities(&log_probabilities, logits)
     }
 
-    /// Evidence from logits and their softmax. The logits name the prediction: two that differ by
-    /// less than 1e-16 have equal probabilities.
-    pub(crate) fn from_softmax(logits: &[f32], probabilities: &[f64]) -> Self {
-        let mut evidence = Self::from_probabilities(probabilities);
+    /// Evidence from log-probabilities and numbers in the same order, the largest of which names the
+    /// prediction.
+    pub(crate) fn from_log_probabilities<T: PartialOrd>(
+        log_probabilities: &[f64],
+        order: &[T],
+    ) -> Self {
+        let mut evidence =
+            Self::summed_up(log_probabilities.iter().map(|&ln_p| (ln_p.exp(), ln_p)));
         if !evidence.confidence.is_nan() {
-            evidence.prediction = argmax(logits);
+            evidence.prediction = argmax(order);
         }
         evidence
     }
 
     /// Evidence from probabilities, `[C]`, that are not negative and sum to 1 (not checked).
     pub fn from_probabilities(probabilities: &[f64]) -> Self {
-        if probabilities.is_empty() || probabilities.iter().any(|p| p.is_nan()) {
+        Self::summed_up(probabilities.iter().map(|&p| (p, p.ln())))
+    }
+
+    /// One pass over `(p, ln p)`: the two largest, the first place of the largest, and the entropy.
+    fn summed_up(probabilities: impl Iterator<Item = (f64, f64)>) -> Self {
+        let (mut first, mut second, mut prediction) = (0.0, 0.0, 0);
+        let (mut entropy, mut broken) = (0.0, true);
+        for (class, (p, ln_p)) in probabilities.enumerate() {
+            if p.is_nan() {
+                broken = true;
+                break;
+            }
+            broken = false;
+            if p > first {
+                (second, first, prediction) = (first, p, class);
+            } else if p > second {
+                second = p;
+            }
+            if p > 0.0 {
+                entropy -= p * ln_p;
+            }
+        }
+        if broken {
             return Self {
                 confidence: f32::NAN,
                 entropy: f32::NAN,
@@ -71,23 +99,11 @@ impl Evidence {
                 prediction: 0,
             };
         }
-        let prediction = argmax(probabilities);
-        let confidence = probabilities[prediction];
-        let others = probabilities
-            .iter()
-            .enumerate()
-            .filter(|&(class, _)| class != prediction);
-        let second = others.fold(0.0, |max: f64, (_, &p)| max.max(p));
-        let entropy = -probabilities
-            .iter()
-            .filter(|&&p| p > 0.0)
-            .map(|p| p * p.ln())
-            .sum::<f64>();
         Self {
-            confidence: confidence as f32,
+            confidence: first as f32,
             // A one-hot row sums to -0 and rounding can leave -1e-17; an entropy is not negative.
-            entropy: entropy.max(0.0) as f32,
-            margin: (confidence - second) as f32,
+            entropy: f64::max(entropy, 0.0) as f32,
+            margin: (first - second) as f32,
             prediction,
         }
     }

@@ -7,7 +7,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AnyPolicy, Criterion, ExitPolicy, FitRows, FitSplit, OperatingPoint, PolicyError, Temperatures,
+    AnyPolicy, Criterion, Ensemble, ExitPolicy, FitRows, FitSplit, Guarantee, OperatingPoint,
+    PolicyError, Readout, Temperatures,
 };
 
 /// The rows a policy was fitted on. The test split has no name here, so a file cannot claim it.
@@ -47,12 +48,18 @@ pub struct PolicyFile {
     /// What the logits of each exit are divided by before the policy sees them; absent: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperatures: Option<Temperatures>,
-    /// The rows the policy, and the temperatures if any, were fitted on.
+    /// What puts the answers of the exits so far together; absent: each exit answers alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ensemble: Option<Ensemble>,
+    /// The rows the policy, and the temperatures and the ensemble if any, were fitted on.
     pub fitted_on: FittedOn,
     /// The policy.
     pub policy: AnyPolicy,
     /// What the policy does on the rows it was fitted on.
     pub expected: OperatingPoint,
+    /// What is promised beyond the rows fitted on; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guarantee: Option<Guarantee>,
 }
 
 /// Read before the rest, so that a file of another version says so instead of naming a field.
@@ -67,23 +74,36 @@ impl PolicyFile {
 
     /// A file for `policy`, fitted on `rows` for the model with checksum `model`.
     ///
-    /// Temperatures are those the rows carry; temperatures of 1 throughout are left out.
+    /// Temperatures and ensemble are those the rows carry; temperatures of 1 throughout are left out.
     pub fn new(
         model: impl Into<String>,
         rows: &FitRows,
         policy: AnyPolicy,
         expected: OperatingPoint,
     ) -> Self {
-        let temperatures = rows.table().temperatures();
-        let scaled = temperatures.as_slice().iter().any(|&t| t != 1.0);
+        let Readout {
+            temperatures,
+            ensemble,
+        } = rows.table().readout().clone();
+        let scaled = |list: &Temperatures| list.as_slice().iter().any(|&t| t != 1.0);
         Self {
             format_version: Self::FORMAT_VERSION,
             model: model.into(),
             criterion: policy.criterion(),
-            temperatures: scaled.then(|| temperatures.clone()),
+            temperatures: temperatures.filter(scaled),
+            ensemble,
             fitted_on: rows.into(),
             policy,
             expected,
+            guarantee: None,
+        }
+    }
+
+    /// How the logits are to be read before the policy sees them.
+    pub fn readout(&self) -> Readout {
+        Readout {
+            temperatures: self.temperatures.clone(),
+            ensemble: self.ensemble.clone(),
         }
     }
 

@@ -6,11 +6,14 @@
 //!
 //! | step | items |
 //! |---|---|
-//! | decide | [`Evidence`], [`ExitPolicy`], [`AnyPolicy`], [`registry`] |
+//! | decide | [`Evidence`], [`ExitPolicy`], [`Trail`], [`AnyPolicy`], [`registry`] |
+//! | put exits together | [`Ensemble`], [`ensembles`], [`Readout`] |
 //! | collect the exits' logits over a split | [`ExitTableBuilder`], [`ExitTable`] |
 //! | say which split it is | [`FitRows`], [`ScoreRows`] |
 //! | calibrate confidences | [`fit_temperatures`], [`Temperatures`] |
 //! | choose thresholds, on the rows to fit on | [`msdnet_thresholds`], [`fit()`], [`frontier`] |
+//! | train what learns | [`fit_gates`], [`fit_scheduler`], [`fit_zero_time_waste`] |
+//! | promise how little is lost | [`control`], [`Guarantee`], [`threshold_path`] |
 //! | simulate, on the rows to score | [`evaluate()`], [`budget_curve`] |
 //! | look closer | [`ExitTable::metrics`], [`overthinking`], [`oracle`], [`agreement`] |
 //! | keep | [`PolicyFile`] |
@@ -35,17 +38,22 @@
 mod criterion;
 mod curve;
 mod diagnostics;
+mod ensembles;
 mod error;
 mod evaluate;
 mod evidence;
 mod file;
+mod learn;
 mod metrics;
 mod msdnet;
 mod policies;
 mod policy;
+mod readout;
 mod registry;
+mod risk;
 mod rows;
 mod search;
+mod shuffle;
 mod softmax;
 mod table;
 mod table_builder;
@@ -55,17 +63,29 @@ mod thresholds;
 pub use criterion::Criterion;
 pub use curve::{BudgetCurve, budget_curve};
 pub use diagnostics::{Oracle, Overthinking, agreement, oracle, overthinking};
+pub use ensembles::{
+    Ensemble, EnsembleEntry, MostConfident, ProductEnsemble, ZtwEnsemble, ZtwExit, ensembles,
+};
 pub use error::PolicyError;
 pub use evaluate::{OperatingPoint, evaluate, exits_taken};
 pub use evidence::Evidence;
 pub use file::{FittedOn, PolicyFile};
+pub use learn::{fit_gates, fit_scheduler, fit_zero_time_waste};
 pub use metrics::ExitMetrics;
 pub use msdnet::msdnet_thresholds;
-pub use policies::{ConfidencePolicy, EntropyPolicy, FixedExit, MarginPolicy};
-pub use policy::{Decision, ExitPolicy, exit_taken};
+pub use policies::{
+    ConfidencePolicy, DeadlinePolicy, EntropyPolicy, FixedExit, Gate, GatePolicy, MarginPolicy,
+    PatiencePolicy, SchedulerPolicy, Scorer,
+};
+pub use policy::{Decision, ExitPolicy, Passed, Shown, Trail, exit_taken};
+pub use readout::{Reading, Readout};
 pub use registry::{AnyPolicy, PolicyEntry, registry};
+pub use risk::{
+    Controlled, Guarantee, Promise, RiskLoss, betting_p_value, binomial_p_value, control,
+    hoeffding_bentkus_p_value, losses, threshold_path,
+};
 pub use rows::{FitRows, FitSplit, ScoreRows, ScoreSplit};
-pub use search::{Fitted, Target, fit, frontier};
+pub use search::{Fitted, Target, choose, fit, frontier};
 pub use table::ExitTable;
 pub use table_builder::ExitTableBuilder;
 pub use temperature::{Temperatures, fit_temperatures};

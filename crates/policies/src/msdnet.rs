@@ -29,21 +29,35 @@ pub fn msdnet_thresholds(
     }
     let table = rows.table();
     let quotas = quotas(table.samples(), table.exits(), q);
-    let mut thresholds = vec![criterion.always(); table.exits()];
-    let mut staying: Vec<usize> = (0..table.samples()).collect();
-    for (exit, &quota) in quotas.iter().enumerate().take(table.exits() - 1) {
-        let score = |sample: usize| criterion.score(table.evidence(sample, exit));
+    let score = |sample, exit| criterion.score(table.evidence(sample, exit));
+    let mut thresholds: Vec<f64> = quota_thresholds(table.samples(), &quotas, score)
+        .into_iter()
+        .map(|threshold| threshold.map_or(criterion.never(), |t| criterion.flip(t)))
+        .collect();
+    thresholds[table.exits() - 1] = criterion.always();
+    Ok(thresholds)
+}
+
+/// Thresholds on scores with which so many of the samples leave at each exit, ties aside; `None` at an
+/// exit that no sample is to leave at, or more than are left. The last exit takes the rest.
+pub(crate) fn quota_thresholds(
+    samples: usize,
+    quotas: &[usize],
+    score: impl Fn(usize, usize) -> f64,
+) -> Vec<Option<f64>> {
+    let mut thresholds = vec![None; quotas.len()];
+    let mut staying: Vec<usize> = (0..samples).collect();
+    for (exit, &quota) in quotas.iter().enumerate().take(quotas.len() - 1) {
         if quota == 0 || quota > staying.len() {
-            thresholds[exit] = criterion.never();
             continue;
         }
-        let mut scores: Vec<f64> = staying.iter().map(|&sample| score(sample)).collect();
+        let mut scores: Vec<f64> = staying.iter().map(|&sample| score(sample, exit)).collect();
         let (_, &mut threshold, _) =
             scores.select_nth_unstable_by(quota - 1, |a, b| b.total_cmp(a));
-        thresholds[exit] = criterion.flip(threshold);
-        staying.retain(|&sample| score(sample) < threshold);
+        thresholds[exit] = Some(threshold);
+        staying.retain(|&sample| score(sample, exit) < threshold);
     }
-    Ok(thresholds)
+    thresholds
 }
 
 /// `floor(N P_k)` for each exit.

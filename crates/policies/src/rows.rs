@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ExitTable, PolicyError, Temperatures};
+use crate::{Ensemble, ExitTable, PolicyError, Temperatures};
 
 /// The splits thresholds and temperatures may be fitted on. The test split is not among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +103,17 @@ impl FitRows {
             table: self.table.with_temperatures(temperatures)?,
         })
     }
+
+    /// See [`ExitTable::with_ensemble`].
+    ///
+    /// # Errors
+    /// [`PolicyError::ExitCount`] or [`PolicyError::Classes`].
+    pub fn with_ensemble(self, ensemble: &Ensemble) -> Result<Self, PolicyError> {
+        Ok(Self {
+            split: self.split,
+            table: self.table.with_ensemble(ensemble)?,
+        })
+    }
 }
 
 impl ScoreRows {
@@ -129,6 +140,17 @@ impl ScoreRows {
         Ok(Self {
             split: self.split,
             table: self.table.with_temperatures(temperatures)?,
+        })
+    }
+
+    /// See [`ExitTable::with_ensemble`].
+    ///
+    /// # Errors
+    /// [`PolicyError::ExitCount`] or [`PolicyError::Classes`].
+    pub fn with_ensemble(self, ensemble: &Ensemble) -> Result<Self, PolicyError> {
+        Ok(Self {
+            split: self.split,
+            table: self.table.with_ensemble(ensemble)?,
         })
     }
 }

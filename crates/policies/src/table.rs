@@ -1,10 +1,13 @@
-use crate::{Evidence, PolicyError, Temperatures, softmax::Partition, table_builder::check_batch};
+use crate::{
+    Ensemble, Evidence, PolicyError, Readout, Shown, Temperatures, readout::Reading,
+    softmax::Partition, table_builder::check_batch,
+};
 
 /// The logits of every exit over a split, with labels: the input of every statistic.
 ///
 /// What the statistics need of a (sample, exit) pair is computed once, when the table is built;
-/// the logits are kept for [temperature scaling](crate::fit_temperatures). Memory: about
-/// `4 N K C + 48 N K` bytes for `N` samples, `K` exits and `C` classes.
+/// the logits are kept for [temperature scaling](crate::fit_temperatures) and ensembles, the softmax
+/// for learned policies. Memory: about `8 N K C + 48 N K` bytes for `N` samples, `K` exits and `C` classes.
 ///
 /// A table cannot be copied, so that rows given to [`ScoreRows`](crate::ScoreRows) cannot end in
 /// [`FitRows`](crate::FitRows).
@@ -24,7 +27,9 @@ pub struct ExitTable {
     classes: usize,
     labels: Vec<usize>,
     logits: Vec<Vec<f32>>,
-    temperatures: Temperatures,
+    readout: Readout,
+    /// `[N x K x C]`.
+    probabilities: Vec<f32>,
     cells: Vec<Cell>,
 }
 
@@ -58,12 +63,12 @@ impl ExitTable {
         if labels.is_empty() {
             return Err(PolicyError::NoSamples);
         }
-        let temperatures = Temperatures::ones(logits.len());
         let mut table = Self {
             classes,
             labels,
             logits,
-            temperatures,
+            readout: Readout::default(),
+            probabilities: Vec::new(),
             cells: Vec::new(),
         };
         table.compute_cells();
@@ -78,7 +83,21 @@ impl ExitTable {
     /// [`ExitCount`](PolicyError::ExitCount) when there is not one temperature an exit.
     pub fn with_temperatures(mut self, temperatures: &Temperatures) -> Result<Self, PolicyError> {
         temperatures.check_exits(self.exits())?;
-        self.temperatures = temperatures.clone();
+        self.readout.temperatures = Some(temperatures.clone());
+        self.compute_cells();
+        Ok(self)
+    }
+
+    /// The same rows with the answer of exit `k` put together from exits `0..=k`.
+    ///
+    /// Works on the logits divided by their temperatures; replaces an earlier ensemble.
+    ///
+    /// # Errors
+    /// [`ExitCount`](PolicyError::ExitCount) or [`Classes`](PolicyError::Classes) when the ensemble was
+    /// fitted for another network.
+    pub fn with_ensemble(mut self, ensemble: &Ensemble) -> Result<Self, PolicyError> {
+        ensemble.check(self.exits(), self.classes)?;
+        self.readout.ensemble = Some(ensemble.clone());
         self.compute_cells();
         Ok(self)
     }
@@ -103,9 +122,9 @@ impl ExitTable {
         &self.labels
     }
 
-    /// The temperatures the evidence was computed with; 1 unless set.
-    pub fn temperatures(&self) -> &Temperatures {
-        &self.temperatures
+    /// How the evidence was read from the logits.
+    pub fn readout(&self) -> &Readout {
+        &self.readout
     }
 
     /// The logits of one exit, row-major `[N x C]`, before any temperature.
@@ -132,6 +151,34 @@ impl ExitTable {
         self.cell(sample, exit).correct
     }
 
+    /// What a policy sees of a sample at an exit, the softmax included.
+    ///
+    /// # Panics
+    /// When the table has no such sample or exit.
+    pub fn shown(&self, sample: usize, exit: usize) -> Shown<'_> {
+        let start = (sample * self.exits() + exit) * self.classes;
+        Shown {
+            evidence: self.cell(sample, exit).evidence,
+            probabilities: &self.probabilities[start..][..self.classes],
+        }
+    }
+
+    /// `ln p`, `[N x C]`, of each exit by itself, without any ensemble.
+    pub(crate) fn own_log_probabilities(&self) -> Vec<Vec<f64>> {
+        let temperature = |exit: usize| {
+            let temperatures = self.readout.temperatures.as_ref();
+            temperatures.map_or(1.0, |t| t.as_slice()[exit])
+        };
+        let exits = self.logits.iter().enumerate().map(|(exit, logits)| {
+            let rows = logits.chunks_exact(self.classes).flat_map(|row| {
+                let partition = Partition::new(row, temperature(exit));
+                row.iter().map(move |&z| partition.log_probability(z))
+            });
+            rows.collect()
+        });
+        exits.collect()
+    }
+
     pub(crate) fn cell(&self, sample: usize, exit: usize) -> &Cell {
         assert!(
             exit < self.exits(),
@@ -147,25 +194,34 @@ impl ExitTable {
     }
 
     fn compute_cells(&mut self) {
-        let mut probabilities = Vec::with_capacity(self.classes);
+        let mut reading = Reading::default();
         let mut ensemble = vec![0.0; self.classes];
+        let pairs = self.samples() * self.exits();
         self.cells.clear();
-        self.cells.reserve(self.samples() * self.exits());
+        self.cells.reserve(pairs);
+        self.probabilities.clear();
+        self.probabilities.reserve(pairs * self.classes);
         for (sample, &label) in self.labels.iter().enumerate() {
             ensemble.fill(0.0);
-            for (exit, logits) in self.logits.iter().enumerate() {
+            reading.clear();
+            for logits in &self.logits {
                 let row = &logits[sample * self.classes..][..self.classes];
-                let partition = Partition::new(row, self.temperatures.as_slice()[exit]);
-                partition.probabilities(row, &mut probabilities);
-                for (sum, p) in ensemble.iter_mut().zip(&probabilities) {
-                    *sum += p;
+                let shown = self.readout.read(row, &mut reading);
+                let evidence = shown.evidence;
+                self.probabilities.extend_from_slice(shown.probabilities);
+                let log_probabilities = reading.log_probabilities();
+                for (sum, ln_p) in ensemble.iter_mut().zip(log_probabilities) {
+                    *sum += ln_p.exp();
                 }
-                let evidence = Evidence::from_softmax(row, &probabilities);
+                let top5 = match self.readout.ensemble {
+                    None => rank(row, label) < 5,
+                    Some(_) => rank(log_probabilities, label) < 5,
+                };
                 self.cells.push(Cell {
                     evidence,
-                    nll: -partition.log_probability(row[label]),
+                    nll: -log_probabilities[label],
                     correct: evidence.prediction == label,
-                    top5: rank(row, label) < 5,
+                    top5,
                     ensemble_correct: rank(&ensemble, label) == 0,
                 });
             }
@@ -232,12 +288,16 @@ mod tests {
     fn temperatures_replace_each_other() {
         let table = ExitTable::new(vec![vec![2.0, 0.0]], 2, vec![0]).unwrap();
         let four = Temperatures::new(vec![4.0]).unwrap();
-        let one = Temperatures::ones(1);
+        let one = Temperatures::new(vec![1.0]).unwrap();
         let plain = *table.evidence(0, 0);
         let table = table.with_temperatures(&four).unwrap();
         assert_eq!(*table.evidence(0, 0), Evidence::from_logits(&[0.5, 0.0]));
         let table = table.with_temperatures(&one).unwrap();
         assert_eq!(*table.evidence(0, 0), plain);
-        assert!(table.with_temperatures(&Temperatures::ones(2)).is_err());
+        assert!(
+            table
+                .with_temperatures(&Temperatures::new(vec![1.0; 2]).unwrap())
+                .is_err()
+        );
     }
 }

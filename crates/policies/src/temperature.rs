@@ -30,11 +30,6 @@ impl Temperatures {
         }
     }
 
-    /// No scaling.
-    pub(crate) fn ones(exits: usize) -> Self {
-        Self(vec![1.0; exits])
-    }
-
     /// The temperatures, shallowest exit first.
     pub fn as_slice(&self) -> &[f64] {
         &self.0

@@ -14,10 +14,25 @@ pub enum Target {
     MaxDrop(f64),
 }
 
+impl Target {
+    /// Refuses a target that is NaN or infinite.
+    pub(crate) fn check(self) -> Result<(), PolicyError> {
+        let (what, value) = match self {
+            Self::MaxMacs(value) => ("budget in MACs", value),
+            Self::MaxDrop(value) => ("drop in points", value),
+        };
+        if value.is_finite() {
+            Ok(())
+        } else {
+            Err(PolicyError::InvalidTarget { what, value })
+        }
+    }
+}
+
 /// A policy that meets its target.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fitted {
-    /// Threshold policy on the criterion asked for.
+    /// Of the kind asked for.
     pub policy: AnyPolicy,
     /// What it does on the rows it was fitted on: too good for a score, right for a comparison.
     pub on_fit: OperatingPoint,
@@ -51,13 +66,7 @@ pub fn fit(
     macs: &[u64],
     target: Target,
 ) -> Result<Fitted, PolicyError> {
-    let (what, value) = match target {
-        Target::MaxMacs(value) => ("budget in MACs", value),
-        Target::MaxDrop(value) => ("drop in points", value),
-    };
-    if !value.is_finite() {
-        return Err(PolicyError::InvalidTarget { what, value });
-    }
+    target.check()?;
     let search = Search::run(rows, criterion, macs)?;
     let front = search.front();
     let chosen = match target {

@@ -116,3 +116,32 @@ impl Random {
         (self.next() % n as u64) as usize
     }
 }
+
+/// Rows of varying difficulty: the deeper the exit, the higher the label's logit above the noise.
+pub fn synthetic(random: &mut Random, rows: usize, exits: usize) -> ExitTable {
+    let mut logits = vec![Vec::with_capacity(rows * CLASSES); exits];
+    let mut labels = Vec::with_capacity(rows);
+    for _ in 0..rows {
+        let label = random.below(CLASSES);
+        let ease = 6.0 * random.uniform();
+        let noise: Vec<f64> = (0..CLASSES).map(|_| normal(random)).collect();
+        for (k, logits) in logits.iter_mut().enumerate() {
+            let depth = (k + 1) as f64 / exits as f64;
+            logits.extend((0..CLASSES).map(|class| {
+                let hit = if class == label {
+                    ease * depth.sqrt()
+                } else {
+                    0.0
+                };
+                (2.0 * (hit + noise[class] + 0.7 * normal(random))) as f32
+            }));
+        }
+        labels.push(label);
+    }
+    ExitTable::new(logits, CLASSES, labels).unwrap()
+}
+
+/// Nearly normal, mean 0, variance 1.
+fn normal(random: &mut Random) -> f64 {
+    (0..12).map(|_| random.uniform()).sum::<f64>() - 6.0
+}

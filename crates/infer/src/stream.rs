@@ -1,0 +1,210 @@
+//! Samples admitted while others are on their way.
+
+use std::ops::Range;
+
+use burn::tensor::Tensor;
+use offramp_core::Features;
+use offramp_policies::{Decision, Evidence, Reading, Trail};
+
+use crate::waiting::{Group, Sample, Waiting};
+use crate::{Answer, InferError, Runner, StagedNet};
+
+/// A runner that takes new samples while others are deep in the network.
+///
+/// [`admit`](Self::admit) puts samples in front of the first segment; [`step`](Self::step) computes one
+/// segment for one batch of waiting samples, whichever admission they came with, and returns the
+/// answers of those that stop there. A sample is answered by the very step that computes its exit: it
+/// never waits for the others of its batch. No sample waits for ever either: after as many steps as
+/// the network has exits, a segment is computed next even if others have more samples in front.
+///
+/// ```no_run
+/// # fn serve(
+/// #     runner: &offramp_infer::Runner<offramp_heads::MultiExitNet>,
+/// #     mut arrivals: impl FnMut() -> Option<burn::tensor::Tensor<4>>,
+/// # ) -> Result<(), offramp_infer::InferError> {
+/// let mut stream = runner.stream();
+/// while let Some(images) = arrivals() {
+///     stream.admit(images)?;
+///     for (ticket, answer) in stream.step()? {
+///         println!("sample {ticket}: class {} at exit {}", answer.class, answer.exit);
+///     }
+/// }
+/// let rest = stream.finish()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Stream<'r, N> {
+    runner: &'r Runner<N>,
+    waiting: Waiting,
+    max_batch: usize,
+    tickets: u64,
+    steps: u64,
+}
+
+impl<'r, N: StagedNet> Stream<'r, N> {
+    pub(crate) fn new(runner: &'r Runner<N>) -> Self {
+        Self {
+            runner,
+            waiting: Waiting::new(runner.net.num_exits()),
+            max_batch: usize::MAX,
+            tickets: 0,
+            steps: 0,
+        }
+    }
+
+    /// Computes at most so many samples together, at least 1; bounds memory and the time of a step.
+    ///
+    /// Applies to what is admitted from now on.
+    #[must_use]
+    pub fn with_max_batch(mut self, samples: usize) -> Self {
+        self.max_batch = samples.max(1);
+        self
+    }
+
+    /// Puts samples in front of the first segment and says which tickets they got, counted from 0 in
+    /// the order of admission.
+    ///
+    /// # Shapes
+    /// - `x`: `[N, 3, H, W]`, normalised as in training; as large as all admitted before
+    ///
+    /// # Errors
+    /// [`ImageShape`](InferError::ImageShape) for images of another size than the runner's; the samples
+    /// before stay as they were.
+    pub fn admit(&mut self, x: Tensor<4>) -> Result<Range<u64>, InferError> {
+        self.runner.check_images(&x)?;
+        let first = self.tickets;
+        let n = x.dims()[0];
+        for start in (0..n).step_by(self.max_batch) {
+            let end = n.min(start.saturating_add(self.max_batch));
+            let part = match end - start == n {
+                true => x.clone(),
+                false => x.clone().slice_dim(0, start..end),
+            };
+            let samples = (start..end).map(|row| Sample {
+                ticket: first + row as u64,
+                trail: Trail::default(),
+                reading: Reading::default(),
+            });
+            let group = Group {
+                features: Features::from(part),
+                previous: None,
+                samples: samples.collect(),
+                since: self.steps,
+            };
+            self.waiting.push(0, group);
+        }
+        self.tickets += n as u64;
+        Ok(first..self.tickets)
+    }
+
+    /// How many samples wait for an answer.
+    pub fn pending(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// How many samples wait in front of each segment.
+    pub fn depths(&self) -> Vec<usize> {
+        let exits = self.runner.net.num_exits();
+        (0..exits).map(|exit| self.waiting.at(exit)).collect()
+    }
+
+    /// Computes one segment for one batch, and answers the samples that stop there; nothing when no
+    /// sample waits.
+    ///
+    /// # Errors
+    /// [`NonFiniteLogit`](InferError::NonFiniteLogit), with the ticket of the first sample that has one,
+    /// and [`Policy`](InferError::Policy) when the policy was fitted for other classes. The samples of
+    /// that batch are lost, the others wait on.
+    pub fn step(&mut self) -> Result<Vec<(u64, Answer)>, InferError> {
+        let Some((exit, group)) = self.waiting.take(self.max_batch, self.steps) else {
+            return Ok(Vec::new());
+        };
+        self.steps += 1;
+        let (answered, staying) = self.runner.pass(exit, group)?;
+        if let Some(mut staying) = staying {
+            staying.since = self.steps;
+            self.waiting.push(exit + 1, staying);
+        }
+        Ok(answered)
+    }
+
+    /// Steps until no sample waits. Answers are in the order of the steps.
+    ///
+    /// # Errors
+    /// Those of [`step`](Self::step).
+    pub fn finish(&mut self) -> Result<Vec<(u64, Answer)>, InferError> {
+        let mut answers = Vec::with_capacity(self.pending());
+        while self.pending() > 0 {
+            answers.extend(self.step()?);
+        }
+        Ok(answers)
+    }
+}
+
+impl<N: StagedNet> Runner<N> {
+    /// Computes segment `exit` for a group: the answers of those that stop, and the others, dense.
+    pub(crate) fn pass(
+        &self,
+        exit: usize,
+        mut group: Group,
+    ) -> Result<(Vec<(u64, Answer)>, Option<Group>), InferError> {
+        let features = self.net.segment(exit, group.features);
+        let logits = (self.net).logits(exit, features.map.clone(), group.previous.take());
+        let device = logits.device();
+        let classes = logits.dims()[1];
+        self.policy.check_classes(classes)?;
+        self.readout.check(self.net.num_exits(), classes)?;
+        let values: Vec<f32> = logits.clone().into_data().iter::<f32>().collect();
+        let (mut answered, mut staying) = (Vec::new(), Vec::new());
+        for (row, (sample, logits)) in (group.samples.iter_mut())
+            .zip(values.chunks(classes))
+            .enumerate()
+        {
+            check_finite(logits, sample.ticket, exit)?;
+            let (evidence, decision) = self.ask(sample, logits);
+            match decision {
+                Decision::Exit => {
+                    answered.push((sample.ticket, self.answer(exit, &evidence, logits)));
+                }
+                Decision::Continue => staying.push(row),
+            }
+        }
+        let all = staying.len() == group.samples.len();
+        group.features = features;
+        group.previous = Some(logits);
+        let rest = match staying.as_slice() {
+            [] => None,
+            _ if all => Some(group),
+            staying => Some(group.select(staying, &device)),
+        };
+        Ok((answered, rest))
+    }
+
+    fn ask(&self, sample: &mut Sample, logits: &[f32]) -> (Evidence, Decision) {
+        let shown = self.readout.read(logits, &mut sample.reading);
+        (shown.evidence, sample.trail.step(&self.policy, &shown))
+    }
+
+    fn answer(&self, exit: usize, evidence: &Evidence, logits: &[f32]) -> Answer {
+        Answer {
+            class: evidence.prediction,
+            confidence: evidence.confidence,
+            exit,
+            macs: self.macs[exit],
+            logits: logits.to_vec(),
+        }
+    }
+}
+
+fn check_finite(logits: &[f32], sample: u64, exit: usize) -> Result<(), InferError> {
+    match logits.iter().position(|z| !z.is_finite()) {
+        Some(class) => Err(InferError::NonFiniteLogit {
+            sample,
+            exit,
+            class,
+            value: logits[class],
+        }),
+        None => Ok(()),
+    }
+}

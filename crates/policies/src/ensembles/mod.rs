@@ -1,0 +1,141 @@
+//! Answers put together from all exits so far.
+//!
+//! An ensemble replaces the softmax of exit `k` by a mixture of what exits `0..=k` said. It stands
+//! before the policy, like a temperature: any policy works on its answers.
+
+mod most_confident;
+mod product;
+mod zero_time_waste;
+
+use serde::{Deserialize, Serialize};
+
+pub use most_confident::MostConfident;
+pub use product::ProductEnsemble;
+pub use zero_time_waste::{ZtwEnsemble, ZtwExit};
+
+use crate::{FitRows, PolicyError, learn, registry::names};
+
+/// Any ensemble a file or a command line can name; `kind` in JSON is the name of [`ensembles`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Ensemble {
+    /// See [`ZtwEnsemble`].
+    ZeroTimeWaste(ZtwEnsemble),
+    /// See [`ProductEnsemble`].
+    Product(ProductEnsemble),
+    /// See [`MostConfident`].
+    MostConfident(MostConfident),
+}
+
+/// What one exit says, before the ensemble.
+pub(crate) struct Said<'a> {
+    pub(crate) exit: usize,
+    pub(crate) logits: &'a [f32],
+    /// `ln p`, with the exit's temperature.
+    pub(crate) log_probabilities: &'a [f64],
+}
+
+impl Ensemble {
+    /// Adds an exit to `memory`, which is empty before exit 0, and writes the log-probabilities of the
+    /// ensemble of the exits so far.
+    pub(crate) fn add(&self, said: &Said<'_>, memory: &mut Vec<f64>, out: &mut Vec<f64>) {
+        match self {
+            Self::ZeroTimeWaste(ensemble) => ensemble.add(said, memory, out),
+            Self::Product(ensemble) => ensemble.add(said, memory, out),
+            Self::MostConfident(ensemble) => ensemble.add(said, memory, out),
+        }
+    }
+
+    /// Refuses an ensemble fitted for another number of exits or classes.
+    ///
+    /// # Errors
+    /// [`PolicyError::ExitCount`] or [`PolicyError::Classes`].
+    pub fn check(&self, exits: usize, classes: usize) -> Result<(), PolicyError> {
+        let (found, own_classes) = match self {
+            Self::ZeroTimeWaste(ensemble) => (Some(ensemble.exits().len()), ensemble.classes()),
+            Self::Product(ensemble) => (Some(ensemble.weights().len()), None),
+            Self::MostConfident(_) => (None, None),
+        };
+        if let Some(found) = found.filter(|&found| found != exits) {
+            return Err(PolicyError::ExitCount {
+                what: "exits of the ensemble",
+                found,
+                expected: exits,
+            });
+        }
+        match own_classes.filter(|&found| found != classes) {
+            Some(found) => Err(PolicyError::Classes {
+                found,
+                expected: classes,
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One line of [`ensembles`].
+#[derive(Clone, Copy, Debug)]
+pub struct EnsembleEntry {
+    /// The name: `kind` in JSON, `--ensemble` on the command line.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub doc: &'static str,
+    /// Makes one for the network of the rows, trained on them where there is something to train.
+    pub fit: fn(&FitRows) -> Result<Ensemble, PolicyError>,
+}
+
+/// Every ensemble. Help, tables and the tests that run over all ensembles read this list.
+pub fn ensembles() -> &'static [EnsembleEntry] {
+    &[
+        EnsembleEntry {
+            name: "zero-time-waste",
+            doc: "geometric mean of the exits so far, weights and biases trained (Zero Time Waste)",
+            fit: |rows| Ok(Ensemble::ZeroTimeWaste(learn::fit_zero_time_waste(rows)?)),
+        },
+        EnsembleEntry {
+            name: "product",
+            doc: "product of the exits' clipped logits so far, deep exits weigh more (Product Anytime)",
+            fit: |rows| {
+                let exits = rows.table().exits();
+                Ok(Ensemble::Product(ProductEnsemble::rising(exits)?))
+            },
+        },
+        EnsembleEntry {
+            name: "most-confident",
+            doc: "the surest answer of the exits so far: confidence never falls (Caching Anytime)",
+            fit: |_| Ok(Ensemble::MostConfident(MostConfident {})),
+        },
+    ]
+}
+
+/// Subtracts `ln sum exp`, so that the exponentials sum to 1. Nothing changes when all are `-inf`.
+pub(crate) fn normalise(log_weights: &mut [f64]) {
+    let max = log_weights
+        .iter()
+        .copied()
+        .fold(f64::NEG_INFINITY, f64::max);
+    if max == f64::NEG_INFINITY {
+        return;
+    }
+    let sum: f64 = log_weights.iter().map(|w| (w - max).exp()).sum();
+    let ln_sum = sum.ln();
+    for w in log_weights {
+        *w = (*w - max) - ln_sum;
+    }
+}
+
+impl EnsembleEntry {
+    /// The entry called `name`.
+    ///
+    /// # Errors
+    /// [`PolicyError::UnknownName`], with the names there are.
+    pub fn named(name: &str) -> Result<Self, PolicyError> {
+        let entry = ensembles().iter().find(|entry| entry.name == name);
+        entry.copied().ok_or_else(|| PolicyError::UnknownName {
+            what: "ensemble",
+            name: name.to_owned(),
+            known: names(ensembles().iter().map(|entry| entry.name)),
+        })
+    }
+}

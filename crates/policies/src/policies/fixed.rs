@@ -1,0 +1,96 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{Decision, ExitPolicy, Passed, PolicyError, Shown};
+
+/// Stops at one exit, whatever the evidence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "RawFixedExit")]
+pub struct FixedExit {
+    exit: usize,
+    num_exits: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFixedExit {
+    exit: usize,
+    num_exits: usize,
+}
+
+impl TryFrom<RawFixedExit> for FixedExit {
+    type Error = PolicyError;
+
+    fn try_from(raw: RawFixedExit) -> Result<Self, PolicyError> {
+        Self::new(raw.exit, raw.num_exits)
+    }
+}
+
+impl FixedExit {
+    /// Stops at `exit` of a network with `num_exits` exits.
+    ///
+    /// # Errors
+    /// [`PolicyError::NoExits`] or [`PolicyError::NoSuchExit`].
+    pub fn new(exit: usize, num_exits: usize) -> Result<Self, PolicyError> {
+        if num_exits == 0 {
+            return Err(PolicyError::NoExits);
+        }
+        if exit >= num_exits {
+            return Err(PolicyError::NoSuchExit { exit, num_exits });
+        }
+        Ok(Self { exit, num_exits })
+    }
+
+    /// The exit at which every sample stops.
+    pub fn exit(&self) -> usize {
+        self.exit
+    }
+}
+
+impl ExitPolicy for FixedExit {
+    fn num_exits(&self) -> usize {
+        self.num_exits
+    }
+
+    fn score(&self, _exit: usize, _shown: &Shown<'_>, _passed: &[Passed]) -> f64 {
+        0.0
+    }
+
+    fn decide(&self, exit: usize, _score: f64) -> Decision {
+        if exit >= self.exit {
+            Decision::Exit
+        } else {
+            Decision::Continue
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Evidence, exit_taken};
+
+    #[test]
+    fn stops_exactly_there() {
+        let shown = Shown {
+            evidence: Evidence::from_logits(&[9.0, 0.0]),
+            probabilities: &[],
+        };
+        for exit in 0..3 {
+            let policy = FixedExit::new(exit, 3).unwrap();
+            assert_eq!(exit_taken(&policy, |_| shown), exit);
+        }
+        assert!(matches!(FixedExit::new(0, 0), Err(PolicyError::NoExits)));
+        assert!(matches!(
+            FixedExit::new(3, 3),
+            Err(PolicyError::NoSuchExit {
+                exit: 3,
+                num_exits: 3
+            })
+        ));
+        let error = serde_json::from_str::<FixedExit>(r#"{"exit":3,"num_exits":3}"#).unwrap_err();
+        assert!(
+            error.to_string().contains("exit 3 does not exist"),
+            "{error}"
+        );
+    }
+}
