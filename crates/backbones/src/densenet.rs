@@ -3,34 +3,35 @@
 use offramp_core::StageInfo;
 use offramp_nn::{BatchNorm2d, Conv2dConfig, Init};
 
-use crate::layers::{Activation, Branches, Chain, Layer, LayerFamily, Pool};
-use crate::{BackboneEntry, Stem, StemOptions};
+use crate::layers::{Activation, Branches, Chain, Layer, Pool, StemFamily, WithStem};
+use crate::{BackboneEntry, Stem};
+
+/// Settings of a backbone of this family.
+pub type DenseNetConfig = WithStem<DenseNet>;
 
 /// Settings of a DenseNet. With `stem = "small"`, for 32- and 64-pixel images, the first
 /// convolution is 3x3 without stride and no pooling follows.
 #[derive(Clone, Debug, PartialEq)]
-pub struct DenseNetConfig {
+pub struct DenseNet {
     name: &'static str,
     layers: [usize; 4],
     growth: usize,
-    options: StemOptions,
 }
 
 /// The table of this family.
 pub(crate) const ENTRIES: &[BackboneEntry] = &[BackboneEntry {
     name: "densenet121",
     doc: "DenseNet-121 (Huang et al., CVPR 2017), growth 32, widths 256/512/1024/1024",
-    config: || DenseNetConfig::new("densenet121", [6, 12, 24, 16], 32).into(),
+    config: || WithStem::from(DenseNet::new("densenet121", [6, 12, 24, 16], 32)).into(),
 }];
 
-impl DenseNetConfig {
+impl DenseNet {
     /// So many layers in each of four dense blocks, each of which adds `growth` channels.
     pub fn new(name: &'static str, layers: [usize; 4], growth: usize) -> Self {
         Self {
             name,
             layers,
             growth,
-            options: StemOptions::default(),
         }
     }
 
@@ -44,24 +45,13 @@ impl DenseNetConfig {
     }
 }
 
-impl LayerFamily for DenseNetConfig {
-    type Options = StemOptions;
-
+impl StemFamily for DenseNet {
     fn name(&self) -> &str {
         self.name
     }
 
-    fn options(&self) -> StemOptions {
-        self.options
-    }
-
-    fn with_options(mut self, options: StemOptions) -> Result<Self, String> {
-        self.options = options;
-        Ok(self)
-    }
-
-    fn stages(&self) -> Vec<StageInfo> {
-        let first = match self.options.stem {
+    fn stages(&self, stem: Stem) -> Vec<StageInfo> {
+        let first = match stem {
             Stem::Small => 1,
             Stem::Imagenet => 4,
         };
@@ -75,12 +65,12 @@ impl LayerFamily for DenseNetConfig {
 
     /// The stem belongs to the first stage, a transition to the stage that it leads to, and the
     /// last batch norm to the last.
-    fn stage(&self, stage: usize, init: &mut Init) -> Chain {
+    fn stage(&self, stage: usize, stem: Stem, init: &mut Init) -> Chain {
         let mut chain = Chain::empty();
         let mut channels = match stage {
             0 => {
                 let width = 2 * self.growth;
-                self.push_stem(&mut chain, width, init);
+                push_stem(&mut chain, width, stem, init);
                 width
             }
             _ => {
@@ -107,18 +97,16 @@ impl LayerFamily for DenseNetConfig {
     }
 }
 
-impl DenseNetConfig {
-    fn push_stem(&self, chain: &mut Chain, width: usize, init: &mut Init) {
-        let conv = match self.options.stem {
-            Stem::Small => Conv2dConfig::new(3, width, 3),
-            Stem::Imagenet => Conv2dConfig::new(3, width, 7).with_stride(2),
-        };
-        chain.push("features.conv0", conv.init(init));
-        chain.push("features.norm0", BatchNorm2d::new(width, init));
-        chain.push("", Activation::relu());
-        if self.options.stem == Stem::Imagenet {
-            chain.push("", Pool::max(3, 2, 1));
-        }
+fn push_stem(chain: &mut Chain, width: usize, stem: Stem, init: &mut Init) {
+    let conv = match stem {
+        Stem::Small => Conv2dConfig::new(3, width, 3),
+        Stem::Imagenet => Conv2dConfig::new(3, width, 7).with_stride(2),
+    };
+    chain.push("features.conv0", conv.init(init));
+    chain.push("features.norm0", BatchNorm2d::new(width, init));
+    chain.push("", Activation::relu());
+    if stem == Stem::Imagenet {
+        chain.push("", Pool::max(3, 2, 1));
     }
 }
 

@@ -4,19 +4,20 @@
 use offramp_core::StageInfo;
 use offramp_nn::{BatchNorm2d, Conv2dConfig, Init};
 
-use crate::layers::{Activation, Branches, Chain, Layer, LayerFamily};
+use crate::layers::{Activation, Branches, Chain, Layer, StemFamily, WithStem};
 use crate::mobilenet_v2::multiple_of_8;
-use crate::{BackboneEntry, Stem, StemOptions};
+use crate::{BackboneEntry, Stem};
+
+/// Settings of a backbone of this family.
+pub type MobileNetV3Config = WithStem<MobileNetV3>;
 
 /// Settings of MobileNetV3 small. With `stem = "small"`, for 32- and 64-pixel images, the first
 /// convolution and the first block have no stride.
 ///
 /// The backbone ends with the last convolution of the map. The published classifier has a layer of
 /// 1024 between it and the classes.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct MobileNetV3Config {
-    options: StemOptions,
-}
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MobileNetV3;
 
 /// An inverted residual block.
 struct Block {
@@ -69,41 +70,30 @@ const LAST_WIDTH: usize = 576;
 pub(crate) const ENTRIES: &[BackboneEntry] = &[BackboneEntry {
     name: "mobilenetv3-small",
     doc: "MobileNetV3 small (Howard et al., ICCV 2019), stride 8 for small images (or 32)",
-    config: || MobileNetV3Config::default().into(),
+    config: || WithStem::from(MobileNetV3).into(),
 }];
 
-impl MobileNetV3Config {
+impl MobileNetV3 {
     /// Stride of the first convolution, and of a block.
-    fn stride(&self, block: Option<usize>) -> usize {
-        match (self.options.stem, block) {
+    fn stride(stem: Stem, block: Option<usize>) -> usize {
+        match (stem, block) {
             (Stem::Small, None | Some(0)) => 1,
             _ => block.map_or(2, |block| BLOCKS[block].stride),
         }
     }
 }
 
-impl LayerFamily for MobileNetV3Config {
-    type Options = StemOptions;
-
+impl StemFamily for MobileNetV3 {
     fn name(&self) -> &str {
         "mobilenetv3-small"
     }
 
-    fn options(&self) -> StemOptions {
-        self.options
-    }
-
-    fn with_options(mut self, options: StemOptions) -> Result<Self, String> {
-        self.options = options;
-        Ok(self)
-    }
-
-    fn stages(&self) -> Vec<StageInfo> {
-        let mut reduction = self.stride(None);
+    fn stages(&self, stem: Stem) -> Vec<StageInfo> {
+        let mut reduction = Self::stride(stem, None);
         let stages = STAGES.into_iter().enumerate().map(|(i, blocks)| {
             let last = blocks.end - 1;
             reduction *= blocks
-                .map(|block| self.stride(Some(block)))
+                .map(|block| Self::stride(stem, Some(block)))
                 .product::<usize>();
             let (number, channels) = match i {
                 3 => (12, LAST_WIDTH),
@@ -119,19 +109,19 @@ impl LayerFamily for MobileNetV3Config {
     }
 
     /// The stem belongs to the first stage, the last convolution to the last.
-    fn stage(&self, stage: usize, init: &mut Init) -> Chain {
+    fn stage(&self, stage: usize, stem: Stem, init: &mut Init) -> Chain {
         let mut chain = Chain::empty();
         let mut input = match STAGES[stage].start {
             0 => STEM_WIDTH,
             start => BLOCKS[start - 1].out,
         };
         if stage == 0 {
-            let conv = Conv2dConfig::new(3, input, 3).with_stride(self.stride(None));
-            let stem = unit(conv, input, Activation::hard_swish(), init);
-            chain.push("features.0", stem);
+            let conv = Conv2dConfig::new(3, input, 3).with_stride(Self::stride(stem, None));
+            let first = unit(conv, input, Activation::hard_swish(), init);
+            chain.push("features.0", first);
         }
         for i in STAGES[stage].clone() {
-            let block = inverted_residual(&BLOCKS[i], input, self.stride(Some(i)), init);
+            let block = inverted_residual(&BLOCKS[i], input, Self::stride(stem, Some(i)), init);
             chain.push(format!("features.{}", i + 1), block);
             input = BLOCKS[i].out;
         }

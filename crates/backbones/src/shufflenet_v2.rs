@@ -4,17 +4,19 @@
 use offramp_core::StageInfo;
 use offramp_nn::{BatchNorm2d, Conv2dConfig, Init};
 
-use crate::layers::{Activation, Branches, Chain, Layer, LayerFamily, Pool};
-use crate::{BackboneEntry, Stem, StemOptions};
+use crate::layers::{Activation, Branches, Chain, Layer, Pool, StemFamily, WithStem};
+use crate::{BackboneEntry, Stem};
+
+/// Settings of a backbone of this family.
+pub type ShuffleNetV2Config = WithStem<ShuffleNetV2>;
 
 /// Settings of ShuffleNetV2. With `stem = "small"`, for 32- and 64-pixel images, the first
 /// convolution has no stride and no pooling follows.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ShuffleNetV2Config {
+pub struct ShuffleNetV2 {
     name: &'static str,
     /// Of the three stages and of the last convolution.
     widths: [usize; 4],
-    options: StemOptions,
 }
 
 const STEM_WIDTH: usize = 24;
@@ -26,12 +28,11 @@ macro_rules! entry {
             name: $name,
             doc: $doc,
             config: || {
-                let config = ShuffleNetV2Config {
+                let config = ShuffleNetV2 {
                     name: $name,
                     widths: $widths,
-                    options: StemOptions::default(),
                 };
-                config.into()
+                WithStem::from(config).into()
             },
         }
     };
@@ -46,24 +47,13 @@ pub(crate) const ENTRIES: &[BackboneEntry] = &[
     entry!("shufflenetv2-x2.0", [244, 488, 976, 2048], "ShuffleNetV2 2x, widths 244/488/976/2048"),
 ];
 
-impl LayerFamily for ShuffleNetV2Config {
-    type Options = StemOptions;
-
+impl StemFamily for ShuffleNetV2 {
     fn name(&self) -> &str {
         self.name
     }
 
-    fn options(&self) -> StemOptions {
-        self.options
-    }
-
-    fn with_options(mut self, options: StemOptions) -> Result<Self, String> {
-        self.options = options;
-        Ok(self)
-    }
-
-    fn stages(&self) -> Vec<StageInfo> {
-        let first = match self.options.stem {
+    fn stages(&self, stem: Stem) -> Vec<StageInfo> {
+        let first = match stem {
             Stem::Small => 2,
             Stem::Imagenet => 8,
         };
@@ -82,14 +72,14 @@ impl LayerFamily for ShuffleNetV2Config {
     }
 
     /// The stem belongs to the first stage, the last convolution to the last.
-    fn stage(&self, stage: usize, init: &mut Init) -> Chain {
+    fn stage(&self, stage: usize, stem: Stem, init: &mut Init) -> Chain {
         let mut chain = Chain::empty();
         let mut input = match stage {
             0 => STEM_WIDTH,
             _ => self.widths[stage - 1],
         };
         if stage == 0 {
-            let small = self.options.stem == Stem::Small;
+            let small = stem == Stem::Small;
             let stride = if small { 1 } else { 2 };
             let conv = Conv2dConfig::new(3, input, 3).with_stride(stride);
             chain.push("conv1", unit(["0", "1"], conv, input, init));

@@ -3,8 +3,11 @@
 use offramp_core::StageInfo;
 use offramp_nn::{BatchNorm2d, Conv2dConfig, Init};
 
-use crate::layers::{Activation, Chain, LayerFamily, Pool};
-use crate::{BackboneEntry, Stem, StemOptions};
+use crate::layers::{Activation, Chain, Pool, StemFamily, WithStem};
+use crate::{BackboneEntry, Stem};
+
+/// Settings of a backbone of this family.
+pub type VggConfig = WithStem<Vgg>;
 
 /// Settings of a VGG network: five stages of convolutions.
 ///
@@ -13,22 +16,17 @@ use crate::{BackboneEntry, Stem, StemOptions};
 /// torchvision's (`features.0`). There, torchvision's convolutions have biases, which are imported
 /// and trained too.
 #[derive(Clone, Debug, PartialEq)]
-pub struct VggConfig {
+pub struct Vgg {
     name: &'static str,
     convolutions: [usize; 5],
-    options: StemOptions,
 }
 
 const WIDTHS: [usize; 5] = [64, 128, 256, 512, 512];
 
-impl VggConfig {
+impl Vgg {
     /// So many convolutions in each stage.
     pub fn new(name: &'static str, convolutions: [usize; 5]) -> Self {
-        Self {
-            name,
-            convolutions,
-            options: StemOptions::default(),
-        }
+        Self { name, convolutions }
     }
 
     /// torchvision's number of the first layer of a stage: each convolution is three layers, each
@@ -43,7 +41,7 @@ macro_rules! entry {
         BackboneEntry {
             name: $name,
             doc: $doc,
-            config: || VggConfig::new($name, $convolutions).into(),
+            config: || WithStem::from(Vgg::new($name, $convolutions)).into(),
         }
     };
 }
@@ -65,24 +63,13 @@ pub(crate) const ENTRIES: &[BackboneEntry] = &[
     entry!("vgg19", [2, 2, 4, 4, 4], "VGG-19 with batch norm"),
 ];
 
-impl LayerFamily for VggConfig {
-    type Options = StemOptions;
-
+impl StemFamily for Vgg {
     fn name(&self) -> &str {
         self.name
     }
 
-    fn options(&self) -> StemOptions {
-        self.options
-    }
-
-    fn with_options(mut self, options: StemOptions) -> Result<Self, String> {
-        self.options = options;
-        Ok(self)
-    }
-
-    fn stages(&self) -> Vec<StageInfo> {
-        let stage = |i: usize| match self.options.stem {
+    fn stages(&self, stem: Stem) -> Vec<StageInfo> {
+        let stage = |i: usize| match stem {
             Stem::Small => StageInfo {
                 name: format!("block{i}"),
                 channels: WIDTHS[i],
@@ -97,8 +84,8 @@ impl LayerFamily for VggConfig {
         (0..5).map(stage).collect()
     }
 
-    fn stage(&self, stage: usize, init: &mut Init) -> Chain {
-        let small = self.options.stem == Stem::Small;
+    fn stage(&self, stage: usize, stem: Stem, init: &mut Init) -> Chain {
+        let small = stem == Stem::Small;
         let mut chain = Chain::empty();
         if small && (1..4).contains(&stage) {
             chain.push("", Pool::max(2, 2, 0));

@@ -5,6 +5,7 @@ mod activation;
 mod family;
 mod parts;
 mod pool;
+mod stemmed;
 
 use burn::module::Module;
 use burn::tensor::{Tensor, s};
@@ -16,6 +17,7 @@ pub use activation::Activation;
 pub use family::{LayerFamily, Layered};
 pub use parts::Parts;
 pub use pool::Pool;
+pub use stemmed::{StemFamily, WithStem};
 
 /// Layers one after the other.
 pub type Chain = Parts<Layer>;
