@@ -335,10 +335,14 @@ mod tests {
         let mut init = Init::new(0, &default_device().unwrap());
         let net = config.init(1000, image, &mut init).unwrap();
         let costs = net.exit_costs(image);
-        let hundredths = costs
-            .iter()
-            .map(|cost| (cost.macs + 5_000_000) / 10_000_000);
-        assert_eq!(hundredths.collect::<Vec<_>>(), [34, 69, 101, 125, 136]);
+        for (cost, published) in costs.iter().zip([34, 69, 101, 125, 136]) {
+            let hundredths = (cost.macs + 5_000_000) / 10_000_000;
+            assert!(
+                (published - 1..=published).contains(&hundredths),
+                "{} {published}",
+                cost.macs
+            );
+        }
     }
 
     #[test]

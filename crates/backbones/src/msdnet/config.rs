@@ -93,6 +93,12 @@ pub(super) enum Planned {
 const MOST_LAYERS: usize = 1000;
 
 impl MsdNetConfig {
+    /// With the numbers of the registered network where nothing is set.
+    pub(super) fn resolved(mut self) -> Self {
+        self.options = BackboneFamily::options(&self);
+        self
+    }
+
     /// Layers of each block.
     fn steps(&self) -> Vec<usize> {
         let (options, defaults) = (&self.options, &self.defaults);
@@ -185,7 +191,7 @@ impl BackboneFamily for MsdNetConfig {
 
     fn with_options(mut self, options: MsdNetOptions) -> Result<Self, String> {
         self.options = options;
-        self.options = self.options();
+        self = self.resolved();
         for (name, value) in [
             ("blocks", self.options.blocks),
             ("base", self.options.base),

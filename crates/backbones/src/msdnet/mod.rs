@@ -53,7 +53,7 @@ pub(crate) const ENTRIES: &[BackboneEntry] = &[
         name: "msdnet-imagenet",
         doc: "MSDNet for 224-pixel images, 4 scales, 5 blocks of 4 layers (step 4; 6 and 7 are published too)",
         config: || {
-            MsdNetConfig {
+            let config = MsdNetConfig {
                 name: "msdnet-imagenet",
                 imagenet: true,
                 channels: 32,
@@ -66,14 +66,14 @@ pub(crate) const ENTRIES: &[BackboneEntry] = &[
                     growth: Growth::Even,
                 },
                 options: MsdNetOptions::default(),
-            }
-            .into()
+            };
+            config.resolved().into()
         },
     },
 ];
 
 fn small(name: &'static str, defaults: Defaults) -> MsdNetConfig {
-    MsdNetConfig {
+    let config = MsdNetConfig {
         name,
         imagenet: false,
         channels: 16,
@@ -81,7 +81,8 @@ fn small(name: &'static str, defaults: Defaults) -> MsdNetConfig {
         factors: &[1, 2, 4],
         defaults,
         options: MsdNetOptions::default(),
-    }
+    };
+    config.resolved()
 }
 
 /// An MSDNet without its classifiers, or its first blocks. A stage is a block; exits look at the
