@@ -5,7 +5,7 @@ use burn::backend::{
     tensor::{FloatTensor, IntTensor},
 };
 
-use crate::{Conv2dOptions, SgdOptions};
+use crate::{Activation, Conv2dOptions, SgdOptions};
 use offramp_cpu::pool::{Pooling, Window};
 
 /// A tensor argument that may be missing.
@@ -53,6 +53,15 @@ pub(crate) trait TrainingKernels: Backend {
 
     /// See [`crate::scale_gradient`].
     fn kernel_scale_gradient(x: FloatTensor<Self>, factor: f64) -> FloatTensor<Self>;
+
+    /// See [`crate::activation`].
+    fn kernel_activation(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self>;
+
+    /// See [`crate::add`].
+    fn kernel_add(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// See [`crate::concat`].
+    fn kernel_concat(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// See [`crate::linear`].
     fn kernel_linear(

@@ -157,6 +157,60 @@ pub fn max_pool2d(
     module::max_pool2d(x, options)
 }
 
+/// A function of every number of a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// `max(x, 0)`.
+    Relu,
+    /// `min(max(x, 0), 6)`.
+    Relu6,
+    /// `min(max(x + 3, 0), 6) / 6`.
+    HardSigmoid,
+    /// `x * min(max(x + 3, 0), 6) / 6` (Howard et al., ICCV 2019).
+    HardSwish,
+}
+
+/// Applies a function to every number. Gradients at corners are PyTorch's.
+pub fn activation(x: Tensor<4>, activation: Activation) -> Tensor<4> {
+    #[cfg(feature = "flex")]
+    if kernels::run_here(&x) {
+        return kernels::activation(x, activation);
+    }
+    let hard_sigmoid = |x: Tensor<4>| (x + 3.0).clamp(0.0, 6.0) * (1.0 / 6.0);
+    match activation {
+        Activation::Relu => relu(x),
+        Activation::Relu6 => x.clamp(0.0, 6.0),
+        Activation::HardSigmoid => hard_sigmoid(x),
+        Activation::HardSwish => x.clone() * hard_sigmoid(x),
+    }
+}
+
+/// `a + b`, of maps of one shape.
+///
+/// # Panics
+/// When the shapes differ.
+pub fn add(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
+    assert_eq!(a.dims(), b.dims(), "maps to be added");
+    #[cfg(feature = "flex")]
+    if kernels::run_here(&a) && kernels::run_here(&b) {
+        return kernels::add(a, b);
+    }
+    a + b
+}
+
+/// Maps one after the other along the channels: `[N, C_a, H, W]` and `[N, C_b, H, W]` to
+/// `[N, C_a + C_b, H, W]`.
+///
+/// # Panics
+/// When the shapes differ in anything but the channels.
+pub fn concat(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
+    #[cfg(feature = "flex")]
+    if kernels::run_here(&a) && kernels::run_here(&b) {
+        return kernels::concat(a, b);
+    }
+    Tensor::cat(vec![a, b], 1)
+}
+
 /// `x`, whose gradient is multiplied by `factor` on its way back.
 ///
 /// The values are those of `x` to the last bit (on backends without the kernel: where they are

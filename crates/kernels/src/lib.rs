@@ -44,6 +44,7 @@ mod functional;
 pub use offramp_cpu::simd::{Isa, isa};
 
 pub use functional::{
-    BatchNormTrain, Conv2dOptions, SgdOptions, avg_pool2d, batch_norm_eval, batch_norm_train,
-    conv2d, global_avg_pool, linear, max_pool2d, scale_gradient, sgd_step, softmax_cross_entropy,
+    Activation, BatchNormTrain, Conv2dOptions, SgdOptions, activation, add, avg_pool2d,
+    batch_norm_eval, batch_norm_train, concat, conv2d, global_avg_pool, linear, max_pool2d,
+    scale_gradient, sgd_step, softmax_cross_entropy,
 };

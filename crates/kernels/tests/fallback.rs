@@ -7,8 +7,9 @@ mod support;
 use burn::tensor::{DType, Device, Int, Tensor};
 use offramp_core::default_device;
 use offramp_kernels::{
-    Conv2dOptions, SgdOptions, avg_pool2d, batch_norm_eval, batch_norm_train, conv2d,
-    global_avg_pool, linear, max_pool2d, scale_gradient, sgd_step, softmax_cross_entropy,
+    Activation, Conv2dOptions, SgdOptions, activation, add, avg_pool2d, batch_norm_eval,
+    batch_norm_train, concat, conv2d, global_avg_pool, linear, max_pool2d, scale_gradient,
+    sgd_step, softmax_cross_entropy,
 };
 use support::{as_vector, assert_close, random, run, run_on};
 
@@ -91,6 +92,34 @@ fn pooling() {
     compare("maximum", x(), |[x]| max_pool2d(x, [3, 3], [2, 2], [1, 1]));
     compare("global average", x(), |[x]| {
         global_avg_pool(x).reshape([2, 5, 1, 1])
+    });
+}
+
+const ACTIVATIONS: [Activation; 4] = [
+    Activation::Relu,
+    Activation::Relu6,
+    Activation::HardSigmoid,
+    Activation::HardSwish,
+];
+
+#[test]
+fn activations() {
+    for kind in ACTIVATIONS {
+        compare(&format!("{kind:?}"), [input([2, 5, 3, 4])], |[x]| {
+            activation(x * 5.0, kind)
+        });
+    }
+}
+
+/// Each map is read twice.
+#[test]
+fn sums_and_joined_maps() {
+    let inputs = || [input([2, 5, 3, 4]), input([2, 5, 3, 4])];
+    compare("a sum", inputs(), |[a, b]| {
+        add(add(a.clone(), b.clone()), b)
+    });
+    compare("joined maps", inputs(), |[a, b]| {
+        concat(concat(a.clone(), b.clone()), a * 3.0)
     });
 }
 

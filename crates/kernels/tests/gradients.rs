@@ -8,8 +8,9 @@ use burn::tensor::module;
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{Device, Int, Tensor};
 use offramp_kernels::{
-    Conv2dOptions, SgdOptions, avg_pool2d, batch_norm_eval, batch_norm_train, conv2d,
-    global_avg_pool, linear, max_pool2d, scale_gradient, sgd_step, softmax_cross_entropy,
+    Activation, Conv2dOptions, SgdOptions, activation, add, avg_pool2d, batch_norm_eval,
+    batch_norm_train, concat, conv2d, global_avg_pool, linear, max_pool2d, scale_gradient,
+    sgd_step, softmax_cross_entropy,
 };
 use support::{as_vector, assert_close, random, run, values};
 
@@ -304,6 +305,76 @@ fn pooling() {
         |x| x.mean_dims(&[2, 3]),
         "global average",
     );
+}
+
+/// burn's own operations, and numbers beside and on the corners.
+#[test]
+fn activations_sums_and_joined_maps() {
+    let device = Device::flex();
+    let inputs = [
+        random([2, 19, 9, 8], &device),
+        random([2, 19, 9, 8], &device),
+    ];
+    type Function = fn(Tensor<4>) -> Tensor<4>;
+    let theirs: [(Activation, Function); 4] = [
+        (Activation::Relu, relu),
+        (Activation::Relu6, |x| x.clamp(0.0, 6.0)),
+        (Activation::HardSigmoid, |x| (x + 3.0).clamp(0.0, 6.0) / 6.0),
+        (Activation::HardSwish, |x| {
+            x.clone() * ((x + 3.0).clamp(0.0, 6.0) / 6.0)
+        }),
+    ];
+    for (kind, theirs) in theirs {
+        let (y, [dx, _]) = run(&inputs, |[x, z]| activation(x * 6.0, kind) + z);
+        let (y2, [dx2, _]) = run(&inputs, |[x, z]| theirs(x * 6.0) + z);
+        assert_close(&format!("{kind:?}"), &y, &y2);
+        assert_close(&format!("gradient of {kind:?}"), &dx, &dx2);
+    }
+    let (y, gradients) = run(&inputs, |[a, b]| {
+        concat(add(a.clone(), b.clone()), concat(b, a))
+    });
+    let (y2, gradients2) = run(&inputs, |[a, b]| {
+        Tensor::cat(vec![a.clone() + b.clone(), b, a], 1)
+    });
+    assert_close("joined", &y, &y2);
+    for (a, b) in gradients.iter().zip(&gradients2) {
+        assert_close("gradient of joined", a, b);
+    }
+}
+
+/// `F.relu6`, `F.hardsigmoid` and `F.hardswish` with their gradients in PyTorch 2.15.
+#[test]
+fn corners_are_those_of_pytorch() {
+    let device = Device::flex().autodiff();
+    let x = [-4.0f32, -3.0, 0.0, 3.0, 6.0, 7.0, f32::NAN];
+    for (kind, values, gradients) in [
+        (
+            Activation::Relu6,
+            [0.0, 0.0, 0.0, 3.0, 6.0, 6.0],
+            [0.0, 0.0, 0.0, 1.0, 0.0, 0.0],
+        ),
+        (
+            Activation::HardSigmoid,
+            [0.0, 0.0, 0.5, 1.0, 1.0, 1.0],
+            [0.0, 0.0, 1.0 / 6.0, 0.0, 0.0, 0.0],
+        ),
+        (
+            Activation::HardSwish,
+            [0.0, 0.0, 0.0, 3.0, 6.0, 7.0],
+            [0.0, 0.0, 0.5, 1.0, 1.0, 1.0],
+        ),
+    ] {
+        let x = Tensor::<1>::from_floats(x, &device).reshape([1, 7, 1, 1]);
+        let x = x.require_grad();
+        let y = activation(x.clone(), kind);
+        let dx = x.grad(&y.clone().sum().backward()).unwrap();
+        let [y, dx] = [y.inner(), dx].map(|t| t.into_data().try_to_vec::<f32>().unwrap());
+        for i in 0..6 {
+            assert!((y[i] - values[i]).abs() < 1e-6, "{kind:?} {y:?}");
+            assert!((dx[i] - gradients[i]).abs() < 1e-6, "{kind:?} {dx:?}");
+        }
+        assert!(y[6].is_nan(), "{kind:?}");
+    }
 }
 
 #[test]

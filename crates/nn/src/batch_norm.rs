@@ -84,6 +84,11 @@ impl BatchNorm2d {
         self.run(x, None, true)
     }
 
+    /// `bn(x) + residual`.
+    pub fn forward_add(&self, x: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
+        self.run(x, Some(residual), false)
+    }
+
     /// `relu(bn(x) + residual)`.
     pub fn forward_add_relu(&self, x: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
         self.run(x, Some(residual), true)

@@ -11,6 +11,7 @@ use burn::module::Module;
 use burn::tensor::{Tensor, s};
 use offramp_core::{Cost, MapShape};
 use offramp_graph::{Builder, GraphError, Value};
+use offramp_kernels::{add, concat};
 use offramp_nn::{BatchNorm2d, Conv2d, shrink};
 
 pub use activation::Activation;
@@ -87,8 +88,8 @@ layer_from!(
 );
 
 impl Chain {
-    /// Computes the layers in turn; a ReLU after a batch norm or after a sum that a batch norm
-    /// ends is computed with it.
+    /// Computes the layers in turn; a batch norm is computed with the sum that it ends and the ReLU
+    /// that follows.
     ///
     /// # Shapes
     /// - `x`: `[N, C, H, W]`
@@ -139,7 +140,7 @@ fn sum_relu(branches: &Branches, x: Tensor<4>) -> Tensor<4> {
     let other = second.forward(x.clone());
     match first.as_slice() {
         [layers @ .., (_, Layer::Norm(norm))] => norm.forward_add_relu(run(layers, x), other),
-        layers => Activation::relu().forward(run(layers, x) + other),
+        layers => Activation::relu().forward(add(run(layers, x), other)),
     }
 }
 
@@ -165,18 +166,24 @@ impl Layer {
             Self::Chain(chain) => chain.forward(x),
             Self::Sum(branches) => {
                 let [first, second] = both(branches);
-                first.forward(x.clone()) + second.forward(x)
+                let other = second.forward(x.clone());
+                match first.as_slice() {
+                    [layers @ .., (_, Layer::Norm(norm))] => {
+                        norm.forward_add(run(layers, x), other)
+                    }
+                    layers => add(run(layers, x), other),
+                }
             }
             Self::Concat(branches) => {
                 let [first, second] = both(branches);
-                Tensor::cat(vec![first.forward(x.clone()), second.forward(x)], 1)
+                concat(first.forward(x.clone()), second.forward(x))
             }
             Self::Halves(branches) => {
                 let [first, second] = both(branches);
                 let half = x.dims()[1] / 2;
                 let left = x.clone().slice_dim(1, s![..half]);
                 let right = x.slice_dim(1, s![half..]);
-                Tensor::cat(vec![first.forward(left), second.forward(right)], 1)
+                concat(first.forward(left), second.forward(right))
             }
             Self::Gate(gate) => x.clone() * gate.forward(shrink(x, [1, 1])),
         }

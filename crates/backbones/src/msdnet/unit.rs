@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use offramp_core::{Cost, MapShape};
 use offramp_graph::{Builder, GraphError, Value};
+use offramp_kernels::concat;
 use offramp_nn::{BatchNorm2d, Conv2dConfig, Init};
 
 use super::MsdNetConfig;
@@ -231,12 +232,12 @@ impl Joint {
 
     /// `finer` is not looked at where there is no branch for it.
     fn forward(&self, finer: Option<Tensor<4>>, x: Tensor<4>) -> Tensor<4> {
-        let mut maps = vec![x.clone()];
-        if let (Some(down), Some(finer)) = (&self.conv_down, finer) {
-            maps.push(down.forward(finer));
-        }
-        maps.push(self.conv_normal.forward(x));
-        Tensor::cat(maps, 1)
+        let normal = self.conv_normal.forward(x.clone());
+        let new = match (&self.conv_down, finer) {
+            (Some(down), Some(finer)) => concat(down.forward(finer), normal),
+            _ => normal,
+        };
+        concat(x, new)
     }
 
     fn trace(&self, b: &mut Builder, finer: Option<Value>, x: Value) -> Result<Value, GraphError> {

@@ -3,6 +3,7 @@
 mod conv;
 mod linear;
 mod loss;
+mod maps;
 mod norm;
 mod pending;
 mod pool;
@@ -14,8 +15,8 @@ use burn::backend::{
     tensor::{FloatTensor, IntTensor},
 };
 
-use crate::Conv2dOptions;
 use crate::extension::{Optional, TrainingKernels};
+use crate::{Activation, Conv2dOptions};
 use offramp_cpu::pool::{Pooling, Window};
 
 impl<C: CheckpointStrategy> TrainingKernels for Autodiff<Flex, C> {
@@ -45,6 +46,18 @@ impl<C: CheckpointStrategy> TrainingKernels for Autodiff<Flex, C> {
 
     fn kernel_scale_gradient(x: FloatTensor<Self>, factor: f64) -> FloatTensor<Self> {
         scale::scale_gradient::<C>(x, factor)
+    }
+
+    fn kernel_activation(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
+        maps::activation::<C>(x, activation)
+    }
+
+    fn kernel_add(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        maps::add_maps::<C>(a, b)
+    }
+
+    fn kernel_concat(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        maps::concat::<C>(a, b)
     }
 
     fn kernel_linear(

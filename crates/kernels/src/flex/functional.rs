@@ -4,7 +4,7 @@ use burn::backend::{Dispatch, DispatchDevice};
 use burn::tensor::{DType, Int, Tensor};
 
 use crate::extension::{InferenceKernels, Optional, TrainingKernels};
-use crate::{BatchNormTrain, Conv2dOptions, SgdOptions};
+use crate::{Activation, BatchNormTrain, Conv2dOptions, SgdOptions};
 use offramp_cpu::pool::{Pooling, Window};
 
 /// Whether the kernels serve this tensor: `f32` on the `flex` backend, with or without gradients.
@@ -114,6 +114,30 @@ pub(crate) fn scale_gradient(x: Tensor<4>, factor: f64) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as TrainingKernels>::kernel_scale_gradient(
         x.into_dispatch(),
         factor,
+    ))
+}
+
+/// See [`crate::activation`].
+pub(crate) fn activation(x: Tensor<4>, activation: Activation) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as TrainingKernels>::kernel_activation(
+        x.into_dispatch(),
+        activation,
+    ))
+}
+
+/// See [`crate::add`].
+pub(crate) fn add(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as TrainingKernels>::kernel_add(
+        a.into_dispatch(),
+        b.into_dispatch(),
+    ))
+}
+
+/// See [`crate::concat`].
+pub(crate) fn concat(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as TrainingKernels>::kernel_concat(
+        a.into_dispatch(),
+        b.into_dispatch(),
     ))
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod conv;
 pub(crate) mod functional;
 pub(crate) mod linear;
 pub(crate) mod loss;
+pub(crate) mod maps;
 pub(crate) mod norm;
 pub(crate) mod pool;
 mod sgd;
@@ -13,7 +14,7 @@ pub(crate) mod tensor;
 use burn::backend::{Flex, flex::FlexTensor};
 
 use crate::extension::{InferenceKernels, Optional, TrainingKernels};
-use crate::{Conv2dOptions, SgdOptions};
+use crate::{Activation, Conv2dOptions, SgdOptions};
 use offramp_cpu::pool::{Pooling, Window};
 
 impl TrainingKernels for Flex {
@@ -49,6 +50,18 @@ impl TrainingKernels for Flex {
 
     fn kernel_scale_gradient(x: FlexTensor, _factor: f64) -> FlexTensor {
         x
+    }
+
+    fn kernel_activation(x: FlexTensor, activation: Activation) -> FlexTensor {
+        maps::activate(&x, activation)
+    }
+
+    fn kernel_add(a: FlexTensor, b: FlexTensor) -> FlexTensor {
+        tensor::add_rows(a, Some(b))
+    }
+
+    fn kernel_concat(a: FlexTensor, b: FlexTensor) -> FlexTensor {
+        maps::concat(&a, &b)
     }
 
     fn kernel_linear(x: FlexTensor, weight: FlexTensor, bias: Optional<Self>) -> FlexTensor {
