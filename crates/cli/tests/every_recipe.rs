@@ -40,19 +40,22 @@ fn within(folder: &Path, data: &OsStr, args: &[&str]) {
     assert!(output.status.success(), "{args:?}: {stderr}");
 }
 
-/// The runs that recipes start from: two teachers, and a backbone that was trained before.
+/// The runs that recipes start from: two teachers, and two backbones that were trained before.
 fn prepare(folder: &Path, data: &OsStr, recipes: &Path) {
     let weights = Path::new(data).join(RESNET56);
     for run in ["runs/resnet56", "runs/resnet56-b"] {
         within(folder, data, &import_resnet56(&weights, run));
     }
-    let plain = recipes.join("cifar100-lowdata/plain.toml");
-    let settings = ["--set", "train.epochs=1", "--out", "runs/plain"];
-    within(
-        folder,
-        data,
-        &[&["train", text(&plain)][..], &settings].concat(),
-    );
+    for run in ["plain", "resnet20"] {
+        let recipe = recipes.join(format!("cifar100-lowdata/{run}.toml"));
+        let out = format!("runs/{run}");
+        let settings = ["--set", "train.epochs=1", "--out", &out];
+        within(
+            folder,
+            data,
+            &[&["train", text(&recipe)][..], &settings].concat(),
+        );
+    }
 }
 
 #[test]

@@ -239,6 +239,7 @@ fn the_classifier_learns_from_labels_and_the_rest_from_the_student() {
     const WEIGHT: &str = "teachers.0.heads.0.fc.weight";
     const BIAS: &str = "teachers.0.heads.0.fc.bias";
     const CONV: &str = "teachers.0.backbone.conv1.weight";
+    const SCALE: &str = "teachers.0.backbone.bn1.weight";
     for released in [false, true] {
         let loss = format!(r#"{{"name": "atsc", "released": {released}}}"#);
         let scene = atsc_scene(&[0, 2, 1], 1.0);
@@ -253,24 +254,25 @@ fn the_classifier_learns_from_labels_and_the_rest_from_the_student() {
         assert!(ce.contains_key(BIAS));
         assert_eq!(ce.contains_key(WEIGHT), !released);
 
-        // Away from the first weights the pull is 2 (theta - theta_0), on weights only.
+        // Away from the first weights the pull is 2 (theta - theta_0): on all but the classifier, or
+        // on the weights alone, the classifier's among them.
         let before = collect(&atsc);
         let moved = |name: &str| {
             let old = before[name].iter::<f32>().map(|x| x + 0.25);
             Tensor::<1>::from_floats(old.collect::<Vec<_>>().as_slice(), &device())
         };
-        let names = [WEIGHT, BIAS, CONV, "teachers.0.backbone.bn1.weight"];
+        let names = [WEIGHT, BIAS, CONV, SCALE];
         let atsc = with(atsc.clone(), &names.map(|name| (name, moved(name))));
         let terms = atsc.losses(&scene.lesson());
         let pull = terms.get("pull").unwrap().value.clone();
         let size = |name: &str| before[name].num_elements() as f64;
-        let pulled = size(CONV) + if released { size(WEIGHT) } else { 0.0 };
+        let pulled = size(CONV) + size(if released { WEIGHT } else { SCALE });
         assert_close(pull.clone(), pulled * 0.0625);
         let found = parameter_gradients(&atsc, &pull.backward());
         assert!(found[CONV].iter().all(|g| (g - 0.5).abs() < 1e-5));
         assert_eq!(found.contains_key(WEIGHT), released);
         assert!(!found.contains_key(BIAS));
-        assert!(!found.contains_key("teachers.0.backbone.bn1.weight"));
+        assert_eq!(found.contains_key(SCALE), !released);
 
         // What is shared is the classifier as it is now.
         let config = model(json!({"backbone": "resnet8", "head": projector(&[2]), "exits": [2]}));

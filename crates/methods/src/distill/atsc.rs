@@ -37,8 +37,8 @@ pub struct AtscConfig {
     /// `w`: how strongly the teacher is pulled to its first weights. A sum over weights, so the
     /// right value depends on the teacher's size: 1 for CIFAR's, 10 for ImageNet's.
     pub pull: f64,
-    /// As the public code runs: of the classifier cross-entropy trains the bias alone, and the
-    /// weight is under the pull.
+    /// As the public code runs: of the classifier cross-entropy trains the bias alone, the weight
+    /// is under the pull, and batch norms and biases are not.
     pub released: bool,
 }
 
@@ -62,11 +62,17 @@ impl AtscConfig {
         let origins: Vec<_> = (plan.teachers.iter())
             .map(|plan| plan.teacher.clone())
             .collect();
-        let exempt = |net: &MultiExitNet| match self.released {
-            true => None,
-            false => Some(deepest_classifier(net).weight.id),
+        let first = |teacher: &ExternalTeacher| {
+            let net = teacher.net();
+            match self.released {
+                true => parameters(net, |axes, _| axes > 1),
+                false => {
+                    let fc = deepest_classifier(net);
+                    let shared = [Some(fc.weight.id), fc.bias.as_ref().map(|bias| bias.id)];
+                    parameters(net, |_, id| !shared.contains(&Some(id)))
+                }
+            }
         };
-        let first = |teacher: &ExternalTeacher| weights(teacher.net(), exempt(teacher.net()));
         let learner = |teacher: &ExternalTeacher| {
             let net = teacher.net().clone().to_device(init.device());
             net.train().set_require_grad(true)
@@ -88,13 +94,15 @@ impl AtscConfig {
 ///
 /// ```text
 /// L = mean (P(pool(f_s)) - pool(f_t))^2
-///   + w sum over tensors of more than one axis, W excepted, |theta - theta_0|^2
+///   + w sum over all parameters but W and b of |theta - theta_0|^2
 ///   + CE(W sg(e_t) + b, y)
 /// z = W mean over positions of P(pool(f_s)) + b
 /// ```
 ///
-/// Without the pull there is a trivial solution: both maps constant. Jang et al., *Adaptive
-/// Teaching with a Shared Classifier for Knowledge Distillation*, arXiv 2406.08528, 2024.
+/// Without the pull there is a trivial solution: both maps constant. The public code leaves batch
+/// norms and biases out of it (`released`), and the maps do shrink to nothing through their
+/// scales. Jang et al., *Adaptive Teaching with a Shared Classifier for Knowledge Distillation*,
+/// arXiv 2406.08528, 2024.
 ///
 /// The public code alternates: a step on the first two terms, a second pass of the teacher, a
 /// step on the third. Here all three share a pass and a step. Several teachers, which the public
@@ -171,14 +179,17 @@ impl Distiller for Atsc {
     }
 }
 
-/// The tensors of more than one axis by name, flat, but for the exempt one.
-fn weights<M: Module>(module: &M, exempt: Option<ParamId>) -> BTreeMap<String, Tensor<1>> {
+/// The parameters by name, flat, that `wanted` says of their number of axes and their identity.
+fn parameters<M: Module>(
+    module: &M,
+    wanted: impl Fn(usize, ParamId) -> bool,
+) -> BTreeMap<String, Tensor<1>> {
     let mut found = BTreeMap::new();
-    module.visit(&mut Weights {
+    module.visit(&mut Parameters {
         path: Path::default(),
-        see: |name: String, id, weight: Tensor<1>| {
-            if exempt != Some(id) {
-                found.insert(name, weight.without_autodiff());
+        see: |name: String, axes, id, value: Tensor<1>| {
+            if wanted(axes, id) {
+                found.insert(name, value.without_autodiff());
             }
         },
     });
@@ -188,11 +199,11 @@ fn weights<M: Module>(module: &M, exempt: Option<ParamId>) -> BTreeMap<String, T
 /// `sum |theta - theta_0|^2` over the tensors that `first` names; none when it names none.
 fn pull<M: Module>(module: &M, first: &BTreeMap<String, Tensor<1>>) -> Option<Tensor<1>> {
     let mut squares = Vec::new();
-    module.visit(&mut Weights {
+    module.visit(&mut Parameters {
         path: Path::default(),
-        see: |name: String, _, weight: Tensor<1>| {
+        see: |name: String, _, _, value: Tensor<1>| {
             if let Some(first) = first.get(&name) {
-                squares.push((weight - first.clone()).square().sum());
+                squares.push((value - first.clone()).square().sum());
             }
         },
     });
@@ -202,13 +213,13 @@ fn pull<M: Module>(module: &M, first: &BTreeMap<String, Tensor<1>>) -> Option<Te
     }
 }
 
-/// Shows every tensor of more than one axis: name, identity and values.
-struct Weights<F> {
+/// Shows every parameter: name, number of axes, identity and values. Running statistics are none.
+struct Parameters<F> {
     path: Path,
     see: F,
 }
 
-impl<F: FnMut(String, ParamId, Tensor<1>)> ModuleVisitor for Weights<F> {
+impl<F: FnMut(String, usize, ParamId, Tensor<1>)> ModuleVisitor for Parameters<F> {
     fn enter_module(&mut self, name: &str, container_type: &str) {
         self.path.enter(name, container_type);
     }
@@ -218,8 +229,9 @@ impl<F: FnMut(String, ParamId, Tensor<1>)> ModuleVisitor for Weights<F> {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if D > 1 {
-            (self.see)(self.path.name(), param.id, param.val().reshape([-1]));
+        let name = self.path.name();
+        if !name.contains("running_") {
+            (self.see)(name, D, param.id, param.val().reshape([-1]));
         }
     }
 }
@@ -238,14 +250,14 @@ mod tests {
         }
     }
 
-    /// The pull of T5 of the specification; biases are free.
+    /// The pull of T5 of the specification, in the released form: biases are free.
     #[test]
     fn the_pull_of_the_specification() {
         let device = default_device().unwrap().autodiff();
         let first = layer([[1.0, 2.0], [0.0, 1.0]], &device);
         let mut now = layer([[1.1, 2.0], [-0.2, 1.0]], &device);
         now.bias = Some(Param::from_data([0.0, 0.0], &device));
-        let theta_0 = weights(&first, None);
+        let theta_0 = parameters(&first, |axes, _| axes > 1);
         assert_eq!(theta_0.keys().collect::<Vec<_>>(), ["weight"]);
         let value = pull(&now, &theta_0).unwrap();
         assert!((value.clone().into_scalar::<f32>() - 0.05).abs() < 1e-6);
@@ -255,7 +267,9 @@ mod tests {
         for (found, expected) in gradient.iter().zip([0.2, 0.0, -0.4, 0.0]) {
             assert!((found - expected).abs() < 1e-6, "{gradient:?}");
         }
-        assert!(weights(&first, Some(first.weight.id)).is_empty());
         assert!(pull(&now, &BTreeMap::new()).is_none());
+        // With the biases 5 and 6, which are 0 now: 0.05 + 25 + 36.
+        let value = pull(&now, &parameters(&first, |_, _| true)).unwrap();
+        assert!((value.into_scalar::<f32>() - 61.05).abs() < 1e-4);
     }
 }
