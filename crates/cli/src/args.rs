@@ -6,7 +6,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use offramp_core::DeviceSpec;
 use offramp_data::Split;
 use offramp_interop::export::Opset;
-use offramp_policies::Criterion;
 
 /// Train, evaluate, calibrate and run image classifiers with several exits.
 #[derive(Debug, Parser)]
@@ -32,7 +31,10 @@ pub enum Command {
     #[command(after_help = "Example:\n  \
         offramp calibrate runs/demo                  the 39 budgets of MSDNet's search\n  \
         offramp calibrate runs/demo --max-macs 60%   the best accuracy at 60 % of the full cost\n  \
-        offramp calibrate runs/demo --max-drop 1     the cheapest at most 1 point below the last exit")]
+        offramp calibrate runs/demo --max-drop 1     the cheapest at most 1 point below the last exit\n  \
+        offramp calibrate runs/demo --max-drop 1 --guarantee 95%   ... on new pictures, with that probability\n  \
+        offramp calibrate runs/demo --policy gates   any policy of `offramp list policies`\n  \
+        offramp calibrate runs/demo --policy deadline --max-ms 5   the deepest exit within 5 ms a picture")]
     Calibrate(CalibrateArgs),
     /// Classify pictures, stopping at the first exit that is sure enough
     #[command(after_help = "Example:\n  offramp predict runs/demo cat.png dog.jpg --json")]
@@ -110,6 +112,12 @@ pub struct EvalArgs {
     /// Loader threads [default: what the recipe says]
     #[arg(long, value_name = "N")]
     pub workers: Option<usize>,
+    /// Also: overthinking, an oracle, agreement between exits, reliability
+    #[arg(long)]
+    pub diagnostics: bool,
+    /// Also write the logits of all exits, the labels and the costs, as safetensors
+    #[arg(long, value_name = "FILE")]
+    pub logits: Option<PathBuf>,
     /// Data and device.
     #[command(flatten)]
     pub place: Place,
@@ -123,15 +131,27 @@ pub struct EvalArgs {
 pub struct CalibrateArgs {
     /// Run folder
     pub run: PathBuf,
-    /// What the thresholds compare with: confidence, entropy or margin
-    #[arg(long = "policy", default_value_t = Criterion::Confidence)]
-    pub criterion: Criterion,
+    /// When a picture stops; `offramp list policies` shows what there is
+    #[arg(long, default_value = "confidence", value_name = "NAME")]
+    pub policy: String,
+    /// What puts the answers of the exits so far together, fitted first; `offramp list policies`
+    #[arg(long, value_name = "NAME")]
+    pub ensemble: Option<String>,
+    /// Fit one temperature an exit first
+    #[arg(long)]
+    pub temperatures: bool,
     /// Best accuracy at this mean cost: a number, 30M, 1.2G, or 60% of the full network
     #[arg(long, value_name = "MACS", conflicts_with = "max_drop")]
     pub max_macs: Option<String>,
     /// Cheapest at most this many points of accuracy below the deepest exit
     #[arg(long, value_name = "POINTS")]
     pub max_drop: Option<f64>,
+    /// Let --max-drop hold on new pictures: with this probability, such as 95%, or on average, `mean`
+    #[arg(long, value_name = "P", conflicts_with = "max_macs")]
+    pub guarantee: Option<String>,
+    /// Time limit of `--policy deadline` for one picture, milliseconds
+    #[arg(long, value_name = "MS", conflicts_with_all = ["max_macs", "max_drop"])]
+    pub max_ms: Option<f64>,
     /// Images a batch
     #[arg(long, default_value_t = 128, value_name = "N")]
     pub batch_size: usize,

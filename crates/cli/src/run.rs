@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use burn::tensor::Device;
 use offramp_core::DeviceSpec;
 use offramp_data::{DataConfig, Split, Splits, Subset, open};
 use offramp_heads::{ModelCard, MultiExitNet, load_model};
@@ -17,6 +18,8 @@ pub struct Run {
     pub dir: PathBuf,
     /// The network, on the device asked for.
     pub net: MultiExitNet,
+    /// The device.
+    pub device: Device,
     /// What is known of it.
     pub card: ModelCard,
     /// How it was trained; nothing is known of that where it was imported.
@@ -26,7 +29,8 @@ pub struct Run {
 impl Run {
     /// Opens a run folder.
     pub fn open(dir: &Path, device: DeviceSpec) -> Result<Self, CliError> {
-        let (net, card) = load_model(dir, &device.device()?)?;
+        let device = device.device()?;
+        let (net, card) = load_model(dir, &device)?;
         let recipe = dir.join("recipe.toml");
         let recipe = match recipe.exists() {
             true => Some(Recipe::load::<&str>(&recipe, &[])?),
@@ -35,6 +39,7 @@ impl Run {
         Ok(Self {
             dir: dir.to_owned(),
             net,
+            device,
             card,
             recipe,
         })

@@ -172,25 +172,6 @@ fn damaged_runs() {
 }
 
 #[test]
-fn a_policy_of_another_network() {
-    let (_folder, run) = finished();
-    json(&["calibrate", text(&run), "--json"]);
-    let policy = run.join("policy.json");
-    let text_of = std::fs::read_to_string(&policy).unwrap();
-    let model: serde_json::Value = serde_json::from_str(&text_of).unwrap();
-    let sum = model["model"].as_str().unwrap();
-    std::fs::write(&policy, text_of.replace(sum, &"0".repeat(64))).unwrap();
-    let message = failure(&["predict", text(&run), "x.png"]);
-    assert_names(&message, &["policy.json", "0000"]);
-    let message = failure(&["calibrate", text(&run), "--max-macs", "1%"]);
-    assert_names(&message, &["MAC"]);
-    assert_names(
-        &failure(&["calibrate", text(&run), "--max-macs", "lots"]),
-        &["lots"],
-    );
-}
-
-#[test]
 fn no_validation_rows_no_thresholds() {
     let folder = tempfile::tempdir().unwrap();
     let recipe = recipe(folder.path(), &TINY.replace("0.25", "0.0"));

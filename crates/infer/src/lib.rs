@@ -10,9 +10,11 @@ mod error;
 mod runner;
 mod staged;
 mod stream;
+mod times;
 mod waiting;
 
 pub use error::InferError;
 pub use runner::{Answer, Runner};
 pub use staged::StagedNet;
 pub use stream::Stream;
+pub use times::{exit_times, quantile};

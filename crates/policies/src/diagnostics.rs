@@ -2,7 +2,11 @@
 
 use serde::Serialize;
 
-use crate::{ExitTable, PolicyError, evaluate::check_macs, evaluate::mean_macs, metrics::percent};
+use crate::{
+    ExitTable, PolicyError,
+    evaluate::{check_macs, mean_macs},
+    metrics::{ECE_BINS, ece_bin, percent},
+};
 
 /// Work done after some exit was already right, percent of all samples.
 ///
@@ -79,6 +83,43 @@ pub fn agreement(table: &ExitTable) -> Vec<Vec<f64>> {
         .collect()
 }
 
+/// The samples whose confidence lies in one of 15 bins.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct ReliabilityBin {
+    /// How many samples; bins without any are left out.
+    pub samples: usize,
+    /// Their mean confidence, 0 to 1.
+    pub confidence: f64,
+    /// The share of them that is right, 0 to 1.
+    pub accuracy: f64,
+}
+
+/// How often the samples of each confidence are right, for each exit: what the expected calibration
+/// error sums up, over the same bins ([`ExitMetrics::ece`](crate::ExitMetrics::ece)), least sure first.
+pub fn reliability(table: &ExitTable) -> Vec<Vec<ReliabilityBin>> {
+    let exit_bins = |exit: usize| {
+        let mut bins = [(0usize, 0.0f64, 0usize); ECE_BINS];
+        for row in table.rows() {
+            let confidence = f64::from(row[exit].evidence.confidence);
+            let bin = &mut bins[ece_bin(confidence)];
+            *bin = (
+                bin.0 + 1,
+                bin.1 + confidence,
+                bin.2 + usize::from(row[exit].correct),
+            );
+        }
+        let filled = bins.into_iter().filter(|bin| bin.0 > 0);
+        filled
+            .map(|(samples, confidence, right)| ReliabilityBin {
+                samples,
+                confidence: confidence / samples as f64,
+                accuracy: right as f64 / samples as f64,
+            })
+            .collect()
+    };
+    (0..table.exits()).map(exit_bins).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +158,20 @@ mod tests {
             [20.0, 60.0, 100.0],
         ];
         assert_eq!(agreement(&table), expected);
+    }
+
+    /// The bins say the same as the calibration error: `ece = 100 sum n |accuracy - confidence| / N`.
+    #[test]
+    fn reliability_sums_up_to_the_calibration_error() {
+        let table = table(&[[0, 0, 0], [1, 0, 0], [0, 1, 1], [1, 2, 0], [1, 1, 2]]);
+        for (bins, metrics) in reliability(&table).iter().zip(table.metrics()) {
+            assert_eq!(bins.iter().map(|bin| bin.samples).sum::<usize>(), 5);
+            let gap = |bin: &ReliabilityBin| {
+                20.0 * bin.samples as f64 * (bin.accuracy - bin.confidence).abs()
+            };
+            let ece: f64 = bins.iter().map(gap).sum();
+            assert!((ece - metrics.ece).abs() < 1e-9, "{ece} for {metrics:?}");
+        }
     }
 
     #[test]

@@ -136,9 +136,7 @@ pub enum PolicyError {
         value: f64,
     },
     /// Something fitted for other classes.
-    #[error(
-        "fitted for {found} classes, but there are {expected}; calibrate on this model's own classes"
-    )]
+    #[error("fitted for {found} classes, but there are {expected}")]
     Classes {
         /// Classes it was fitted for.
         found: usize,

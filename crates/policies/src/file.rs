@@ -145,6 +145,21 @@ impl PolicyFile {
         }
     }
 
+    /// Refuses a policy or an ensemble that was fitted for another number of classes than the model at
+    /// hand has; `path` is where the file lies, for the message.
+    ///
+    /// # Errors
+    /// [`PolicyError::Inconsistent`].
+    pub fn check_classes(&self, path: &Path, classes: usize) -> Result<(), PolicyError> {
+        let exits = self.policy.num_exits();
+        (self.policy.check_classes(classes))
+            .and_then(|()| self.readout().check(exits, classes))
+            .map_err(|error| PolicyError::Inconsistent {
+                path: path.to_owned(),
+                reason: error.to_string(),
+            })
+    }
+
     /// Writes the file: to a neighbour first, which then takes the name, so that a full disk or a
     /// crash leaves an earlier file as it was.
     ///

@@ -15,7 +15,7 @@
 //! | train what learns | [`fit_gates`], [`fit_scheduler`], [`fit_zero_time_waste`] |
 //! | promise how little is lost | [`control`], [`Guarantee`], [`threshold_path`] |
 //! | simulate, on the rows to score | [`evaluate()`], [`budget_curve`] |
-//! | look closer | [`ExitTable::metrics`], [`overthinking`], [`oracle`], [`agreement`] |
+//! | look closer | [`ExitTable::metrics`], [`overthinking`], [`oracle`], [`agreement`], [`reliability`] |
 //! | keep | [`PolicyFile`] |
 //!
 //! ```
@@ -62,7 +62,9 @@ mod thresholds;
 
 pub use criterion::Criterion;
 pub use curve::{BudgetCurve, budget_curve};
-pub use diagnostics::{Oracle, Overthinking, agreement, oracle, overthinking};
+pub use diagnostics::{
+    Oracle, Overthinking, ReliabilityBin, agreement, oracle, overthinking, reliability,
+};
 pub use ensembles::{
     Ensemble, EnsembleEntry, MostConfident, ProductEnsemble, ZtwEnsemble, ZtwExit, ensembles,
 };

@@ -3,7 +3,13 @@ use serde::Serialize;
 use crate::ExitTable;
 
 /// Bins of the expected calibration error, as in Guo et al.
-const ECE_BINS: usize = 15;
+pub(crate) const ECE_BINS: usize = 15;
+
+/// The bin of a confidence, from 0; bins are closed above.
+pub(crate) fn ece_bin(confidence: f64) -> usize {
+    let bin = (confidence * ECE_BINS as f64).ceil() as usize;
+    bin.clamp(1, ECE_BINS) - 1
+}
 
 /// How good one exit is when every sample leaves there.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -60,9 +66,7 @@ impl ExitTable {
         let mut gaps = [0.0f64; ECE_BINS];
         for row in self.rows() {
             let confidence = f64::from(row[exit].evidence.confidence);
-            let bin = (confidence * ECE_BINS as f64).ceil() as usize;
-            let bin = bin.clamp(1, ECE_BINS) - 1;
-            gaps[bin] += f64::from(u8::from(row[exit].correct)) - confidence;
+            gaps[ece_bin(confidence)] += f64::from(u8::from(row[exit].correct)) - confidence;
         }
         100.0 * gaps.iter().map(|gap| gap.abs()).sum::<f64>() / self.samples() as f64
     }

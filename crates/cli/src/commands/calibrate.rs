@@ -1,9 +1,13 @@
 //! `offramp calibrate`: thresholds from validation rows, scores on test rows.
 
+use burn::module::Module;
+use burn::tensor::Tensor;
 use offramp_data::Split;
+use offramp_infer::{exit_times, quantile};
 use offramp_policies::{
-    BudgetCurve, Criterion, FitRows, FitSplit, OperatingPoint, PolicyFile, ScoreRows, ScoreSplit,
-    Target, budget_curve, evaluate, fit,
+    AnyPolicy, BudgetCurve, Criterion, DeadlinePolicy, EnsembleEntry, FitRows, FitSplit, Fitted,
+    Guarantee, OperatingPoint, PolicyEntry, PolicyFile, Promise, RiskLoss, ScoreRows, ScoreSplit,
+    Target, budget_curve, control, evaluate, fit_temperatures, threshold_path,
 };
 use serde::Serialize;
 
@@ -16,6 +20,13 @@ use crate::table;
 /// Without a target, `policy.json` gets the cheapest thresholds at most this many points below the
 /// deepest exit.
 const DEFAULT_DROP: f64 = 1.0;
+
+/// Pictures timed for a deadline, and the share of them that each exit must be in time for.
+const TIMED_RUNS: usize = 200;
+const TIMED_SHARE: f64 = 0.95;
+
+/// Thresholds tried for a guarantee.
+const PATH_STEPS: usize = 100;
 
 /// The JSON document; `rows` is the whole curve or, with a target, the one point that meets it.
 #[derive(Debug, Serialize)]
@@ -47,15 +58,92 @@ pub fn run(args: &CalibrateArgs) -> Result<(), CliError> {
     match args.json {
         true => print_json(&document),
         false => {
-            print(args, &document, 1);
+            print(&document, 1);
             Ok(())
         }
     }
 }
 
-/// Fits, scores and writes `policy.json`; the curve is MSDNet's 39 budgets, with a target too.
+/// Fits, scores and writes `policy.json`; the curve is MSDNet's 39 budgets, with a target too, for a
+/// policy that has thresholds on a criterion, and the one point for others.
 pub fn calibrate(args: &CalibrateArgs) -> Result<Document, CliError> {
+    let entry = PolicyEntry::named(&args.policy)?;
+    let ensemble = args.ensemble.as_deref().map(EnsembleEntry::named);
+    let ensemble = ensemble.transpose()?;
+    check_options(args, &entry)?;
     let run = Run::open(&args.run, args.place.device)?;
+    let costs = run.net.exit_costs(run.card.image);
+    let macs: Vec<u64> = costs.iter().map(|cost| cost.macs).collect();
+    let full_macs = macs.last().copied().unwrap_or_default();
+    let target = target(args, full_macs)?;
+    let (mut fit_rows, mut score_rows) = rows(args, &run)?;
+    if args.temperatures {
+        let temperatures = fit_temperatures(&fit_rows);
+        fit_rows = fit_rows.with_temperatures(&temperatures)?;
+        score_rows = score_rows.with_temperatures(&temperatures)?;
+    }
+    let full_top1 = |rows: &ScoreRows| rows.table().metrics().last().map_or(0.0, |exit| exit.top1);
+    let top1 = full_top1(&score_rows);
+    if let Some(ensemble) = ensemble {
+        let ensemble = (ensemble.fit)(&fit_rows)?;
+        fit_rows = fit_rows.with_ensemble(&ensemble)?;
+        score_rows = score_rows.with_ensemble(&ensemble)?;
+    }
+
+    let guarantee = guarantee(args)?;
+    let fitted = match (args.max_ms, guarantee) {
+        (Some(limit), _) => deadline(&run, &fit_rows, &macs, limit)?,
+        (None, Some(guarantee)) => promised(&entry, &fit_rows, &macs, guarantee)?,
+        (None, None) => (entry.fit)(&fit_rows, &macs, target)?,
+    };
+    let scored = evaluate(&fitted.policy, score_rows.table(), &macs)?;
+    let curve = match entry.criterion {
+        Some(criterion) => budget_curve(&fit_rows, &score_rows, criterion, &macs)?,
+        None => BudgetCurve {
+            fitted_on: fit_rows.split(),
+            scored_on: score_rows.split(),
+            rows: vec![scored.clone()],
+        },
+    };
+    let sum = run.card.sha256.clone();
+    let mut policy = PolicyFile::new(sum, &fit_rows, fitted.policy, fitted.on_fit);
+    policy.guarantee = guarantee;
+    policy.write(&run.dir.join("policy.json"))?;
+    Ok(Document {
+        curve,
+        policy,
+        scored,
+        full: Full {
+            macs: full_macs,
+            top1,
+        },
+    })
+}
+
+/// Refuses combinations that make no sense, before anything is computed.
+fn check_options(args: &CalibrateArgs, entry: &PolicyEntry) -> Result<(), CliError> {
+    let usage = |message: String| Err(CliError::Usage(message));
+    let timed = entry.name == "deadline";
+    if timed && args.max_ms.is_none() {
+        return usage("--policy deadline needs a limit for one picture, --max-ms".to_owned());
+    }
+    if !timed && args.max_ms.is_some() {
+        return usage(format!(
+            "--max-ms is for --policy deadline; --policy {} takes --max-macs or --max-drop",
+            entry.name
+        ));
+    }
+    if args.guarantee.is_some() && entry.criterion.is_none() {
+        return usage(format!(
+            "--guarantee is for policies with thresholds (confidence, entropy, margin), not for {}",
+            entry.name
+        ));
+    }
+    Ok(())
+}
+
+/// The validation and the test rows of a run that has some of both and exits to choose from.
+fn rows(args: &CalibrateArgs, run: &Run) -> Result<(FitRows, ScoreRows), CliError> {
     if run.net.num_exits() == 1 {
         return Err(CliError::Usage(format!(
             "{} has one exit: there are no thresholds to choose; a recipe with [model] init-from = \
@@ -73,40 +161,74 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<Document, CliError> {
             run.dir.display()
         )));
     }
-    let costs = run.net.exit_costs(run.card.image);
-    let macs: Vec<u64> = costs.iter().map(|cost| cost.macs).collect();
-    let full_macs = macs.last().copied().unwrap_or_default();
-
-    let target = target(args, full_macs)?;
     let val = run.table(&splits, Split::Val, args.batch_size, None)?;
     let test = run.table(&splits, Split::Test, args.batch_size, None)?;
-    let fit_rows = FitRows::new(FitSplit::Val, val);
-    let score_rows = ScoreRows::new(ScoreSplit::Test, test);
+    Ok((
+        FitRows::new(FitSplit::Val, val),
+        ScoreRows::new(ScoreSplit::Test, test),
+    ))
+}
 
-    let curve = budget_curve(&fit_rows, &score_rows, args.criterion, &macs)?;
-    let fitted = fit(&fit_rows, args.criterion, &macs, target)?;
-    let scored = evaluate(&fitted.policy, score_rows.table(), &macs)?;
-    let policy = PolicyFile::new(
-        run.card.sha256.clone(),
-        &fit_rows,
-        fitted.policy,
-        fitted.on_fit,
-    );
-    policy.write(&run.dir.join("policy.json"))?;
-    let top1 = score_rows
-        .table()
-        .metrics()
-        .last()
-        .map_or(0.0, |exit| exit.top1);
-    Ok(Document {
-        curve,
-        policy,
-        scored,
-        full: Full {
-            macs: full_macs,
-            top1,
-        },
+/// The deadline policy for this machine, from times of single pictures measured here and now.
+fn deadline(run: &Run, rows: &FitRows, macs: &[u64], limit: f64) -> Result<Fitted, CliError> {
+    let net = run.net.valid();
+    let image = run.card.image;
+    let shape = [1, image.channels, image.height, image.width];
+    let x = Tensor::zeros(shape, &run.device);
+    let times = exit_times(&net, &x, TIMED_RUNS);
+    let exit_ms = times
+        .iter()
+        .map(|times| quantile(times, TIMED_SHARE))
+        .collect();
+    let policy = AnyPolicy::Deadline(DeadlinePolicy::new(exit_ms, limit)?);
+    let on_fit = evaluate(&policy, rows.table(), macs)?;
+    Ok(Fitted { policy, on_fit })
+}
+
+/// The cheapest threshold, one for all exits, for which the guarantee holds.
+fn promised(
+    entry: &PolicyEntry,
+    rows: &FitRows,
+    macs: &[u64],
+    guarantee: Guarantee,
+) -> Result<Fitted, CliError> {
+    let criterion = entry.criterion.unwrap_or(Criterion::Confidence);
+    let table = rows.table();
+    let path = threshold_path(criterion, table.exits(), table.classes(), PATH_STEPS)?;
+    let controlled = control(rows, &path, macs, guarantee)?;
+    Ok(Fitted {
+        policy: controlled.policy,
+        on_fit: controlled.on_fit,
     })
+}
+
+/// `95%`, `0.95` or `mean`, with the drop in accuracy as loss.
+fn guarantee(args: &CalibrateArgs) -> Result<Option<Guarantee>, CliError> {
+    let Some(text) = args.guarantee.as_deref() else {
+        return Ok(None);
+    };
+    let promise = match text.trim() {
+        "mean" => Promise::Mean,
+        text => {
+            let (number, unit) = match text.strip_suffix('%') {
+                Some(number) => (number, 100.0),
+                None => (text, 1.0),
+            };
+            match number.trim().parse::<f64>().map(|number| number / unit) {
+                Ok(p) if p > 0.0 && p < 1.0 => Promise::Probability(p),
+                _ => {
+                    return Err(CliError::Usage(format!(
+                        "--guarantee {text:?}: write a probability below 1, such as 95%, or `mean`"
+                    )));
+                }
+            }
+        }
+    };
+    Ok(Some(Guarantee {
+        loss: RiskLoss::Drop,
+        level: args.max_drop.unwrap_or(DEFAULT_DROP) / 100.0,
+        promise,
+    }))
 }
 
 fn target(args: &CalibrateArgs, full_macs: u64) -> Result<Target, CliError> {
@@ -137,14 +259,17 @@ fn parse_macs(text: &str, full: u64) -> Result<f64, CliError> {
 }
 
 /// Every `step`-th row of the curve, the chosen policy and what it buys, for people.
-pub fn print(args: &CalibrateArgs, document: &Document, step: usize) {
+pub fn print(document: &Document, step: usize) {
     let full = document.full;
-    println!(
-        "{} thresholds, fitted on validation rows, scored on test rows",
-        args.criterion
-    );
+    let criterion = document.policy.criterion;
+    match criterion {
+        Some(criterion) => {
+            println!("{criterion} thresholds, fitted on validation rows, scored on test rows")
+        }
+        None => println!("fitted on validation rows, scored on test rows"),
+    }
     let rows: Vec<Vec<String>> = (document.curve.rows.iter().step_by(step))
-        .map(|point| cells(args.criterion, point, full))
+        .map(|point| cells(criterion, point, full))
         .collect();
     let header = [
         "mean MACs",
@@ -167,14 +292,24 @@ pub fn print(args: &CalibrateArgs, document: &Document, step: usize) {
         scored.top1,
         scored.top1 - full.top1,
     );
+    if let Some(guarantee) = document.policy.guarantee {
+        let sense = match guarantee.promise {
+            Promise::Probability(p) => format!("with probability {:.4}", p),
+            Promise::Mean => "on average over validation rows".to_owned(),
+        };
+        println!(
+            "guarantee:    at most {:.2} points below the full network on new pictures, {sense}",
+            100.0 * guarantee.level
+        );
+    }
 }
 
-fn cells(criterion: Criterion, point: &OperatingPoint, full: Full) -> Vec<String> {
+fn cells(criterion: Option<Criterion>, point: &OperatingPoint, full: Full) -> Vec<String> {
     let fractions = point.exit_fractions.iter().map(|n| format!("{n:.2}"));
     let early = point.thresholds.len().saturating_sub(1);
     let thresholds = point.thresholds[..early].iter().map(|&t| match t {
-        t if t == criterion.never() => "never".to_owned(),
-        t if t == criterion.always() => "always".to_owned(),
+        t if criterion.is_some_and(|c| t == c.never()) => "never".to_owned(),
+        t if criterion.is_some_and(|c| t == c.always()) => "always".to_owned(),
         t => format!("{t:.3}"),
     });
     let join = |texts: Vec<String>| texts.join(" ");

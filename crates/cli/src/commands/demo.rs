@@ -4,7 +4,6 @@ use std::path::Path;
 use std::time::Instant;
 
 use offramp_core::files::FileError;
-use offramp_policies::Criterion;
 use offramp_train::{Recipe, TrainOptions, progress, train};
 
 use super::{calibrate, eval};
@@ -42,9 +41,13 @@ pub fn run(args: &DemoArgs) -> Result<(), CliError> {
     println!("\nWhat a budget buys:");
     let calibration = CalibrateArgs {
         run: args.out.clone(),
-        criterion: Criterion::Confidence,
+        policy: "confidence".to_owned(),
+        ensemble: None,
+        temperatures: false,
         max_macs: Some(BUDGET.to_owned()),
         max_drop: None,
+        guarantee: None,
+        max_ms: None,
         batch_size: 128,
         place: Place {
             data: None,
@@ -53,7 +56,7 @@ pub fn run(args: &DemoArgs) -> Result<(), CliError> {
         json: false,
     };
     let document = calibrate::calibrate(&calibration)?;
-    calibrate::print(&calibration, &document, 3);
+    calibrate::print(&document, 3);
     println!(
         "\ndone in {} s; everything lies in {}, try `offramp predict {} PICTURE`",
         start.elapsed().as_secs(),

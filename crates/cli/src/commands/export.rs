@@ -136,9 +136,16 @@ fn onnx(
     chosen: Chosen,
     opset: Opset,
 ) -> Result<Vec<PathBuf>, CliError> {
+    if chosen.readout.ensemble.is_some() {
+        return Err(CliError::Usage(format!(
+            "{}: the policy puts the answers of several exits together, and an export has no place for \
+             that; run `offramp calibrate` without --ensemble",
+            chosen.origin
+        )));
+    }
     let policy = ChainPolicy {
         policy: chosen.policy,
-        temperatures: chosen.temperatures,
+        temperatures: chosen.readout.temperatures,
     };
     if !staged {
         write(out, &export::onnx(net, description, &policy, opset)?)?;

@@ -12,7 +12,7 @@ use crate::error::CliError;
 struct Entry {
     name: &'static str,
     doc: &'static str,
-    /// The table of a recipe in which it is named, where there are several kinds.
+    /// The table of a recipe or the option in which it is named, where there are several kinds.
     #[serde(skip_serializing_if = "Option::is_none")]
     table: Option<&'static str>,
     /// The key of that table, where it is not the one that the table is about.
@@ -42,7 +42,10 @@ pub fn run(args: &ListArgs) -> Result<(), CliError> {
         if entry.table != table
             && let Some(name) = entry.table
         {
-            println!("{name} of a recipe:");
+            match name.starts_with("--") {
+                true => println!("{name} of `offramp calibrate`:"),
+                false => println!("{name} of a recipe:"),
+            }
         }
         table = entry.table;
         println!("{:<width$}  {}", entry.label(), entry.doc);
@@ -78,7 +81,11 @@ fn entries(kind: Kind) -> Vec<Entry> {
         ]
         .concat(),
         Kind::Datasets => table!(offramp_data::registry(), about),
-        Kind::Policies => table!(offramp_policies::registry(), doc),
+        Kind::Policies => [
+            table!(offramp_policies::registry(), doc, Some("--policy"), None),
+            table!(offramp_policies::ensembles(), doc, Some("--ensemble"), None),
+        ]
+        .concat(),
     }
 }
 

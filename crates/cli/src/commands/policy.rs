@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use offramp_heads::ModelCard;
-use offramp_policies::{AnyPolicy, FixedExit, PolicyFile, Temperatures};
+use offramp_policies::{AnyPolicy, FixedExit, PolicyFile, Readout};
 
 use crate::error::CliError;
 
@@ -11,8 +11,8 @@ use crate::error::CliError;
 pub struct Chosen {
     /// The policy.
     pub policy: AnyPolicy,
-    /// What the logits of each exit are divided by.
-    pub temperatures: Option<Temperatures>,
+    /// How the logits of the exits are read before.
+    pub readout: Readout,
     /// The file, or what it does.
     pub origin: String,
 }
@@ -22,7 +22,7 @@ impl Chosen {
     pub fn fixed(exit: usize, exits: usize) -> Result<Self, CliError> {
         Ok(Self {
             policy: AnyPolicy::FixedExit(FixedExit::new(exit, exits)?),
-            temperatures: None,
+            readout: Readout::default(),
             origin: format!("always exit {exit}"),
         })
     }
@@ -52,9 +52,10 @@ pub fn choose(
         }
     };
     let file = PolicyFile::read(&path, &card.sha256, exits)?;
+    file.check_classes(&path, card.classes.len())?;
     Ok(Chosen {
+        readout: file.readout(),
         policy: file.policy,
-        temperatures: file.temperatures,
         origin: path.display().to_string(),
     })
 }

@@ -49,16 +49,16 @@ pub fn run(args: &PredictArgs) -> Result<(), CliError> {
     let exits = net.num_exits();
     let Chosen {
         policy,
-        temperatures,
+        readout,
         origin,
     } = match args.exit {
         Some(exit) => Chosen::fixed(exit, exits)?,
         None => policy::choose(&args.run, args.policy.as_deref(), &card, exits)?,
     };
-    let mut runner = Runner::new(net, policy, macs)?;
-    if let Some(temperatures) = temperatures {
-        runner = runner.with_temperatures(temperatures)?;
-    }
+    let image = [card.image.channels, card.image.height, card.image.width];
+    let runner = Runner::new(net, policy, macs)?
+        .with_image(image)
+        .with_readout(readout, card.classes.len())?;
 
     let mut predictions = Vec::new();
     for paths in args.images.chunks(BATCH) {
