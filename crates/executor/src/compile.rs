@@ -1,6 +1,6 @@
 //! From a graph to a plan.
 
-use offramp_cpu::program::{Parts, Place, Program, Step, Weights};
+use offramp_cpu::program::{Parts, Phase, Place, Program, Step, Weights};
 use offramp_graph::{Graph, fold_batch_norms};
 
 use crate::ExecutorError;
@@ -81,6 +81,7 @@ impl Plan {
         let mut parts = Parts {
             inputs: lowering.input_layouts,
             outputs: lowering.output_layouts,
+            phases: Phase::of(&lowering.steps),
             steps: lowering.steps,
             arena: 0,
         };
@@ -129,6 +130,15 @@ fn place(parts: &mut Parts, slots: usize) {
                 });
                 life.last = at;
             }
+        }
+    }
+    // Images are in different steps of a phase at a time, see `Phase`.
+    for life in lives.iter_mut().flatten() {
+        let phase = |step: usize| parts.phases.iter().find(|phase| step < phase.end);
+        if let (Some(begin), Some(end)) = (phase(life.first), phase(life.last))
+            && begin != end
+        {
+            (life.first, life.last) = (begin.first, end.end - 1);
         }
     }
     let used: Vec<usize> = (0..slots).filter(|&slot| lives[slot].is_some()).collect();
