@@ -236,18 +236,18 @@ unsafe fn tile<S: Simd, D: Dot<S>, const P: usize, const V: usize, const STEP: u
             let source = at.source.add(block * input.block());
             for &tap in pass.taps {
                 let cell = s.opaque(source.add(tap));
-                for quad in 0..quads(conv, block) {
-                    let mut w = [d.weights(weight.cast()); V];
-                    for v in 1..V {
-                        w[v] = d.weights(weight.add(v * pass.stride).cast());
+                if quads(conv, block) == 4 {
+                    for quad in 0..4 {
+                        let cell = cell.add(quad);
+                        four::<S, D, P, V>(d, &mut acc, cell, step, weight, pass.stride);
+                        weight = weight.add(LANES);
                     }
-                    for p in 0..P {
-                        let x = cell.add(quad + p * step).cast::<u32>().read();
-                        for v in 0..V {
-                            acc[p][v] = d.dot(acc[p][v], x, w[v]);
-                        }
+                } else {
+                    for quad in 0..quads(conv, block) {
+                        let cell = cell.add(quad);
+                        four::<S, D, P, V>(d, &mut acc, cell, step, weight, pass.stride);
+                        weight = weight.add(LANES);
                     }
-                    weight = weight.add(LANES);
                 }
             }
         }
@@ -262,6 +262,34 @@ unsafe fn tile<S: Simd, D: Dot<S>, const P: usize, const V: usize, const STEP: u
                 }
                 let to = at.out.add(p * output.cell() + v * output.block());
                 store(s, output.element, to, conv.activation.apply(s, y));
+            }
+        }
+    }
+}
+
+/// Four input channels of `P` outputs that lie `step` words apart.
+///
+/// # Safety
+/// The places named are readable.
+#[inline(always)]
+unsafe fn four<S: Simd, D: Dot<S>, const P: usize, const V: usize>(
+    d: D,
+    acc: &mut [[D::Sums; V]; P],
+    source: *const f32,
+    step: usize,
+    weight: *const f32,
+    stride: usize,
+) {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let mut w = [d.weights(weight.cast()); V];
+        for v in 1..V {
+            w[v] = d.weights(weight.add(v * stride).cast());
+        }
+        for p in 0..P {
+            let x = source.add(p * step).cast::<u32>().read();
+            for v in 0..V {
+                acc[p][v] = d.dot(acc[p][v], x, w[v]);
             }
         }
     }
@@ -299,16 +327,16 @@ unsafe fn run_of_tiles<S: Simd, D: Dot<S>>(
                 }
             };
         }
-        // The limits are constants, so the arms beyond them are not compiled.
-        if vectors == 4 && D::POSITIONS[2] > 0 {
-            sizes!(4, 0: 1 2 3 4 5 6)
-        } else if vectors == 2 && D::POSITIONS[1] > 0 {
-            sizes!(2, 0: 1 2 3 4 5 6 7 8 9 10 11 12)
-        } else if D::POSITIONS[0] > 4 {
-            if conv.stride[1] == 1 {
-                sizes!(1, 4: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
-            } else {
-                sizes!(1, 0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
+        // The limits are constants, so the arms beyond them are not compiled. A step that the compiler
+        // knows is part of the instruction.
+        if D::POSITIONS[2] > 0 {
+            match (vectors, conv.stride[1]) {
+                (4, 1) => sizes!(4, 4: 1 2 3 4 5 6),
+                (4, _) => sizes!(4, 0: 1 2 3 4 5 6),
+                (2, 1) => sizes!(2, 4: 1 2 3 4 5 6 7 8 9 10 11 12),
+                (2, _) => sizes!(2, 0: 1 2 3 4 5 6 7 8 9 10 11 12),
+                (_, 1) => sizes!(1, 4: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16),
+                _ => sizes!(1, 0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16),
             }
         } else {
             sizes!(1, 0: 1 2 3 4)
