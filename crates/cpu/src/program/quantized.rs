@@ -212,6 +212,12 @@ struct At {
     out: *mut f32,
 }
 
+/// Most vectors of sums in a tile.
+const SUMS: usize = 24;
+
+/// The sums of a tile as numbers, `[output][block of output channels]`.
+type Sums = [f32; SUMS * LANES];
+
 /// # Safety
 /// As for `run_of_tiles`, with `P` outputs and `V` blocks of output channels.
 #[inline(always)]
@@ -220,9 +226,10 @@ unsafe fn tile<S: Simd, D: Dot<S>, const P: usize, const V: usize, const STEP: u
     d: D,
     pass: &Pass,
     at: At,
+    sums: &mut Sums,
 ) {
     let conv = pass.conv;
-    let (input, output) = (&conv.input.layout, &conv.output.layout);
+    let input = &conv.input.layout;
     let step = if STEP > 0 {
         STEP
     } else {
@@ -251,10 +258,31 @@ unsafe fn tile<S: Simd, D: Dot<S>, const P: usize, const V: usize, const STEP: u
                 }
             }
         }
-        for v in 0..V {
-            let [scale, bias] = [at.scale, at.bias].map(|from| s.load(from.add(v * LANES)));
-            for p in 0..P {
-                let mut y = s.fma(d.numbers(s, acc[p][v]), scale, bias);
+        for p in 0..P {
+            for v in 0..V {
+                let to = sums.as_mut_ptr().add((p * V + v) * LANES);
+                s.store(to, d.numbers(s, acc[p][v]));
+            }
+        }
+    }
+}
+
+/// `out[p][v] = activation(scale * sums[p][v] + bias + residual[p][v])`.
+///
+/// # Safety
+/// The outputs are writable and nobody else's, the residuals readable.
+#[inline(always)]
+unsafe fn finish<S: Simd>(s: S, pass: &Pass, [size, vectors]: [usize; 2], at: At, sums: &Sums) {
+    let conv = pass.conv;
+    let output = &conv.output.layout;
+    for v in 0..vectors {
+        // SAFETY: as the caller vouches; a tile has no more sums than there is room for.
+        unsafe {
+            let scale = s.load(at.scale.add(v * LANES));
+            let bias = s.load(at.bias.add(v * LANES));
+            for p in 0..size {
+                let sum = s.load(sums.as_ptr().add((p * vectors + v) * LANES));
+                let mut y = s.fma(sum, scale, bias);
                 if let (Some(element), Some(value)) = (pass.residual, &conv.residual) {
                     let layout = &value.layout;
                     let from = at.residual.add(p * layout.cell() + v * layout.block());
@@ -314,6 +342,7 @@ unsafe fn run_of_tiles<S: Simd, D: Dot<S>>(
         _ => D::POSITIONS[0],
     };
     let conv = pass.conv;
+    let mut sums: Sums = [0.0; SUMS * LANES];
     let mut tiles = outputs.div_ceil(most.max(1));
     let mut left = outputs;
     while tiles > 0 {
@@ -322,7 +351,7 @@ unsafe fn run_of_tiles<S: Simd, D: Dot<S>>(
             ($v:literal, $step:literal: $($p:literal)*) => {
                 match size {
                     // SAFETY: `size` outputs from `at` on belong to the run.
-                    $($p => unsafe { tile::<S, D, $p, $v, $step>(s, d, pass, at) },)*
+                    $($p => unsafe { tile::<S, D, $p, $v, $step>(s, d, pass, at, &mut sums) },)*
                     _ => unreachable!("a tile of {size} outputs"),
                 }
             };
@@ -343,6 +372,7 @@ unsafe fn run_of_tiles<S: Simd, D: Dot<S>>(
         }
         // SAFETY: stays within the run, or one past its end.
         unsafe {
+            finish(s, pass, [size, vectors], at, &sums);
             at.source = at.source.add(size * CELL * conv.stride[1]);
             at.out = at.out.add(size * conv.output.layout.cell());
             if let Some(value) = &conv.residual {
