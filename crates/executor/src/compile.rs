@@ -1,11 +1,12 @@
 //! From a graph to a plan.
 
-use offramp_cpu::program::{Parts, Place, Program, Step, Weights};
-use offramp_graph::{Graph, fold_batch_norms};
+use offramp_cpu::program::{Element, Parts, Phase, Place, Program, Step, Weights};
+use offramp_graph::{Graph, Value, fold_batch_norms};
 
 use crate::ExecutorError;
+use crate::calibrate::Calibration;
 use crate::fuse;
-use crate::lower::Lowering;
+use crate::lower::{Lowering, elements};
 use crate::places::{Life, places};
 
 /// How a plan is made.
@@ -36,12 +37,68 @@ pub(crate) enum Port {
     Cells(usize),
 }
 
+/// What is made of a folded graph.
+pub(crate) struct Compile<'a> {
+    /// How the inputs lie.
+    pub inputs: &'a [Port],
+    /// How the outputs lie.
+    pub outputs: &'a [Port],
+    /// Values that are written out too, row-major, behind the outputs.
+    pub watched: &'a [Value],
+    /// What each value is stored as, by number; all are `f32` where there are none.
+    pub elements: &'a [Element],
+}
+
+impl Compile<'_> {
+    pub fn plan(
+        &self,
+        graph: &Graph,
+        batch: usize,
+        options: Options,
+    ) -> Result<Plan, ExecutorError> {
+        let mut lowering = Lowering::new(graph, options.winograd.then_some(batch));
+        lowering.ask_for_borders(self.inputs, self.outputs);
+        lowering.ask_for_elements(self.elements);
+        lowering.inputs(self.inputs);
+        lowering.outputs(self.outputs);
+        for item in fuse::items(graph) {
+            lowering.item(&item)?;
+        }
+        lowering.finish(self.watched);
+        let mut parts = Parts {
+            inputs: lowering.input_layouts,
+            outputs: lowering.output_layouts,
+            phases: Phase::of(&lowering.steps),
+            steps: lowering.steps,
+            arena: 0,
+        };
+        place(&mut parts, lowering.num_slots);
+        let weights = Weights::new(&lowering.weights);
+        Ok(Plan {
+            program: Program::new(parts, weights)?,
+            batch,
+            options,
+        })
+    }
+}
+
 /// A network as steps with planned memory and packed weights.
 #[derive(Clone, Debug)]
 pub struct Plan {
     program: Program,
     batch: usize,
     options: Options,
+}
+
+/// All ports row-major.
+fn plain<'a>(graph: &Graph, elements: &'a [Element]) -> Compile<'a> {
+    const PORTS: [Port; 64] = [Port::Plain; 64];
+    Compile {
+        inputs: &PORTS[..graph.inputs().len().min(PORTS.len())],
+        outputs: &PORTS[..graph.outputs().len().min(PORTS.len())],
+        watched: &[],
+        elements,
+    }
 }
 
 /// Words of the arena that the images of a thread may take.
@@ -57,40 +114,29 @@ impl Plan {
     /// [`ExecutorError::Unsupported`] names a node that no step can be made for.
     pub fn compile(graph: &Graph, batch: usize, options: Options) -> Result<Self, ExecutorError> {
         let graph = fold_batch_norms(graph.clone());
-        let inputs = vec![Port::Plain; graph.inputs().len()];
-        let outputs = vec![Port::Plain; graph.outputs().len()];
-        Self::with_ports(&graph, batch, options, &inputs, &outputs)
+        plain(&graph, &[]).plan(&graph, batch, options)
     }
 
-    /// Compiles a folded graph whose ports lie as told.
-    pub(crate) fn with_ports(
+    /// Compiles a graph whose convolutions compute with bytes, chosen for the ranges that values have
+    /// over some samples: weights by output channel, activations by value. The first convolution,
+    /// grouped ones and linear layers stay in `f32`.
+    ///
+    /// # Shapes
+    /// - `inputs`: one list an input of the graph, `[samples, ...]`, from the validation rows
+    ///
+    /// # Errors
+    /// As [`Plan::compile`], and [`ExecutorError::Program`] when an input has another number of values.
+    pub fn quantized(
         graph: &Graph,
         batch: usize,
         options: Options,
-        inputs: &[Port],
-        outputs: &[Port],
+        samples: usize,
+        inputs: &[Vec<f32>],
     ) -> Result<Self, ExecutorError> {
-        let mut lowering = Lowering::new(graph, options.winograd.then_some(batch));
-        lowering.ask_for_borders(inputs, outputs);
-        lowering.inputs(inputs);
-        lowering.outputs(outputs);
-        for item in fuse::items(graph) {
-            lowering.item(&item)?;
-        }
-        lowering.finish();
-        let mut parts = Parts {
-            inputs: lowering.input_layouts,
-            outputs: lowering.output_layouts,
-            steps: lowering.steps,
-            arena: 0,
-        };
-        place(&mut parts, lowering.num_slots);
-        let weights = Weights::new(&lowering.weights);
-        Ok(Self {
-            program: Program::new(parts, weights)?,
-            batch,
-            options,
-        })
+        let graph = fold_batch_norms(graph.clone());
+        let calibration = Calibration::of_folded(&graph, samples, inputs, options)?;
+        let elements = elements(&graph, &calibration);
+        plain(&graph, &elements).plan(&graph, batch, options)
     }
 
     /// The steps and weights.
@@ -129,6 +175,15 @@ fn place(parts: &mut Parts, slots: usize) {
                 });
                 life.last = at;
             }
+        }
+    }
+    // Images are in different steps of a phase at a time, see `Phase`.
+    for life in lives.iter_mut().flatten() {
+        let phase = |step: usize| parts.phases.iter().find(|phase| step < phase.end);
+        if let (Some(begin), Some(end)) = (phase(life.first), phase(life.last))
+            && begin != end
+        {
+            (life.first, life.last) = (begin.first, end.end - 1);
         }
     }
     let used: Vec<usize> = (0..slots).filter(|&slot| lives[slot].is_some()).collect();

@@ -1,12 +1,13 @@
 //! From fused nodes to steps.
 
 use offramp_cpu::program::{
-    Activation, Conv, Copy, LayerNorm, Layout, Place, PointOp, Pointwise, Pool, Pooling, Run, Step,
-    Value as Slot, Words,
+    Activation, ByteWeights, Conv, Copy, Element, LayerNorm, Layout, Place, PointOp, Pointwise,
+    Pool, Pooling, Quantized, Run, Step, Value as Slot, Words,
 };
 use offramp_graph::{ConvGeometry, Graph, Node, Op, Value, WeightId, Window};
 
 use crate::ExecutorError;
+use crate::calibrate::Calibration;
 use crate::compile::Port;
 use crate::fuse::{self, Item};
 use crate::runs::runs;
@@ -27,8 +28,14 @@ pub(crate) struct Lowering<'a> {
     winograd: Option<usize>,
     /// For each value the border that its readers need.
     borders: Vec<usize>,
+    /// What each value is stored as.
+    elements: Vec<Element>,
+    /// The bytes that convolutions read each value as, if they do.
+    bytes: Vec<Element>,
     /// Where each value is.
     slots: Vec<Option<Slot>>,
+    /// Copies of values that are stored in another way for some of their readers.
+    twins: Vec<(Value, Slot)>,
     /// Values that are written to an output in cells, by port.
     ports: Vec<(usize, Value)>,
     pub num_slots: usize,
@@ -54,7 +61,10 @@ impl<'a> Lowering<'a> {
             graph,
             winograd,
             borders: vec![0; graph.num_values()],
+            elements: vec![Element::F32; graph.num_values()],
+            bytes: vec![Element::F32; graph.num_values()],
             slots: vec![None; graph.num_values()],
+            twins: Vec::new(),
             ports: Vec::new(),
             num_slots: 0,
             steps: Vec::new(),
@@ -76,9 +86,18 @@ impl<'a> Lowering<'a> {
         }
     }
 
+    /// States what each value is stored as; all in `f32` where the list is empty.
+    pub fn ask_for_elements(&mut self, elements: &[Element]) {
+        if !elements.is_empty() {
+            self.elements = elements.to_vec();
+            self.bytes = elements.to_vec();
+        }
+    }
+
     fn layout(&self, value: Value) -> Layout {
         let shape = shape3(self.graph.shape(value));
-        Layout::blocked(shape, self.borders[value.index()])
+        let layout = Layout::blocked(shape, self.borders[value.index()]);
+        layout.of(self.elements[value.index()])
     }
 
     fn fresh(&mut self, layout: Layout) -> Slot {
@@ -92,6 +111,28 @@ impl<'a> Lowering<'a> {
     /// Where a value that is read lies.
     fn slot(&self, value: Value) -> Slot {
         self.slots[value.index()].unwrap_or_else(|| unreachable!("read before it is written"))
+    }
+
+    /// The same in `f32`, converted if need be.
+    fn numbers_of(&mut self, value: Value) -> Slot {
+        let slot = self.slot(value);
+        match slot.layout.element {
+            Element::F32 => slot,
+            Element::U8 { .. } => self.twin(value, slot, Element::F32),
+        }
+    }
+
+    /// A copy that is stored as `element`, made once.
+    fn twin(&mut self, value: Value, slot: Slot, element: Element) -> Slot {
+        let known =
+            (self.twins.iter()).find(|(of, twin)| *of == value && twin.layout.element == element);
+        if let Some((_, twin)) = known {
+            return *twin;
+        }
+        let twin = self.fresh(slot.layout.of(element));
+        self.convert(slot, twin);
+        self.twins.push((value, twin));
+        twin
     }
 
     /// Where a value that is written shall lie.
@@ -122,7 +163,8 @@ impl<'a> Lowering<'a> {
                 Port::Plain => {
                     let plain = Layout::plain(layout.shape);
                     self.input_layouts.push(plain);
-                    let output = self.fresh(layout);
+                    // What is copied number by number is in f32.
+                    let output = self.fresh(layout.of(Element::F32));
                     self.slots[port.value.index()] = Some(output);
                     let input = Slot {
                         place,
@@ -155,16 +197,29 @@ impl<'a> Lowering<'a> {
     }
 
     /// Brings what is elsewhere to the outputs.
-    pub fn finish(&mut self) {
+    pub fn finish(&mut self, watched: &[Value]) {
         for (at, port) in self.graph.outputs().iter().enumerate() {
             if self.ports.iter().any(|(port, _)| *port == at) {
                 continue;
             }
-            let from = self.slot(port.value);
-            let layout = self.output_layouts[at];
-            let place = Place::Output(at);
-            self.convert(from, Slot { place, layout });
+            self.write_out(port.value, at);
         }
+        for &value in watched {
+            let layout = Layout::plain(shape3(self.graph.shape(value)));
+            self.output_layouts.push(layout);
+            self.write_out(value, self.output_layouts.len() - 1);
+        }
+    }
+
+    /// Brings a value to an output.
+    fn write_out(&mut self, value: Value, at: usize) {
+        let layout = self.output_layouts[at];
+        let place = Place::Output(at);
+        let from = match layout.lanes {
+            LANES => self.slot(value),
+            _ => self.numbers_of(value),
+        };
+        self.convert(from, Slot { place, layout });
     }
 
     /// The same numbers in another layout.
@@ -216,9 +271,17 @@ impl<'a> Lowering<'a> {
     pub fn item(&mut self, item: &Item) -> Result<(), ExecutorError> {
         let graph = self.graph;
         let node = &graph.nodes()[item.node];
-        let input = self.slot(node.inputs[0]);
         if let Op::Reshape { .. } = node.op {
+            self.elements[node.output.index()] = Element::F32;
+            let input = self.numbers_of(node.inputs[0]);
             return self.reshape(node, input);
+        }
+        let input = match node.op {
+            Op::LayerNorm { .. } | Op::Linear { .. } => self.numbers_of(node.inputs[0]),
+            _ => self.slot(node.inputs[0]),
+        };
+        if writes_numbers_only(&node.op) {
+            self.elements[item.output.index()] = Element::F32;
         }
         let output = self.target(item.output);
         let activation = item.activation;
@@ -390,17 +453,46 @@ impl<'a> Lowering<'a> {
             activation: item.activation,
         };
         let numbers = self.numbers(weight);
-        if conv.is_depthwise() {
+        if self.is_quantized(node) {
+            self.quantized(node, conv, numbers);
+        } else if conv.is_depthwise() {
             conv.weight = self.store(&conv.pack_depthwise(numbers));
             self.steps.push(Step::Depthwise(conv));
         } else if self.suits_winograd(&conv) {
             conv.weight = self.store(&conv.pack_winograd(numbers));
             self.steps.push(Step::Winograd(conv));
         } else {
+            conv.input = self.numbers_of(node.inputs[0]);
             conv.weight = self.store(&conv.pack(numbers));
             self.steps.push(Step::Direct(conv));
         }
         Ok(())
+    }
+
+    /// Whether a convolution computes with bytes: where ranges are known, see [`elements`].
+    fn is_quantized(&self, node: &Node) -> bool {
+        let bytes = self.bytes[node.inputs[0].index()] != Element::F32;
+        bytes && may_be_quantized(self.graph, node)
+    }
+
+    fn quantized(&mut self, node: &Node, mut conv: Conv, weight: &[f32]) {
+        let element = self.bytes[node.inputs[0].index()];
+        if conv.input.layout.element != element {
+            conv.input = self.twin(node.inputs[0], conv.input, element);
+        }
+        let Element::U8 { scale, zero } = element else {
+            unreachable!("a convolution of bytes without bytes");
+        };
+        let outputs = conv.output.layout.shape[0];
+        let rounded = ByteWeights::new(weight, outputs);
+        let scales: Vec<f32> = rounded.scales.iter().map(|t| t * scale).collect();
+        let bias = &mut self.weights[conv.bias.start..][..outputs];
+        for ((bias, scale), sum) in bias.iter_mut().zip(&scales).zip(&rounded.sums) {
+            *bias -= scale * f32::from(zero) * *sum as f32;
+        }
+        conv.weight = self.store(&Quantized::pack(&conv, &rounded.bytes));
+        let scale = self.store_vector(scales);
+        self.steps.push(Step::Quantized(Quantized { conv, scale }));
     }
 
     fn suits_winograd(&self, conv: &Conv) -> bool {
@@ -446,7 +538,7 @@ impl<'a> Lowering<'a> {
             }
             Some(at)
         };
-        let input = self.slot(value);
+        let input = self.numbers_of(value);
         let output = self.fresh(Layout::blocked(shape3(to), 0));
         let count = to.iter().product();
         let runs = runs(&input.layout, &output.layout, count, source);
@@ -477,7 +569,7 @@ impl<'a> Lowering<'a> {
         let mut sources = Vec::new();
         let mut first = 0;
         for &value in &node.inputs {
-            let input = self.slot(value);
+            let input = self.numbers_of(value);
             let size: usize = self.graph.shape(value).iter().product();
             let found = runs(&input.layout, to, count, |i| match node.op {
                 Op::Slice {
@@ -511,6 +603,42 @@ fn unsupported(node: &Node, reason: String) -> ExecutorError {
         node: node.name.clone(),
         reason,
     }
+}
+
+/// Whether a node may compute with bytes: an ungrouped convolution of more channels than an image has.
+fn may_be_quantized(graph: &Graph, node: &Node) -> bool {
+    match &node.op {
+        Op::Conv { geometry, .. } => {
+            geometry.groups == 1 && graph.shape(node.inputs[0])[0] >= LANES
+        }
+        _ => false,
+    }
+}
+
+/// Whether an operation's step moves or makes `f32` alone.
+pub(crate) fn writes_numbers_only(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Concat
+            | Op::Slice { .. }
+            | Op::PadChannels { .. }
+            | Op::Shuffle { .. }
+            | Op::Reshape { .. }
+            | Op::LayerNorm { .. }
+    )
+}
+
+/// What each value is stored as: in bytes where a convolution of bytes reads it.
+pub(crate) fn elements(graph: &Graph, calibration: &Calibration) -> Vec<Element> {
+    let mut elements = vec![Element::F32; graph.num_values()];
+    for node in graph.nodes() {
+        if may_be_quantized(graph, node)
+            && let Some(element) = calibration.element(node.inputs[0])
+        {
+            elements[node.inputs[0].index()] = element;
+        }
+    }
+    elements
 }
 
 /// For each value the border that its readers need, so that no window leaves it.

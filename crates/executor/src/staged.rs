@@ -1,11 +1,12 @@
 //! Networks with several exits: each sample leaves at its own.
 
-use offramp_cpu::program::Machine;
+use offramp_cpu::program::{Element, Machine};
 use offramp_graph::{Graph, fold_batch_norms};
 
-use crate::compile::Port;
-use crate::lower::borders;
-use crate::{ExecutorError, Options, Plan};
+use crate::calibrate::Calibration;
+use crate::compile::{Compile, Port};
+use crate::lower::{borders, elements, writes_numbers_only};
+use crate::{Executor, ExecutorError, Options, Plan};
 
 /// One plan for each segment of a network, from an exit to the next.
 #[derive(Clone, Debug)]
@@ -32,12 +33,58 @@ impl StagedPlan {
     ) -> Result<Self, ExecutorError> {
         let graphs: Vec<Graph> = graphs.iter().cloned().map(fold_batch_norms).collect();
         let sources = sources(&graphs)?;
+        Self::of_folded(&graphs, sources, &[], batch, options)
+    }
+
+    /// Compiles segments whose convolutions compute with bytes, see [`Plan::quantized`].
+    ///
+    /// # Shapes
+    /// - `images`: `[samples, C, H, W]`, from the validation rows
+    ///
+    /// # Errors
+    /// As [`StagedPlan::compile`] and [`Plan::quantized`].
+    pub fn quantized(
+        graphs: &[Graph],
+        batch: usize,
+        options: Options,
+        samples: usize,
+        images: &[f32],
+    ) -> Result<Self, ExecutorError> {
+        let graphs: Vec<Graph> = graphs.iter().cloned().map(fold_batch_norms).collect();
+        let sources = sources(&graphs)?;
+        let mut inputs = vec![images.to_vec()];
+        let mut all: Vec<Vec<Element>> = Vec::new();
+        for (k, graph) in graphs.iter().enumerate() {
+            let calibration = Calibration::of_folded(graph, samples, &inputs, options)?;
+            all.push(elements(graph, &calibration));
+            if let Some(from) = sources.get(k + 1) {
+                let outputs = plain_outputs(graph, samples, &inputs, options)?;
+                inputs = from.iter().map(|&output| outputs[output].clone()).collect();
+            }
+        }
+        agree(&graphs, &sources, &mut all);
+        Self::of_folded(&graphs, sources, &all, batch, options)
+    }
+
+    fn of_folded(
+        graphs: &[Graph],
+        sources: Vec<Vec<usize>>,
+        elements: &[Vec<Element>],
+        batch: usize,
+        options: Options,
+    ) -> Result<Self, ExecutorError> {
         let mut segments = Vec::with_capacity(graphs.len());
         let mut inputs = vec![Port::Plain; graphs[0].inputs().len()];
         for (k, graph) in graphs.iter().enumerate() {
             let next = graphs.get(k + 1).map(|next| (next, &sources[k + 1]));
             let outputs = onward(graph, next);
-            segments.push(Plan::with_ports(graph, batch, options, &inputs, &outputs)?);
+            let compile = Compile {
+                inputs: &inputs,
+                outputs: &outputs,
+                watched: &[],
+                elements: elements.get(k).map_or(&[], Vec::as_slice),
+            };
+            segments.push(compile.plan(graph, batch, options)?);
             if let Some((_, from)) = next {
                 inputs = from.iter().map(|&output| outputs[output]).collect();
             }
@@ -89,6 +136,49 @@ impl StagedPlan {
     /// The segments.
     pub fn segments(&self) -> &[Plan] {
         &self.segments
+    }
+}
+
+/// All outputs of a folded graph in `f32`.
+fn plain_outputs(
+    graph: &Graph,
+    samples: usize,
+    inputs: &[Vec<f32>],
+    options: Options,
+) -> Result<Vec<Vec<f32>>, ExecutorError> {
+    let plan = Plan::compile(graph, samples, options)?;
+    let layouts = plan.program().parts().outputs.clone();
+    let mut outputs: Vec<Vec<f32>> = (layouts.iter())
+        .map(|layout| vec![0.0; samples * layout.words()])
+        .collect();
+    let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+    let mut slices: Vec<&mut [f32]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
+    Executor::new(plan).run(samples, &inputs, &mut slices)?;
+    Ok(outputs)
+}
+
+/// Makes what a segment writes and the next one reads the same: bytes where either of them computes
+/// with bytes and the writer can write them.
+fn agree(graphs: &[Graph], sources: &[Vec<usize>], elements: &mut [Vec<Element>]) {
+    for k in 1..graphs.len() {
+        for (input, &output) in graphs[k].inputs().iter().zip(&sources[k]) {
+            let written = graphs[k - 1].outputs()[output].value;
+            let mut makers = graphs[k - 1].nodes().iter();
+            let maker = makers.find(|node| node.output == written);
+            let moved = maker.is_some_and(|node| writes_numbers_only(&node.op));
+            let both = [
+                elements[k - 1][written.index()],
+                elements[k][input.value.index()],
+            ];
+            // Logits travel row by row.
+            let element = match both {
+                _ if output == 0 || moved => Element::F32,
+                [Element::F32, read] => read,
+                [written, _] => written,
+            };
+            elements[k - 1][written.index()] = element;
+            elements[k][input.value.index()] = element;
+        }
     }
 }
 

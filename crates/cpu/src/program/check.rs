@@ -69,6 +69,13 @@ pub(super) fn check(parts: &Parts, weights: usize) -> Result<(), ProgramError> {
     fits(parts.inputs.len() <= MAX_PORTS, "too many inputs")?;
     fits(parts.outputs.len() <= MAX_PORTS, "too many outputs")?;
     fits(parts.arena < 1 << 40, "an arena larger than any memory")?;
+    let mut next = 0;
+    for phase in &parts.phases {
+        let follows = phase.first == next && phase.end > next && phase.images > 0;
+        fits(follows, "phases that leave out or repeat steps")?;
+        next = phase.end;
+    }
+    fits(next == parts.steps.len(), "phases of other steps")?;
     let check = Check { parts, weights };
     for (i, step) in parts.steps.iter().enumerate() {
         check
@@ -114,6 +121,12 @@ impl Check<'_> {
                 ensure(conv.is_depthwise(), "it is not depthwise")?;
                 let blocks = conv.output.layout.blocks();
                 self.conv(conv, |conv| blocks * conv.taps() * LANES)
+            }
+            Step::Quantized(step) => {
+                let bytes = step.conv.input.layout.element != Element::F32;
+                ensure(bytes && step.conv.groups == 1, "it does not read bytes")?;
+                self.vectors(&step.scale, &step.conv.output.layout)?;
+                self.conv(&step.conv, |_| step.weight_words())
             }
             Step::Pool(pool) => self.pool(pool),
             Step::Pointwise(step) => {

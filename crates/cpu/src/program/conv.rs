@@ -333,7 +333,7 @@ impl Direct<'_> {
                     };
                     match sweep.step {
                         LANES => {
-                            run_of_tiles::<S, LANES>(
+                            run_of_tiles::<S, LANES, false>(
                                 s,
                                 sweep,
                                 &tail,
@@ -342,7 +342,14 @@ impl Direct<'_> {
                                 at,
                             );
                         }
-                        _ => run_of_tiles::<S, 0>(s, sweep, &tail, panel.vectors, grid.columns, at),
+                        _ => run_of_tiles::<S, 0, false>(
+                            s,
+                            sweep,
+                            &tail,
+                            panel.vectors,
+                            grid.columns,
+                            at,
+                        ),
                     }
                 }
             }

@@ -164,7 +164,7 @@ impl Machine {
                 let first = images * i / groups;
                 let count = images * (i + 1) / groups - first;
                 let mut frame = memory.frame(program, arena, scratch, [first, count]);
-                for phase in &program.phases {
+                for phase in &program.parts.phases {
                     let size = phase.images.min(count);
                     for from in (0..count).step_by(size) {
                         (frame.from, frame.images) = (from, size.min(count - from));

@@ -23,6 +23,7 @@ mod norm;
 mod phase;
 mod pointwise;
 mod pool;
+mod quantized;
 mod team;
 mod tile;
 mod weights;
@@ -37,12 +38,13 @@ pub use copy::{Copy, Run};
 pub use layout::{Element, Layout};
 pub use machine::Machine;
 pub use norm::LayerNorm;
+pub use phase::Phase;
 pub use pointwise::{PointOp, Pointwise};
 pub use pool::{Pool, Pooling};
+pub use quantized::{ByteWeights, Quantized};
 pub use weights::{Weights, Words};
 
 use frame::Frame;
-use phase::Phase;
 
 /// Where a value begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +77,8 @@ pub enum Step {
     Winograd(Conv),
     /// A depthwise convolution; weights from [`Conv::pack_depthwise`].
     Depthwise(Conv),
+    /// A convolution of bytes.
+    Quantized(Quantized),
     /// Pooling.
     Pool(Pool),
     /// Operations on single numbers.
@@ -90,6 +94,7 @@ impl Step {
     pub fn output(&self) -> &Value {
         match self {
             Self::Direct(step) | Self::Winograd(step) | Self::Depthwise(step) => &step.output,
+            Self::Quantized(step) => &step.conv.output,
             Self::Pool(step) => &step.output,
             Self::Pointwise(step) => &step.output,
             Self::LayerNorm(step) => &step.output,
@@ -102,6 +107,10 @@ impl Step {
         match self {
             Self::Direct(step) | Self::Winograd(step) | Self::Depthwise(step) => {
                 [&step.input].into_iter().chain(&step.residual).collect()
+            }
+            Self::Quantized(step) => {
+                let conv = &step.conv;
+                [&conv.input].into_iter().chain(&conv.residual).collect()
             }
             Self::Pool(step) => vec![&step.input],
             Self::Pointwise(step) => match &step.op {
@@ -119,6 +128,11 @@ impl Step {
             Self::Direct(step) | Self::Winograd(step) | Self::Depthwise(step) => {
                 let all = [&mut step.output, &mut step.input].into_iter();
                 all.chain(&mut step.residual).collect()
+            }
+            Self::Quantized(step) => {
+                let conv = &mut step.conv;
+                let all = [&mut conv.output, &mut conv.input].into_iter();
+                all.chain(&mut conv.residual).collect()
             }
             Self::Pool(step) => vec![&mut step.output, &mut step.input],
             Self::Pointwise(step) => match &mut step.op {
@@ -139,6 +153,7 @@ impl Step {
     fn weight_words(&self) -> usize {
         match self {
             Self::Direct(step) | Self::Winograd(step) | Self::Depthwise(step) => step.weight.len,
+            Self::Quantized(step) => step.conv.weight.len,
             _ => 0,
         }
     }
@@ -163,6 +178,7 @@ impl Step {
                 Self::Direct(step) => step.run(frame, task, tasks),
                 Self::Winograd(step) => step.run_winograd(frame, task, tasks),
                 Self::Depthwise(step) => step.run_depthwise(frame, task, tasks),
+                Self::Quantized(step) => step.run(frame, task, tasks),
                 Self::Pool(step) => step.run(frame, task, tasks),
                 Self::Pointwise(step) => step.run(frame, task, tasks),
                 Self::LayerNorm(step) => step.run(frame, task, tasks),
@@ -177,6 +193,8 @@ impl Step {
 pub struct Parts {
     /// The steps in order.
     pub steps: Vec<Step>,
+    /// How many images go through which steps at once; together all steps in order.
+    pub phases: Vec<Phase>,
     /// How each input lies, of one image.
     pub inputs: Vec<Layout>,
     /// How each output lies, of one image.
@@ -189,7 +207,6 @@ pub struct Parts {
 #[derive(Clone, Debug)]
 pub struct Program {
     parts: Parts,
-    phases: Vec<Phase>,
     weights: Weights,
 }
 
@@ -200,11 +217,7 @@ impl Program {
     /// [`ProgramError`] names the first step that would leave its values or weights.
     pub fn new(parts: Parts, weights: Weights) -> Result<Self, ProgramError> {
         check::check(&parts, weights.len())?;
-        Ok(Self {
-            phases: phase::phases(&parts),
-            parts,
-            weights,
-        })
+        Ok(Self { parts, weights })
     }
 
     /// The steps, ports and sizes.

@@ -4,7 +4,9 @@
 //! cache. Late steps have small maps and weights that are larger than that cache: many images share
 //! one reading of them.
 
-use super::{Parts, Step};
+use serde::{Deserialize, Serialize};
+
+use super::Step;
 
 /// Words of maps that stay in the second-level cache.
 const MAPS: usize = 160 << 10;
@@ -13,8 +15,12 @@ const MAPS: usize = 160 << 10;
 const WEIGHTS: usize = 64 << 10;
 
 /// Neighbouring steps that are run for as many images.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Phase {
+///
+/// While the first images of a phase are at its end, the others are still before it. So a value that
+/// is read in a phase needs its memory until the end of it, and one that is read after a phase from
+/// the beginning of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Phase {
     /// The first step.
     pub first: usize,
     /// The step after the last.
@@ -23,21 +29,23 @@ pub(super) struct Phase {
     pub images: usize,
 }
 
-/// The phases of a program.
-pub(super) fn phases(parts: &Parts) -> Vec<Phase> {
-    let mut phases: Vec<Phase> = Vec::new();
-    for (i, step) in parts.steps.iter().enumerate() {
-        let images = images(step);
-        match phases.last_mut() {
-            Some(phase) if phase.images == images => phase.end = i + 1,
-            _ => phases.push(Phase {
-                first: i,
-                end: i + 1,
-                images,
-            }),
+impl Phase {
+    /// Phases for these steps that suit the caches.
+    pub fn of(steps: &[Step]) -> Vec<Self> {
+        let mut phases: Vec<Self> = Vec::new();
+        for (i, step) in steps.iter().enumerate() {
+            let images = images(step);
+            match phases.last_mut() {
+                Some(phase) if phase.images == images => phase.end = i + 1,
+                _ => phases.push(Self {
+                    first: i,
+                    end: i + 1,
+                    images,
+                }),
+            }
         }
+        phases
     }
-    phases
 }
 
 fn images(step: &Step) -> usize {

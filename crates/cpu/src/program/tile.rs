@@ -48,33 +48,43 @@ pub(super) struct At {
     pub out: *mut f32,
 }
 
-/// `out[p] = activation(bias + residual[p] + sum_(block, tap, c) source[p][block, tap, c] * weight[..])`
-/// for `P` neighbouring outputs and `V` blocks of output channels.
+/// Most vectors of sums in a tile.
+const SUMS: usize = 24;
+
+/// The sums of a tile, `[output][block of output channels]`.
+type Sums = [f32; SUMS * LANES];
+
+/// `sums[p][v] += sum_(block, tap, c) source[p][block, tap, c] * weight[v][block, tap, c]` for `P`
+/// neighbouring outputs and `V` blocks of output channels. If `RAW`, the sums begin with 0 and go to
+/// `out` as they are.
+///
+/// The beginning and end of other sums are the business of [`begin`] and [`finish`], which exist once:
+/// unrolled in each of the many sizes of tiles they would be most of the crate's code.
 ///
 /// # Safety
 /// For `p < P` and `v < V`:
 /// - the cell at `source + p * step + tap + b * block` is readable for every tap and input block;
-/// - `weight + v * weights` holds `channels * taps` vectors, `bias` holds `V` vectors;
-/// - `out + p * out[0] + v * out[1]` is a cell that nothing else accesses, the residual's is readable.
+/// - `weight + v * weights` holds `channels * taps` vectors;
+/// - if `RAW`, `out + p * out[0] + v * out[1]` is a cell that nothing else accesses.
 #[inline(always)]
-unsafe fn tile<S: Simd, const P: usize, const V: usize, const STEP: usize>(
+unsafe fn tile<S: Simd, const P: usize, const V: usize, const STEP: usize, const RAW: bool>(
     s: S,
     sweep: Sweep,
     tail: &Tail,
     at: At,
+    sums: &mut Sums,
 ) {
     // A step that the compiler knows is part of the instruction.
     let step = if STEP > 0 { STEP } else { sweep.step };
-    // SAFETY: every address below is one the caller vouches for.
+    // SAFETY: every address below is one the caller vouches for, or within the sums.
     unsafe {
+        let sums = sums.as_mut_ptr();
         let mut acc = [[s.splat(0.0); V]; P];
-        for p in 0..P {
-            for v in 0..V {
-                acc[p][v] = if tail.first {
-                    s.load(at.bias.add(v * LANES))
-                } else {
-                    s.load(at.out.add(p * tail.out[0] + v * tail.out[1]))
-                };
+        if !RAW {
+            for p in 0..P {
+                for v in 0..V {
+                    acc[p][v] = s.load(sums.add((p * V + v) * LANES));
+                }
             }
         }
         let mut weight = at.weight;
@@ -88,14 +98,7 @@ unsafe fn tile<S: Simd, const P: usize, const V: usize, const STEP: usize>(
                     for c in 0..LANES / 4 {
                         for i in 0..4 {
                             let cell = cell.add(c * 4 + i);
-                            channel::<S, P, V>(
-                                s,
-                                &mut acc,
-                                cell,
-                                sweep.step,
-                                weight,
-                                sweep.weights,
-                            );
+                            channel::<S, P, V>(s, &mut acc, cell, step, weight, sweep.weights);
                             weight = weight.add(LANES);
                         }
                     }
@@ -112,8 +115,49 @@ unsafe fn tile<S: Simd, const P: usize, const V: usize, const STEP: usize>(
         }
         for p in 0..P {
             for v in 0..V {
+                let to = match RAW {
+                    true => at.out.add(p * tail.out[0] + v * tail.out[1]),
+                    false => sums.add((p * V + v) * LANES),
+                };
+                s.store(to, acc[p][v]);
+            }
+        }
+    }
+}
+
+/// Sets the sums to the bias or to what the outputs hold.
+///
+/// # Safety
+/// `bias` holds `vectors` vectors, or the outputs are readable.
+#[inline(always)]
+unsafe fn begin<S: Simd>(s: S, tail: &Tail, [size, vectors]: [usize; 2], at: At, sums: &mut Sums) {
+    for p in 0..size {
+        for v in 0..vectors {
+            // SAFETY: as the caller vouches; a tile has no more sums than there is room for.
+            unsafe {
+                let from = match tail.first {
+                    true => at.bias.add(v * LANES),
+                    false => at.out.add(p * tail.out[0] + v * tail.out[1]).cast_const(),
+                };
+                let to = sums.as_mut_ptr().add((p * vectors + v) * LANES);
+                s.store(to, s.load(from));
+            }
+        }
+    }
+}
+
+/// `out[p][v] = activation(sums[p][v] + residual[p][v])`, or the sums where they are not finished.
+///
+/// # Safety
+/// The outputs are writable and nobody else's, the residuals readable.
+#[inline(always)]
+unsafe fn finish<S: Simd>(s: S, tail: &Tail, [size, vectors]: [usize; 2], at: At, sums: &Sums) {
+    for p in 0..size {
+        for v in 0..vectors {
+            // SAFETY: as the caller vouches; a tile has no more sums than there is room for.
+            unsafe {
                 let out = at.out.add(p * tail.out[0] + v * tail.out[1]);
-                let mut y = acc[p][v];
+                let mut y = s.load(sums.as_ptr().add((p * vectors + v) * LANES));
                 if !tail.last {
                     s.store(out, y);
                     continue;
@@ -166,12 +210,13 @@ pub(super) fn width<S: Simd>(left: usize) -> usize {
     }
 }
 
-/// Runs [`tile`] for `outputs` neighbouring outputs, cut into tiles of nearly equal size.
+/// Computes `outputs` neighbouring outputs in tiles of nearly equal size.
 ///
 /// # Safety
-/// As for [`tile`], with `outputs` for `P` and `vectors` for `V`; `STEP` is the sweep's step, or 0.
+/// As for [`tile`], [`begin`] and [`finish`], with `outputs` for `P` and `vectors` for `V`; `STEP` is
+/// the sweep's step, or 0.
 #[inline(always)]
-pub(super) unsafe fn run_of_tiles<S: Simd, const STEP: usize>(
+pub(super) unsafe fn run_of_tiles<S: Simd, const STEP: usize, const RAW: bool>(
     s: S,
     sweep: Sweep,
     tail: &Tail,
@@ -184,16 +229,21 @@ pub(super) unsafe fn run_of_tiles<S: Simd, const STEP: usize>(
         2 => S::POSITIONS[1],
         _ => S::POSITIONS[0],
     };
+    let mut sums: Sums = [0.0; SUMS * LANES];
     let mut tiles = outputs.div_ceil(most.max(1));
     let mut left = outputs;
     while tiles > 0 {
         let size = left.div_ceil(tiles);
-        // SAFETY: `size` outputs from `at` on belong to the run.
+        // SAFETY: `size` outputs from `at` on belong to the run; the pointers stay within it, or one
+        // past its end.
         unsafe {
-            sized::<S, STEP>(s, sweep, tail, [size, vectors], at);
-        }
-        // SAFETY: stays within the run, or one past its end.
-        unsafe {
+            if !RAW {
+                begin(s, tail, [size, vectors], at, &mut sums);
+            }
+            sized::<S, STEP, RAW>(s, sweep, tail, [size, vectors], at, &mut sums);
+            if !RAW {
+                finish(s, tail, [size, vectors], at, &sums);
+            }
             at.source = at.source.add(size * sweep.step);
             at.out = at.out.add(size * tail.out[0]);
             if !at.residual.is_null() {
@@ -210,18 +260,19 @@ pub(super) unsafe fn run_of_tiles<S: Simd, const STEP: usize>(
 /// # Safety
 /// As for [`tile`]; `size` is at most what the instruction set holds at this width.
 #[inline(always)]
-unsafe fn sized<S: Simd, const STEP: usize>(
+unsafe fn sized<S: Simd, const STEP: usize, const RAW: bool>(
     s: S,
     sweep: Sweep,
     tail: &Tail,
     [size, vectors]: [usize; 2],
     at: At,
+    sums: &mut Sums,
 ) {
     macro_rules! sizes {
         ($v:literal: $($p:literal)*) => {
             match size {
                 // SAFETY: as the caller vouches.
-                $($p => unsafe { tile::<S, $p, $v, STEP>(s, sweep, tail, at) },)*
+                $($p => unsafe { tile::<S, $p, $v, STEP, RAW>(s, sweep, tail, at, sums) },)*
                 _ => unreachable!("a tile of {size} outputs"),
             }
         };

@@ -150,7 +150,6 @@ impl Filtering<'_> {
                     [cell_entry, count * LANES],
                 );
             }
-            let zeros = [0.0; 4 * LANES];
             let sweep = Sweep {
                 taps: &[0],
                 channels: c_in,
@@ -176,11 +175,11 @@ impl Filtering<'_> {
                         weight: frame
                             .weights
                             .add(conv.weight.start + (e * outputs + block) * sweep.weights),
-                        bias: zeros.as_ptr(),
+                        bias: std::ptr::null(),
                         residual: std::ptr::null(),
                         out: sums.add(e * sum_entry + block * count * LANES),
                     };
-                    run_of_tiles::<S, LANES>(s, sweep, &tail, vectors, count, at);
+                    run_of_tiles::<S, LANES, true>(s, sweep, &tail, vectors, count, at);
                     block += vectors;
                 }
             }

@@ -1,5 +1,6 @@
 //! Sixteen lanes as one AVX-512 register.
 
+use super::dot::{Dot, DotKernel};
 use super::{Kernel, LANES, Simd};
 use std::arch::x86_64::*;
 
@@ -140,5 +141,43 @@ impl Simd for Avx512 {
             }
             out
         }
+    }
+}
+
+/// AVX512-VNNI is present.
+#[derive(Clone, Copy)]
+pub(super) struct Vnni(());
+
+/// Runs `kernel` compiled for AVX-512 with VNNI.
+///
+/// # Safety
+/// The processor has AVX-512F, AVX512-VNNI, AVX2 and FMA.
+#[target_feature(enable = "avx512f,avx512vnni,avx2,fma")]
+pub(super) unsafe fn run_dot<K: DotKernel>(kernel: K) {
+    kernel.run(Avx512(()), Vnni(()));
+}
+
+// SAFETY of every block below: a `Vnni` is only made in `run_dot`, whose caller vouches for the
+// instruction set; pointers are as the trait's contract says.
+impl Dot<Avx512> for Vnni {
+    type Sums = __m512i;
+    type Weights = __m512i;
+    const POSITIONS: [usize; 3] = [16, 12, 6];
+
+    #[inline(always)]
+    fn zero(self) -> Self::Sums {
+        unsafe { _mm512_setzero_si512() }
+    }
+    #[inline(always)]
+    unsafe fn weights(self, p: *const i8) -> Self::Weights {
+        unsafe { _mm512_loadu_si512(p.cast()) }
+    }
+    #[inline(always)]
+    fn dot(self, acc: Self::Sums, x: u32, w: Self::Weights) -> Self::Sums {
+        unsafe { _mm512_dpbusd_epi32(acc, _mm512_set1_epi32(x as i32), w) }
+    }
+    #[inline(always)]
+    fn numbers(self, _: Avx512, acc: Self::Sums) -> __m512 {
+        unsafe { _mm512_cvtepi32_ps(acc) }
     }
 }

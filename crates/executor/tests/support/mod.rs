@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use offramp_executor::{Executor, Options, Plan};
-use offramp_graph::{Builder, Graph, WeightId, reference};
+use offramp_graph::{Builder, ConvGeometry, Graph, Value, WeightId, WeightNames, reference};
 
 /// A small generator of test values (xorshift64*, Vigna 2016).
 pub struct Random(u64);
@@ -124,4 +124,55 @@ pub fn check(graph: &Graph) {
             }
         }
     }
+}
+
+struct Net {
+    b: Builder,
+    weights: Weights,
+}
+
+impl Net {
+    fn conv(&mut self, x: Value, width: usize, kernel: usize, stride: usize) -> Value {
+        let shape = [width, self.b.shape(x)[0], kernel, kernel];
+        let weight = self.weights.add(&mut self.b, &shape);
+        let geometry = ConvGeometry {
+            stride: [stride; 2],
+            padding: [kernel / 2; 2],
+            ..ConvGeometry::default()
+        };
+        let y = self.b.conv(x, weight, None, geometry).unwrap();
+        let norm = self.weights.norm(&mut self.b, width);
+        self.b.batch_norm(y, norm, 1e-5).unwrap()
+    }
+
+    fn block(&mut self, x: Value, width: usize, stride: usize) -> Value {
+        let y = self.conv(x, width, 3, stride);
+        let y = self.b.relu(y).unwrap();
+        let y = self.conv(y, width, 3, 1);
+        let short = match stride {
+            1 => x,
+            _ => self.conv(x, width, 1, stride),
+        };
+        let y = self.b.add(y, short).unwrap();
+        self.b.relu(y).unwrap()
+    }
+}
+
+/// A residual network for images of 32x32, two blocks a width, ten classes.
+pub fn residual_network(widths: &[usize]) -> Graph {
+    let mut net = Net {
+        b: Builder::new(WeightNames::default()),
+        weights: Weights::new(2),
+    };
+    let x = net.b.input("image", &[3, 32, 32]);
+    let mut y = net.conv(x, widths[0], 3, 1);
+    for (i, &width) in widths.iter().enumerate() {
+        y = net.block(y, width, 1 + usize::from(i > 0));
+        y = net.block(y, width, 1);
+    }
+    let y = net.b.global_avg_pool(y).unwrap();
+    let shape = [10, widths[widths.len() - 1]];
+    let weight = net.weights.add(&mut net.b, &shape);
+    let y = net.b.linear(y, weight, None).unwrap();
+    net.b.finish([("logits", y)])
 }
