@@ -7,6 +7,8 @@ use offramp_core::DeviceSpec;
 use offramp_data::Split;
 use offramp_interop::export::Opset;
 
+use crate::commands::report;
+
 /// Train, evaluate, calibrate and run image classifiers with several exits.
 #[derive(Debug, Parser)]
 #[command(name = "offramp", version, arg_required_else_help = true)]
@@ -39,6 +41,12 @@ pub enum Command {
     /// Classify pictures, stopping at the first exit that is sure enough
     #[command(after_help = "Example:\n  offramp predict runs/demo cat.png dog.jpg --json")]
     Predict(PredictArgs),
+    /// Charts of runs: one page for a browser, SVG files or a table of numbers
+    #[command(after_help = "Examples:\n  \
+        offramp report runs/mate-0 runs/mate-1 runs/plain-0 -o report.html\n  \
+        offramp report runs/demo --measure               with reliability and shares by class\n  \
+        offramp report runs/demo --format svg -o figures  one file a chart, for papers")]
+    Report(report::ReportArgs),
     /// Make a run folder of a network that was trained elsewhere
     #[command(after_help = "Examples:\n  \
         offramp import cifar100_resnet56.pt --backbone resnet56 --mean .5070,.4865,.4409 --std .2673,.2564,.2761\n  \

@@ -11,6 +11,7 @@ use offramp_infer::InferError;
 use offramp_interop::export::ExportError;
 use offramp_interop::{ImportError, NameError, ReadError};
 use offramp_policies::PolicyError;
+use offramp_report::ReportError;
 use offramp_train::TrainError;
 use offramp_train::recipe::RecipeError;
 use thiserror::Error;
@@ -56,6 +57,9 @@ pub enum CliError {
     /// The recipe could not be read.
     #[error(transparent)]
     Recipe(#[from] RecipeError),
+    /// A report could not be made.
+    #[error(transparent)]
+    Report(#[from] ReportError),
     /// An option about names of tensors cannot be used.
     #[error(transparent)]
     Rename(#[from] NameError),

@@ -9,6 +9,7 @@ pub mod import;
 pub mod list;
 mod policy;
 pub mod predict;
+pub mod report;
 pub mod train;
 
 use serde::Serialize;

@@ -1,0 +1,98 @@
+//! `offramp report`: charts of runs.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use offramp_data::Split;
+use offramp_policies::{PolicyFile, ScoreRows, ScoreSplit};
+use offramp_report::{Format, Report, Rows};
+
+use crate::args::Place;
+use crate::error::CliError;
+use crate::run::Run;
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Run folders; runs whose recipes differ in the seed alone are put together
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// File, or folder of the SVG files [default: report.html, report.csv or report-svg]
+    #[arg(short, long, value_name = "PATH")]
+    pub out: Option<PathBuf>,
+    /// What to write
+    #[arg(long, default_value = "html")]
+    pub format: ReportFormat,
+    /// First run the networks over their test rows and write rows.json into the run folders
+    #[arg(long)]
+    pub measure: bool,
+    /// Images a batch while measuring
+    #[arg(long, default_value_t = 128, value_name = "N")]
+    pub batch_size: usize,
+    /// Data and device, for measuring.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// What a report can be written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// One page that needs nothing else
+    Html,
+    /// One file a chart
+    Svg,
+    /// All points of all charts in one table
+    Csv,
+}
+
+impl ReportFormat {
+    fn format(self) -> (Format, &'static str) {
+        match self {
+            Self::Html => (Format::Html, "report.html"),
+            Self::Svg => (Format::Svg, "report-svg"),
+            Self::Csv => (Format::Csv, "report.csv"),
+        }
+    }
+}
+
+/// Measures if asked to, reads the runs, writes the report.
+pub fn run(args: &ReportArgs) -> Result<(), CliError> {
+    if args.measure {
+        for folder in &args.runs {
+            measure(folder, args)?;
+        }
+    }
+    let report = Report::read(&args.runs)?;
+    let (format, default) = args.format.format();
+    let out = args.out.as_deref().unwrap_or(Path::new(default));
+    report.write(format, out)?;
+    for note in report.notes() {
+        eprintln!("note: {note}");
+    }
+    println!("{}", out.display());
+    Ok(())
+}
+
+/// Writes `rows.json`: what each exit says of every test row, and where the run's policy stops.
+fn measure(folder: &Path, args: &ReportArgs) -> Result<(), CliError> {
+    let run = Run::open(folder, args.place.device)?;
+    let splits = run.open_data(args.place.data.as_deref(), None)?;
+    let table = run.table(&splits, Split::Test, args.batch_size, None)?;
+    let rows = ScoreRows::new(ScoreSplit::Test, table);
+    let mut answers = Rows::new(&rows, &run.card.sha256, None)?;
+    let path = folder.join("policy.json");
+    if path.exists() {
+        let file = PolicyFile::read(&path, &run.card.sha256, run.net.num_exits())?;
+        let readout = file.readout();
+        let mut rows = rows;
+        if let Some(temperatures) = &readout.temperatures {
+            rows = rows.with_temperatures(temperatures)?;
+        }
+        if let Some(ensemble) = &readout.ensemble {
+            rows = rows.with_ensemble(ensemble)?;
+        }
+        answers.taken = Rows::new(&rows, &run.card.sha256, Some(&file.policy))?.taken;
+    }
+    answers.write(folder)?;
+    Ok(())
+}

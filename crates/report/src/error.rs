@@ -1,0 +1,45 @@
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Why there is no report. What is missing or damaged inside a run is no error: the report says so.
+#[derive(Debug, Error)]
+pub enum ReportError {
+    /// No folder was named.
+    #[error("there is no run to report on; name at least one run folder")]
+    NoRuns,
+    /// A folder that is no run.
+    #[error(
+        "`{}` is no run folder: it holds none of {}; name a folder that `offramp train --out` or \
+         `offramp import --out` wrote",
+        path.display(),
+        crate::run::MARKS.join(", ")
+    )]
+    NotARun {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file or folder could not be written.
+    #[error("cannot write `{}`: {source}; what was there before is untouched", path.display())]
+    Write {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A chart could not be drawn.
+    #[error("chart `{chart}` cannot be drawn: {message}; please report this with the run's files")]
+    Draw {
+        /// The chart.
+        chart: String,
+        /// What the plotting library said.
+        message: String,
+    },
+    /// The page could not be put together.
+    #[error("the page cannot be put together: {0}; please report this with the run's files")]
+    Page(#[from] askama::Error),
+    /// Rows of another network than the policy.
+    #[error(transparent)]
+    Policy(#[from] offramp_policies::PolicyError),
+}

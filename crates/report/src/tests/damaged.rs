@@ -1,0 +1,108 @@
+//! Runs that are not as they should be.
+
+use std::fs;
+
+use super::Made;
+use super::outline::well_formed;
+use crate::{Report, ReportError};
+
+const RUN: Made = Made {
+    name: "mate",
+    seed: 0,
+    top1: [40.0, 60.0],
+};
+
+/// The notes of a report on a whole run of which one file was changed, and its page.
+fn notes_with(file: &str, bytes: &[u8]) -> (Vec<String>, String) {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = RUN.write(parent.path());
+    RUN.write_extras(&folder);
+    fs::write(folder.join(file), bytes).unwrap();
+    let report = Report::read(&[folder]).unwrap();
+    let html = report.html().unwrap();
+    well_formed(&html);
+    (report.notes(), html)
+}
+
+#[test]
+fn folders_that_are_no_run() {
+    let parent = tempfile::tempdir().unwrap();
+    let error = Report::read(&[parent.path()]).unwrap_err().to_string();
+    assert!(
+        error.contains("is no run folder") && error.contains("metrics.jsonl"),
+        "{error}"
+    );
+    let missing = parent.path().join("nowhere");
+    assert!(matches!(
+        Report::read(&[missing]),
+        Err(ReportError::NotARun { .. })
+    ));
+    assert!(matches!(
+        Report::read::<&str>(&[]),
+        Err(ReportError::NoRuns)
+    ));
+}
+
+#[test]
+fn a_run_without_metrics_is_shown_with_what_it_has() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = RUN.write(parent.path());
+    fs::remove_file(folder.join("metrics.jsonl")).unwrap();
+    fs::remove_file(folder.join("recipe.toml")).unwrap();
+    fs::remove_file(folder.join("eval.json")).unwrap();
+    let html = Report::read(&[folder]).unwrap().html().unwrap();
+    well_formed(&html);
+    assert!(html.contains("there is no metrics.jsonl"));
+    assert!(html.contains("the run has no end yet") && html.contains("c0ffee"));
+}
+
+#[test]
+fn damaged_files_are_named_and_left_out() {
+    for (file, bytes, note) in [
+        ("metrics.jsonl", &b"{\"kind\":\"epoch\",\"epo"[..], "line 1 cannot be read"),
+        ("eval.json", b"{", "eval.json was left out"),
+        ("model.json", b"[]", "model.json was left out"),
+        ("recipe.toml", b"name = ", "recipe.toml was left out"),
+        ("recipe.toml", b"\xff\xfe", "recipe.toml was left out"),
+        ("policy.json", b"{\"format_version\": 9}", "policy.json was left out"),
+        ("rows.json", b"{\"split\": 3}", "rows.json was left out"),
+        ("latency.json", b"{\"hardware\": \"x\", \"exits_ms\": [1]}", "it has 1 exits"),
+        ("latency.json", b"{\"hardware\": \"x\", \"exits_ms\": [1, -2]}", "-2 ms is no time"),
+        (
+            "gallery.json",
+            b"{\"policy\": \"x\", \"pictures\": [{\"exit\": 0, \"label\": \"a\", \"prediction\": \"b\", \
+              \"confidence\": 1, \"png\": \"iVBORw0KGgo\\\" onerror=\\\"x\"}]}",
+            "picture 0 is no PNG",
+        ),
+    ] {
+        let (notes, html) = notes_with(file, bytes);
+        assert!(notes.iter().any(|n| n.contains(note)), "{file}: {notes:?}");
+        assert!(!html.contains("onerror"));
+    }
+}
+
+#[test]
+fn files_of_another_model_are_left_out() {
+    let other = br#"{"classes": ["a", "b"], "sha256": "beef"}"#;
+    let (notes, html) = notes_with("model.json", other);
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    assert!(
+        notes
+            .iter()
+            .all(|note| note.contains("made for model feed")),
+        "{notes:?}"
+    );
+    assert!(!html.contains("run-0-reliability-0") && !html.contains("mate: budgets"));
+}
+
+#[test]
+fn numbers_that_are_none_leave_gaps() {
+    let lines = concat!(
+        r#"{"kind":"epoch","epoch":1,"loss":null,"terms":{"ce/0":null},"train_top1":[null]}"#,
+        "\n",
+        r#"{"kind":"epoch","epoch":2,"loss":1.5,"terms":{"ce/0":2.5},"train_top1":[50]}"#,
+    );
+    let (notes, html) = notes_with("metrics.jsonl", lines.as_bytes());
+    assert!(notes[0].contains("3 values are not finite"), "{notes:?}");
+    assert!(!html.contains("NaN</"));
+}
