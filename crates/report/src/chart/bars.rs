@@ -3,7 +3,7 @@
 use plotters::element::{PathElement, Rectangle, Text};
 use plotters::prelude::Color;
 
-use super::legend::{self, FONT, text_style};
+use super::legend::{self, text_style};
 use super::{Area, Chart, DrawResult, palette, short};
 
 const WIDTH: u32 = 440;
@@ -54,10 +54,10 @@ pub(super) fn draw(chart: &Chart, area: &Area<'_>) -> DrawResult {
         let line = vec![(x, bottom), (x, bottom + 4)];
         area.draw(&PathElement::new(line, palette::INK.stroke_width(1)))?;
         let text = percent.to_string();
-        let half = 3 * text.len() as i32;
+        let half = 7 * text.len() as i32 / 2;
         area.draw(&Text::new(text, (x - half, bottom + 7), text_style()))?;
     }
-    let at = (LEFT, bottom + 10 + FONT);
+    let at = (LEFT, bottom + 24);
     area.draw(&Text::new(chart.y.label.clone(), at, text_style()))?;
     Ok(())
 }

@@ -48,7 +48,12 @@ pub(super) fn draw(chart: &Chart, area: &Area<'_>) -> DrawResult {
         .axis_desc_style(("sans-serif", FONT + 1).into_font().color(&palette::INK))
         .x_desc(chart.x.label.as_str())
         .y_desc(chart.y.label.as_str())
-        .x_label_formatter(&|x| tick(*x, x_step))
+        .x_label_formatter(&|x| match chart.x.whole {
+            // Labels are placed at round numbers, of which some may lie between exits.
+            true if x.fract().abs() > 1e-9 => String::new(),
+            true => format!("{:.0}", x.abs()),
+            false => tick(*x, x_step),
+        })
         .y_label_formatter(&|y| tick(*y, y_step))
         .draw()?;
     for series in shown(chart) {

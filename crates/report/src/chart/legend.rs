@@ -8,12 +8,15 @@ use super::{Area, Chart, DrawResult, Mark, palette, short};
 
 /// Pixels of a line of the legend.
 const LINE: i32 = 18;
-/// The plotting library has no font to measure; this is the width of a wide letter of [`FONT`].
+/// The plotting library has no font to measure; this is the width of a wide letter of [`TEXT`].
 const LETTER: i32 = 7;
 /// Letters of a name.
 const NAME: usize = 34;
-/// Pixels of a letter.
-pub(super) const FONT: i32 = 12;
+/// Pixels of a line of text.
+const TEXT: i32 = 12;
+/// What the plotting library is to be asked for, which takes 1.24 for the ratio of a font's box to
+/// its size, to have letters of [`TEXT`] pixels.
+pub(super) const FONT: i32 = 15;
 
 /// The look of all small text.
 pub(super) fn text_style<'a>() -> TextStyle<'a> {
@@ -64,7 +67,7 @@ pub(super) fn draw(chart: &Chart, area: &Area<'_>, places: &[(usize, i32, i32)])
         let name = short(&series.name, NAME);
         area.draw(&Text::new(
             name,
-            (left + 19, middle - FONT / 2),
+            (left + 19, middle - TEXT / 2),
             text_style(),
         ))?;
     }

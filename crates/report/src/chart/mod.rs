@@ -34,6 +34,8 @@ pub(crate) struct Axis {
     pub(crate) label: String,
     /// `None`: what the points need.
     pub(crate) range: Option<(f64, f64)>,
+    /// Whether values between whole numbers mean nothing.
+    pub(crate) whole: bool,
 }
 
 /// Points that belong together.
@@ -79,6 +81,15 @@ impl Axis {
         Self {
             label: label.to_owned(),
             range: None,
+            whole: false,
+        }
+    }
+
+    /// An axis of things that are counted.
+    pub(crate) fn counted(label: &str) -> Self {
+        Self {
+            whole: true,
+            ..Self::new(label)
         }
     }
 
@@ -87,6 +98,7 @@ impl Axis {
         Self {
             label: label.to_owned(),
             range: Some((from, to)),
+            whole: false,
         }
     }
 }

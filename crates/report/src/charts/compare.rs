@@ -102,7 +102,7 @@ fn calibration(groups: &[Group]) -> Chart {
                       trained: how far confidence and accuracy lie apart. Vertical bars: one \
                       standard deviation over seeds."
                 .to_owned(),
-        x: Axis::new("exit"),
+        x: Axis::counted("exit"),
         y: Axis::new("ECE, %"),
         series: groups.iter().enumerate().map(line).collect(),
         categories: Vec::new(),

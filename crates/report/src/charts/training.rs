@@ -63,7 +63,7 @@ fn terms(points: &[TrainPoint], place: usize) -> Vec<Chart> {
             Series::new(*name, slot(name, at), Mark::Line).with(curve)
         });
         let description = format!(
-            "Term `{family}` of the loss, unweighted, mean over each epoch. The number behind the \
+            "Term {family} of the loss, unweighted, mean over each epoch. The number behind the \
              name is the exit or the teacher that it belongs to."
         );
         Chart {
@@ -180,7 +180,7 @@ fn scalars(points: &[TrainPoint], place: usize) -> Vec<Chart> {
                 place,
                 &format!("scalar-{index}"),
                 format!("Value {name}"),
-                format!("What the method logs as `{name}` beside its losses."),
+                format!("What the method logs as {name} beside its losses."),
                 Axis::new("value"),
             )
         }
