@@ -1,6 +1,6 @@
 //! The compiled executor beside ONNX Runtime: `executor_peers.py` runs both in turn.
 //!
-//! Run: `cargo run --release -p offramp-benches --example executor -- prepare DIR NETWORK` writes
+//! Run: `cargo run --release -p offramp-executor --example executor -- prepare DIR NETWORK` writes
 //! `NETWORK.onnx`, `NETWORK.input` and `NETWORK.output` (128 images and what the executor answers, raw
 //! `f32`); `... -- measure NETWORK BATCH THREADS SECONDS PRECISION` (`f32` or `int8`) prints one line of JSON;
 //! `... -- accuracy DATA` compares the published ResNet-56 in `f32` and in bytes on real images.
