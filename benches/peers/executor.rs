@@ -1,19 +1,22 @@
 //! The compiled executor beside ONNX Runtime: `executor_peers.py` runs both in turn.
 //!
-//! Run: `cargo run --release -p offramp-benches --example executor -- prepare DIR NETWORK` writes
+//! Run: `cargo run --release -p offramp-executor --example executor -- prepare DIR NETWORK` writes
 //! `NETWORK.onnx`, `NETWORK.input` and `NETWORK.output` (128 images and what the executor answers, raw
-//! `f32`); `... -- measure NETWORK BATCH THREADS SECONDS` prints one line of JSON.
+//! `f32`); `... -- measure NETWORK BATCH THREADS SECONDS PRECISION` (`f32` or `int8`) prints one line of JSON;
+//! `... -- accuracy DATA` compares the published ResNet-56 in `f32` and in bytes on real images.
 
 use std::error::Error;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use offramp_backbones::BackboneConfig;
 use offramp_core::{MapShape, default_device};
 use offramp_executor::{Executor, Options, Plan};
 use offramp_graph::{Graph, fold_batch_norms};
 use offramp_heads::NetConfig;
 use offramp_interop::export::{OnnxNotes, Opset, graph_to_onnx};
+use offramp_interop::{ImportOptions, Imported, WeightFile, import};
 use offramp_nn::Init;
 use serde_json::json;
 
@@ -73,14 +76,21 @@ fn measure(
     batch: usize,
     threads: usize,
     limit: Duration,
+    precision: &str,
 ) -> Result<(), Box<dyn Error>> {
     let options = Options {
         threads,
         ..Options::default()
     };
-    let plan = Plan::compile(&graph(network)?, batch, options)?;
+    let (graph, images) = (graph(network)?, images());
+    let plan = match precision {
+        "int8" => {
+            let calibration = [images.clone()];
+            Plan::quantized(&graph, batch, options, IMAGES, &calibration)?
+        }
+        _ => Plan::compile(&graph, batch, options)?,
+    };
     let mut executor = Executor::new(plan);
-    let images = images();
     let images = &images[..batch * images.len() / IMAGES];
     let mut logits = vec![0.0; batch * 100];
     let mut times = Vec::new();
@@ -97,11 +107,72 @@ fn measure(
     times.sort_by(f64::total_cmp);
     let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize];
     let line = json!({
-        "runtime": "offramp", "network": network, "batch": batch, "threads": threads,
+        "runtime": format!("offramp {precision}"), "network": network, "batch": batch, "threads": threads,
         "runs": times.len(), "p50_ms": at(0.5), "p95_ms": at(0.95), "p99_ms": at(0.99),
         "images_per_second": batch as f64 * 1e3 / at(0.5),
     });
     println!("{line}");
+    Ok(())
+}
+
+/// Top-1 accuracy of the published ResNet-56 on CIFAR-100's test images in `f32` and in bytes, which
+/// are chosen on training images.
+fn accuracy(data: &Path) -> Result<(), Box<dyn Error>> {
+    const SAMPLES: usize = 1000;
+    let file = WeightFile::open(&data.join("weights/cifar100_resnet56-f2eff4c8.pt"))?;
+    let options = ImportOptions {
+        backbone: BackboneConfig::named("resnet56")?,
+        classes: None,
+        num_classes: Some(100),
+        image_size: 32,
+        resize: 32,
+        mean: [0.507, 0.4865, 0.4409],
+        std: [0.2673, 0.2564, 0.2761],
+        renames: Vec::new(),
+        allow_missing: false,
+    };
+    let Imported { net, .. } = import(&file, &options, &default_device()?)?;
+    let graph = net.graph(IMAGE)?;
+    let read = |name: &str| -> Result<(Vec<usize>, Vec<f32>), Box<dyn Error>> {
+        let bytes = fs::read(data.join("cifar-100-lowdata").join(name))?;
+        let (mut labels, mut pixels) = (Vec::new(), Vec::new());
+        // Coarse label, fine label, a plane for each colour.
+        for record in bytes.chunks_exact(2 + 3072) {
+            labels.push(usize::from(record[1]));
+            let normal = |(i, &byte): (usize, &u8)| {
+                let (mean, std) = (options.mean[i / 1024], options.std[i / 1024]);
+                (f32::from(byte) / 255.0 - mean) / std
+            };
+            pixels.extend(record[2..].iter().enumerate().map(normal));
+        }
+        Ok((labels, pixels))
+    };
+    let (_, train) = read("train.bin")?;
+    let (labels, test) = read("test.bin")?;
+    let calibration = [train[..SAMPLES * 3072].to_vec()];
+    let plans = [
+        Plan::compile(&graph, IMAGES, Options::default())?,
+        Plan::quantized(&graph, IMAGES, Options::default(), SAMPLES, &calibration)?,
+    ];
+    for (plan, precision) in plans.into_iter().zip(["f32", "int8"]) {
+        let mut executor = Executor::new(plan);
+        let (mut right, mut spent) = (0, Duration::ZERO);
+        for (x, labels) in test.chunks(IMAGES * 3072).zip(labels.chunks(IMAGES)) {
+            let mut logits = vec![0.0; labels.len() * 100];
+            let begin = Instant::now();
+            executor.run(labels.len(), &[x], &mut [&mut logits])?;
+            spent += begin.elapsed();
+            right += (logits.chunks(100).zip(labels))
+                .filter(|(row, label)| (0..100).all(|class| row[class] <= row[**label]))
+                .count();
+        }
+        let line = json!({
+            "runtime": format!("offramp {precision}"), "network": "resnet56",
+            "images": labels.len(), "top1": 100.0 * right as f64 / labels.len() as f64,
+            "images_per_second": labels.len() as f64 / spent.as_secs_f64(),
+        });
+        println!("{line}");
+    }
     Ok(())
 }
 
@@ -110,12 +181,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["prepare", dir, network] => prepare(Path::new(dir), network),
-        ["measure", network, batch, threads, seconds] => measure(
+        ["measure", network, batch, threads, seconds, precision] => measure(
             network,
             batch.parse()?,
             threads.parse()?,
             Duration::from_secs_f64(seconds.parse()?),
+            precision,
         ),
-        _ => Err("prepare DIR NETWORK or measure NETWORK BATCH THREADS SECONDS".into()),
+        ["accuracy", data] => accuracy(Path::new(data)),
+        _ => Err(
+            "accuracy DATA, prepare DIR NETWORK or measure NETWORK BATCH THREADS SECONDS PRECISION"
+                .into(),
+        ),
     }
 }

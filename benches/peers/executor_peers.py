@@ -59,6 +59,13 @@ def measure(net, images, network, batch, threads, seconds):
     }
 
 
+def measure_ours(program, network, batch, options, precision):
+    arguments = [network, batch, options.threads, options.seconds, precision]
+    command = [str(program), "measure", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
@@ -85,20 +92,22 @@ def main():
             print(f"{network}: answers differ by {error:.1e} of the largest", flush=True)
             for batch in options.batches:
                 for _ in range(options.rounds):
-                    arguments = [network, batch, options.threads, options.seconds]
-                    command = [str(ours), "measure", *map(str, arguments)]
-                    done = subprocess.run(command, capture_output=True, text=True, check=True)
-                    a = json.loads(done.stdout)
-                    b = measure(net, images, network, batch, options.threads, options.seconds)
-                    print(json.dumps(a), json.dumps(b), sep="\n", flush=True)
-                    ratios.setdefault((network, batch), []).append(b["p50_ms"] / a["p50_ms"])
-    print("\nspeed of ours / ONNX Runtime's: min, median, max")
-    for (network, batch), values in ratios.items():
-        values.sort()
-        print(
-            f"{network}, batch {batch}: {values[0]:.2f}, {values[len(values) // 2]:.2f}, "
-            f"{values[-1]:.2f}"
-        )
+                    f32, int8 = (
+                        measure_ours(ours, network, batch, options, precision)
+                        for precision in ("f32", "int8")
+                    )
+                    theirs = measure(net, images, network, batch, options.threads, options.seconds)
+                    print(*map(json.dumps, (f32, int8, theirs)), sep="\n", flush=True)
+                    faster = ratios.setdefault((network, batch), ([], []))
+                    faster[0].append(theirs["p50_ms"] / f32["p50_ms"])
+                    faster[1].append(f32["p50_ms"] / int8["p50_ms"])
+    print("\nmin, median, max of the rounds: f32 / ONNX Runtime's speed; int8 / f32 speed")
+    for (network, batch), both in ratios.items():
+        texts = []
+        for values in map(sorted, both):
+            middle = values[len(values) // 2]
+            texts.append(f"{values[0]:.2f}, {middle:.2f}, {values[-1]:.2f}")
+        print(f"{network}, batch {batch}: {'; '.join(texts)}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 //! CPU kernels for convolutional networks, on slices. They know nothing of burn.
 //!
-//! Feature maps are read through [`Map`], any strides, and written channels-last:
+//! Feature maps are read through [`map::Map`], any strides, and written channels-last:
 //! `[N, H, W, C]` in memory, so that a vector is sixteen neighbouring channels.
 //! Work is split into tasks by shape alone and every sum has one fixed order,
 //! hence no result depends on the number of threads.

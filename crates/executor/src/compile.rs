@@ -2,6 +2,7 @@
 
 use offramp_cpu::program::{Element, Parts, Phase, Place, Program, Step, Weights};
 use offramp_graph::{Graph, Value, fold_batch_norms};
+use serde::{Deserialize, Serialize};
 
 use crate::ExecutorError;
 use crate::calibrate::Calibration;
@@ -10,7 +11,7 @@ use crate::lower::{Lowering, elements};
 use crate::places::{Life, places};
 
 /// How a plan is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
     /// Number of threads, the caller's counted.
     pub threads: usize,
@@ -137,6 +138,21 @@ impl Plan {
         let calibration = Calibration::of_folded(&graph, samples, inputs, options)?;
         let elements = elements(&graph, &calibration);
         plain(&graph, &elements).plan(&graph, batch, options)
+    }
+
+    /// A plan from a file.
+    pub(crate) fn from_program(program: Program, batch: usize, options: Options) -> Self {
+        Self {
+            program,
+            batch,
+            options,
+        }
+    }
+
+    /// The same plan for another number of threads.
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.options.threads = threads;
+        self
     }
 
     /// The steps and weights.

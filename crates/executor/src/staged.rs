@@ -101,6 +101,7 @@ impl StagedPlan {
         let parts = |k: usize| segments[k].program().parts();
         let first = segments.len() == sources.len()
             && !segments.is_empty()
+            && segments.iter().all(|plan| plan.batch() == batch)
             && parts(0).inputs.len() == 1
             && segments
                 .iter()
@@ -121,6 +122,19 @@ impl StagedPlan {
                 reason: "what one segment writes is not what the next one reads".to_owned(),
             }),
         }
+    }
+
+    /// For each segment the outputs of the one before that its inputs are.
+    pub(crate) fn sources(&self) -> &[Vec<usize>] {
+        &self.sources
+    }
+
+    /// The same plan for another number of threads.
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.segments = (self.segments.into_iter())
+            .map(|segment| segment.with_threads(threads))
+            .collect();
+        self
     }
 
     /// Number of exits.

@@ -13,6 +13,9 @@ use crate::simd::LANES;
 /// Largest number of inputs, and of outputs.
 pub(super) const MAX_PORTS: usize = 64;
 
+/// Most words of a value or an arena, for one image.
+pub(super) const MOST_WORDS: usize = 1 << 31;
+
 /// Sizes up to this keep all arithmetic on them far from overflow.
 const SANE: usize = 1 << 20;
 
@@ -68,7 +71,7 @@ pub(super) fn check(parts: &Parts, weights: usize) -> Result<(), ProgramError> {
     }
     fits(parts.inputs.len() <= MAX_PORTS, "too many inputs")?;
     fits(parts.outputs.len() <= MAX_PORTS, "too many outputs")?;
-    fits(parts.arena < 1 << 40, "an arena larger than any memory")?;
+    fits(parts.arena < MOST_WORDS, "an arena larger than any memory")?;
     let mut next = 0;
     for phase in &parts.phases {
         let follows = phase.first == next && phase.end > next && phase.images > 0;

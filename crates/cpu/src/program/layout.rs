@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::check::MOST_WORDS;
 use crate::simd::{LANES, Simd};
 
 /// What a number is stored as.
@@ -122,7 +123,7 @@ impl Layout {
             .checked_mul(side(w)?)?
             .checked_mul(c.div_ceil(self.lanes))?;
         // Far below the address space, so that later sums cannot overflow.
-        (c > 0 && h > 0 && w > 0 && words < 1 << 40).then_some(words)
+        (c > 0 && h > 0 && w > 0 && words < MOST_WORDS).then_some(words)
     }
 
     fn lanes_or_none(&self, fits: bool) -> Option<usize> {

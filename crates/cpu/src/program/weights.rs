@@ -1,9 +1,12 @@
 //! The block of packed weights.
 
 use std::fmt;
+use std::fs::File;
+use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 
 use crate::memory::{ALIGNMENT, Buffer};
@@ -28,12 +31,57 @@ impl Weights {
         buffer.copy_from_slice(values);
         Self(Arc::new(buffer))
     }
+}
 
-    /// Words that something else owns, a mapped file for one. None if they do not begin at a cache line.
-    pub fn shared(owner: impl Deref<Target = [f32]> + Send + Sync + 'static) -> Option<Self> {
-        (owner.as_ptr() as usize)
-            .is_multiple_of(ALIGNMENT)
-            .then(|| Self(Arc::new(owner)))
+/// A file that is mapped into memory; its pages are read when they are needed and shared by all
+/// processes that map it.
+#[derive(Clone, Debug)]
+pub struct MappedFile(Arc<Mmap>);
+
+impl MappedFile {
+    /// Maps a file. Nobody may shorten it or write to it while it is mapped: replace such files, as
+    /// a rename does.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn new(file: &File) -> io::Result<Self> {
+        // SAFETY: the mapping is read-only. That the file does not change is asked of the user above;
+        // every program that maps files rests on it.
+        let map = unsafe { Mmap::map(file)? };
+        Ok(Self(Arc::new(map)))
+    }
+
+    /// All bytes of the file.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// `words` words from a byte on. None if they are not there or do not begin at a cache line.
+    pub fn weights(&self, from: usize, words: usize) -> Option<Weights> {
+        let end = words.checked_mul(4)?.checked_add(from)?;
+        let fits = from.is_multiple_of(ALIGNMENT) && end <= self.0.len();
+        fits.then(|| {
+            let file = self.clone();
+            Weights(Arc::new(Part { file, from, words }))
+        })
+    }
+}
+
+/// Words of a mapped file.
+struct Part {
+    file: MappedFile,
+    from: usize,
+    words: usize,
+}
+
+impl Deref for Part {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        let bytes = &self.file.bytes()[self.from..self.from + 4 * self.words];
+        // SAFETY: the bytes are there and begin at a cache line, for mappings begin at a page; every
+        // pattern of bits is an `f32`.
+        unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), self.words) }
     }
 }
 

@@ -70,6 +70,10 @@ impl Simd for Avx512 {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
     }
     #[inline(always)]
+    #[expect(
+        clippy::pointers_in_nomem_asm_block,
+        reason = "nothing is read or written"
+    )]
     fn opaque(self, mut p: *const f32) -> *const f32 {
         // SAFETY: no instruction at all.
         unsafe {

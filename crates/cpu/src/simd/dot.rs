@@ -1,6 +1,8 @@
 //! Products of bytes, four at a time into 32-bit sums.
 
-use super::{Isa, Kernel, LANES, Simd, dispatch, isa};
+#[cfg(target_arch = "x86_64")]
+use super::{Isa, isa};
+use super::{Kernel, LANES, Simd, dispatch};
 
 /// `acc[o] += sum_k x[k] * w[4 o + k]` for sixteen outputs `o` and four unsigned bytes `x`, exactly.
 pub(crate) trait Dot<S: Simd>: Copy {
@@ -96,8 +98,6 @@ pub(crate) fn dispatch_dot<K: DotKernel>(kernel: K) {
         unsafe { super::avx512::run_dot(kernel) };
         return;
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (isa(), Isa::Portable);
     dispatch(WithLoops(kernel));
 }
 

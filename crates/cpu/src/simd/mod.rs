@@ -1,7 +1,7 @@
 //! Sixteen-lane vectors of `f32` over the instruction sets of this crate.
 //!
-//! One kernel source serves every instruction set: it is written against [`Simd`]
-//! and run through [`dispatch`], which compiles it once an instruction set and
+//! One kernel source serves every instruction set: it is written against `Simd`
+//! and run through `dispatch`, which compiles it once an instruction set and
 //! picks the copy at run time. The vector is sixteen lanes wide on all of them
 //! (one AVX-512 register, two AVX2 registers, four NEON registers, an array elsewhere), so
 //! memory layouts do not depend on the machine.

@@ -1,0 +1,207 @@
+//! Compiled plans as files that are mapped into memory.
+//!
+//! ```text
+//! byte 0    "offramp\n"
+//!      8    format version            u32
+//!     12    CRC-32 of the description u32
+//!     16    bytes of the description  u64
+//!     24    bytes of the weights      u64
+//!     32    CRC-32 of the weights     u32
+//!     64    the description, JSON: batch, options, segments with their steps
+//!   then    the weights, from the next multiple of 64 on
+//! ```
+//!
+//! Numbers are little-endian. A description that does not fit its memory is refused by
+//! [`Program::new`], so a damaged file is an error and never more.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use offramp_cpu::program::{MappedFile, Parts, Program, Words};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{ExecutorError, Options, Plan, StagedPlan};
+
+/// Version of the format that is written and read.
+pub const FORMAT: u32 = 1;
+
+const MAGIC: &[u8; 8] = b"offramp\n";
+
+/// Bytes before the description, and what the weights are aligned to.
+const ALIGNMENT: usize = 64;
+
+/// The largest batch of a file, so that a damaged one does not ask for all memory.
+const MOST_IMAGES: usize = 1 << 16;
+
+/// A plan that cannot be written or read.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// The system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// The file is something else or was made by another version.
+    #[error("{}: {reason}; compile the plan again", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The steps do not fit together.
+    #[error("{}: {source}; compile the plan again", path.display())]
+    Plan {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: ExecutorError,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Description {
+    batch: usize,
+    options: Options,
+    segments: Vec<Segment>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Segment {
+    parts: Parts,
+    sources: Vec<usize>,
+    /// Its words among all weights.
+    weights: Words,
+}
+
+impl StagedPlan {
+    /// Writes the plan; a file that is there is replaced in one step.
+    ///
+    /// # Errors
+    /// [`FileError::Io`].
+    pub fn save(&self, path: &Path) -> Result<(), FileError> {
+        let mut start = 0;
+        let mut segments = Vec::new();
+        for (plan, sources) in self.segments().iter().zip(self.sources()) {
+            let len = plan.program().weights().len();
+            segments.push(Segment {
+                parts: plan.program().parts().clone(),
+                sources: sources.clone(),
+                weights: Words { start, len },
+            });
+            start = (start + len).next_multiple_of(ALIGNMENT / 4);
+        }
+        let mut weights = vec![0_u8; 4 * start];
+        for (plan, segment) in self.segments().iter().zip(&segments) {
+            let to = weights[4 * segment.weights.start..].chunks_exact_mut(4);
+            for (bytes, word) in to.zip(plan.program().weights().iter()) {
+                bytes.copy_from_slice(&word.to_le_bytes());
+            }
+        }
+        let description = Description {
+            batch: self.batch(),
+            options: self.segments()[0].options(),
+            segments,
+        };
+        let error = |source| FileError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let description = serde_json::to_vec(&description).map_err(|e| error(e.into()))?;
+        let mut head = Vec::with_capacity(ALIGNMENT);
+        head.extend_from_slice(MAGIC);
+        head.extend_from_slice(&FORMAT.to_le_bytes());
+        head.extend_from_slice(&crc32fast::hash(&description).to_le_bytes());
+        head.extend_from_slice(&(description.len() as u64).to_le_bytes());
+        head.extend_from_slice(&(weights.len() as u64).to_le_bytes());
+        head.extend_from_slice(&crc32fast::hash(&weights).to_le_bytes());
+        head.resize(ALIGNMENT, 0);
+        let gap = description.len().next_multiple_of(ALIGNMENT) - description.len();
+        let mut name = path.as_os_str().to_owned();
+        name.push(".part");
+        let part = PathBuf::from(name);
+        let write = || {
+            let mut file = File::create(&part)?;
+            for bytes in [&head, &description, &vec![0; gap], &weights] {
+                file.write_all(bytes)?;
+            }
+            file.sync_all()?;
+            fs::rename(&part, path)
+        };
+        write().map_err(error)
+    }
+
+    /// Maps a plan that [`StagedPlan::save`] wrote.
+    ///
+    /// # Errors
+    /// [`FileError`] when the file is not there, damaged, or of another version.
+    pub fn load(path: &Path) -> Result<Self, FileError> {
+        let io = |source| FileError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let format = |reason: &str| FileError::Format {
+            path: path.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let plan = |source| FileError::Plan {
+            path: path.to_owned(),
+            source,
+        };
+        let file = MappedFile::new(&File::open(path).map_err(io)?).map_err(io)?;
+        let bytes = file.bytes();
+        if cfg!(target_endian = "big") {
+            return Err(format("plans are for little-endian machines"));
+        }
+        if bytes.len() < ALIGNMENT || !bytes.starts_with(MAGIC) {
+            return Err(format("not a compiled plan"));
+        }
+        let word = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
+        let long = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
+        if word(8) != FORMAT {
+            let reason = format!("version {} of plans, {FORMAT} is known", word(8));
+            return Err(format(&reason));
+        }
+        let cut = || format("cut off or damaged");
+        let size = |at: usize| usize::try_from(long(at)).map_err(|_| cut());
+        let (described, weighed) = (size(16)?, size(24)?);
+        let rest = bytes[ALIGNMENT..].len();
+        let begin = (described <= rest)
+            .then(|| ALIGNMENT + described.next_multiple_of(ALIGNMENT))
+            .ok_or_else(cut)?;
+        let weights = bytes.get(begin..).filter(|w| w.len() == weighed);
+        let weights = weights.ok_or_else(cut)?;
+        let description = &bytes[ALIGNMENT..ALIGNMENT + described];
+        if crc32fast::hash(description) != word(12) || crc32fast::hash(weights) != word(32) {
+            return Err(cut());
+        }
+        let description: Description =
+            serde_json::from_slice(description).map_err(|error| format(&error.to_string()))?;
+        if description.batch > MOST_IMAGES || description.options.threads > 1 << 10 {
+            return Err(format("a batch or a number of threads that no machine has"));
+        }
+        let (mut segments, mut sources) = (Vec::new(), Vec::new());
+        for segment in description.segments {
+            let Words { start, len } = segment.weights;
+            let part = start
+                .checked_mul(4)
+                .and_then(|start| start.checked_add(begin))
+                .and_then(|from| file.weights(from, len))
+                .ok_or_else(cut)?;
+            let program = Program::new(segment.parts, part).map_err(|e| plan(e.into()))?;
+            segments.push(Plan::from_program(
+                program,
+                description.batch,
+                description.options,
+            ));
+            sources.push(segment.sources);
+        }
+        Self::chained(segments, sources, description.batch).map_err(plan)
+    }
+}
