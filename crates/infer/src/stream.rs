@@ -147,11 +147,7 @@ pub(crate) type Passed = (Vec<(u64, Answer)>, Option<Group>);
 
 impl<N: StagedNet> Runner<N> {
     /// Computes segment `exit` for a group: the answers of those that stop, and the others, dense.
-    pub(crate) fn pass(
-        &self,
-        exit: usize,
-        mut group: Group,
-    ) -> Result<Passed, InferError> {
+    pub(crate) fn pass(&self, exit: usize, mut group: Group) -> Result<Passed, InferError> {
         let features = self.net.segment(exit, group.features);
         let logits = (self.net).logits(exit, features.map.clone(), group.previous.take());
         let device = logits.device();
