@@ -24,18 +24,23 @@ const ALONE: Options = Options {
 
 #[track_caller]
 fn check(config: serde_json::Value) {
+    check_at(config, IMAGE);
+}
+
+#[track_caller]
+fn check_at(config: serde_json::Value, image: MapShape) {
     let what = config.to_string();
     let config: NetConfig = serde_json::from_value(config).unwrap();
     let mut init = Init::new(3, &default_device().unwrap());
-    let net: MultiExitNet = config.init(7, IMAGE, &mut init).unwrap();
-    let graph = net.graph(IMAGE).unwrap();
+    let net: MultiExitNet = config.init(7, image, &mut init).unwrap();
+    let graph = net.graph(image).unwrap();
     let example = Example::new(&graph, 2, 11);
     let plan = Plan::compile(&graph, 2, ALONE).unwrap();
     let outputs = run(&mut Executor::new(plan), &example, 2, 2);
     for (exit, (found, expected)) in outputs.iter().zip(&example.outputs).enumerate() {
         near(found, expected, 1e-5, &format!("{what}, exit {exit}"));
     }
-    let graphs = net.segment_graphs(IMAGE).unwrap();
+    let graphs = net.segment_graphs(image).unwrap();
     let last = graphs.len() - 1;
     let plan = StagedPlan::compile(&graphs, 2, ALONE).unwrap();
     let mut executor = StagedExecutor::new(plan);
@@ -54,7 +59,14 @@ fn check(config: serde_json::Value) {
 #[test]
 fn every_backbone() {
     for entry in offramp_backbones::registry() {
-        check(json!({"backbone": entry.name}));
+        let stages = (entry.config)().stages();
+        let least = stages.iter().map(|stage| stage.reduction).max().unwrap();
+        let image = MapShape {
+            height: IMAGE.height.max(least),
+            width: IMAGE.width.max(least),
+            ..IMAGE
+        };
+        check_at(json!({"backbone": entry.name}), image);
     }
 }
 
