@@ -16,6 +16,8 @@
 //! | [`policies`] | when to stop, and how thresholds are fitted |
 //! | [`train`] | recipes, trainer, checkpoints |
 //! | [`infer`] | the runner that really stops early |
+//! | [`executor`] | trained networks compiled for the CPU |
+//! | [`report`] | runs as one page of charts and tables |
 //! | [`weights`] | the tensors of PyTorch and safetensors files |
 //! | [`interop`] | those weights into networks; export to ONNX and PyTorch |
 //!
@@ -29,6 +31,7 @@
 pub use offramp_backbones as backbones;
 pub use offramp_core as core;
 pub use offramp_data as data;
+pub use offramp_executor as executor;
 pub use offramp_graph as graph;
 pub use offramp_heads as heads;
 pub use offramp_infer as infer;
@@ -38,6 +41,7 @@ pub use offramp_losses as losses;
 pub use offramp_methods as methods;
 pub use offramp_nn as nn;
 pub use offramp_policies as policies;
+pub use offramp_report as report;
 pub use offramp_teachers as teachers;
 pub use offramp_train as train;
 pub use offramp_weights as weights;
