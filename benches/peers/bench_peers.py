@@ -9,25 +9,17 @@ target/bench-peers.txt. Standard library only.
 import argparse
 import os
 import pathlib
-import platform
 import re
 import subprocess
 import sys
+
+from machine import hardware
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NETWORKS = [("resnet20", 128), ("resnet18", 32)]
 LINE = re.compile(r"^(training|inference, batch \d+): median (\d+) images/s")
 MEMORY = re.compile(r"^peak memory: (\d+) kB")
 THREADS = 2
-
-
-def hardware():
-    model = next(
-        (l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")),
-        platform.processor(),
-    )
-    load = ", ".join(f"{x:.1f}" for x in os.getloadavg())
-    return f"{model}, {os.cpu_count()} CPUs, {platform.platform()}, load before: {load}"
 
 
 def run(command, log):

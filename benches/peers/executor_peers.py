@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import pathlib
-import platform
 import subprocess
 import sys
 import tempfile
@@ -19,17 +18,10 @@ import time
 import numpy as np
 import onnxruntime as ort
 
+from machine import hardware
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 IMAGES = 128
-
-
-def hardware():
-    model = next(
-        (l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")),
-        platform.processor(),
-    )
-    load = ", ".join(f"{x:.1f}" for x in os.getloadavg())
-    return f"{model}, {os.cpu_count()} CPUs, {platform.platform()}, load before: {load}"
 
 
 def session(path, threads):
