@@ -1,6 +1,7 @@
 //! What can go wrong.
 
 use offramp_cpu::program::ProgramError;
+use offramp_policies::PolicyError;
 use thiserror::Error;
 
 /// A network that cannot be compiled, or a call that does not fit its plan.
@@ -30,6 +31,50 @@ pub enum ExecutorError {
         images: usize,
         /// The most that the plan takes.
         most: usize,
+    },
+    /// One cost an exit is needed.
+    #[error("{found} costs were given for {exits} exits")]
+    Costs {
+        /// Number of costs.
+        found: usize,
+        /// Number of exits.
+        exits: usize,
+    },
+    /// An image that the network cannot read.
+    #[error(
+        "an image of {found} values, the first {finite} of them finite; the network takes {expected} finite ones"
+    )]
+    Pixels {
+        /// Values of the image.
+        found: usize,
+        /// How many come before the first that is NaN or infinite.
+        finite: usize,
+        /// Values of an image of the network.
+        expected: usize,
+    },
+    /// A stream without room for another sample.
+    #[error("{waiting} samples wait already, as many as the plan was compiled for; step first")]
+    Full {
+        /// Samples in front of the first segment.
+        waiting: usize,
+    },
+    /// A policy of another network.
+    #[error("the policy does not fit the network: {0}")]
+    Policy(#[from] PolicyError),
+    /// A logit that is NaN or infinite: the weights are damaged.
+    #[error(
+        "exit {exit} gives sample {ticket} a logit of {value} for class {class}: the weights hold values \
+         that are not finite, or too large"
+    )]
+    NonFiniteLogit {
+        /// The sample's ticket.
+        ticket: u64,
+        /// The exit, from 0.
+        exit: usize,
+        /// The class.
+        class: usize,
+        /// The logit.
+        value: f32,
     },
     /// The steps do not fit their memory, or a port of a call has a wrong length.
     #[error(transparent)]

@@ -5,6 +5,9 @@
 //! steps, weights packed once, memory planned by the lifetimes of the values. An [`Executor`] runs it
 //! on a few threads and allocates nothing.
 //!
+//! A network with exits becomes a [`StagedPlan`], one plan for each segment. A [`StagedExecutor`] takes
+//! batches and asks its caller who stops; a [`Stream`] takes samples at any time and follows their policies.
+//!
 //! ```
 //! use offramp_executor::{Executor, Options, Plan};
 //! use offramp_graph::{Builder, ConvGeometry, WeightNames};
@@ -33,10 +36,15 @@ mod fuse;
 mod lower;
 mod places;
 mod runs;
+mod segments;
 mod staged;
+mod staged_plan;
+mod stream;
 
 pub use compile::{Options, Plan};
 pub use error::ExecutorError;
 pub use executor::Executor;
 pub use file::{FORMAT, FileError};
-pub use staged::{Answers, StagedExecutor, StagedPlan};
+pub use staged::{Answers, StagedExecutor};
+pub use staged_plan::StagedPlan;
+pub use stream::Stream;

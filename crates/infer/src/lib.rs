@@ -14,7 +14,8 @@ mod times;
 mod waiting;
 
 pub use error::InferError;
-pub use runner::{Answer, Runner};
+pub use offramp_policies::Answer;
+pub use runner::Runner;
 pub use staged::StagedNet;
 pub use stream::Stream;
 pub use times::{exit_times, quantile};

@@ -1,33 +1,15 @@
 //! The runner.
 
 use burn::tensor::Tensor;
-use offramp_policies::{AnyPolicy, PolicyError, Readout, Temperatures};
-use serde::Serialize;
+use offramp_policies::{Answer, AnyPolicy, PolicyError, Readout, Rule, Temperatures};
 
 use crate::{InferError, StagedNet, Stream};
-
-/// What the runner says of one sample.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Answer {
-    /// The most probable class.
-    pub class: usize,
-    /// Its probability at the exit taken.
-    pub confidence: f32,
-    /// The exit taken, from 0.
-    pub exit: usize,
-    /// Multiply-accumulates spent on this sample, heads of the exits passed counted.
-    pub macs: u64,
-    /// Logits of the exit taken, before any temperature or ensemble.
-    #[serde(skip)]
-    pub logits: Vec<f32>,
-}
 
 /// A network and the policy that decides where each sample leaves.
 #[derive(Clone, Debug)]
 pub struct Runner<N> {
     pub(crate) net: N,
-    pub(crate) policy: AnyPolicy,
-    pub(crate) readout: Readout,
+    pub(crate) rule: Rule,
     pub(crate) macs: Vec<u64>,
     image: Option<[usize; 3]>,
 }
@@ -50,8 +32,7 @@ impl<N: StagedNet> Runner<N> {
         }
         Ok(Self {
             net,
-            policy,
-            readout: Readout::default(),
+            rule: Rule::from(policy),
             macs,
             image: None,
         })
@@ -63,7 +44,7 @@ impl<N: StagedNet> Runner<N> {
     /// When there is not one temperature an exit.
     pub fn with_temperatures(mut self, temperatures: Temperatures) -> Result<Self, PolicyError> {
         temperatures.check_exits(self.net.num_exits())?;
-        self.readout.temperatures = Some(temperatures);
+        self.rule.readout.temperatures = Some(temperatures);
         Ok(self)
     }
 
@@ -73,8 +54,8 @@ impl<N: StagedNet> Runner<N> {
     /// When temperatures or ensemble were fitted for another number of exits or classes.
     pub fn with_readout(mut self, readout: Readout, classes: usize) -> Result<Self, PolicyError> {
         readout.check(self.net.num_exits(), classes)?;
-        self.policy.check_classes(classes)?;
-        self.readout = readout;
+        self.rule.policy.check_classes(classes)?;
+        self.rule.readout = readout;
         Ok(self)
     }
 
@@ -93,7 +74,7 @@ impl<N: StagedNet> Runner<N> {
 
     /// The policy.
     pub fn policy(&self) -> &AnyPolicy {
-        &self.policy
+        &self.rule.policy
     }
 
     /// A stream that samples can be added to at any time.

@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use burn::tensor::Tensor;
 use offramp_core::Features;
-use offramp_policies::{Decision, Evidence, Reading, Trail};
+use offramp_policies::{Answer, Decision, Walk};
 
 use crate::waiting::{Group, Sample, Waiting};
-use crate::{Answer, InferError, Runner, StagedNet};
+use crate::{InferError, Runner, StagedNet};
 
 /// A runner that takes new samples while others are deep in the network.
 ///
@@ -83,8 +83,7 @@ impl<'r, N: StagedNet> Stream<'r, N> {
             };
             let samples = (start..end).map(|row| Sample {
                 ticket: first + row as u64,
-                trail: Trail::default(),
-                reading: Reading::default(),
+                walk: Walk::default(),
             });
             let group = Group {
                 features: Features::from(part),
@@ -152,8 +151,7 @@ impl<N: StagedNet> Runner<N> {
         let logits = (self.net).logits(exit, features.map.clone(), group.previous.take());
         let device = logits.device();
         let classes = logits.dims()[1];
-        self.policy.check_classes(classes)?;
-        self.readout.check(self.net.num_exits(), classes)?;
+        self.rule.check(self.net.num_exits(), classes)?;
         let values: Vec<f32> = logits.clone().into_data().iter::<f32>().collect();
         let (mut answered, mut staying) = (Vec::new(), Vec::new());
         for (row, (sample, logits)) in (group.samples.iter_mut())
@@ -161,10 +159,11 @@ impl<N: StagedNet> Runner<N> {
             .enumerate()
         {
             check_finite(logits, sample.ticket, exit)?;
-            let (evidence, decision) = self.ask(sample, logits);
+            let (evidence, decision) = sample.walk.step(&self.rule, logits);
             match decision {
                 Decision::Exit => {
-                    answered.push((sample.ticket, self.answer(exit, &evidence, logits)));
+                    let answer = Answer::new(exit, &evidence, &self.macs, logits);
+                    answered.push((sample.ticket, answer));
                 }
                 Decision::Continue => staying.push(row),
             }
@@ -178,21 +177,6 @@ impl<N: StagedNet> Runner<N> {
             staying => Some(group.select(staying, &device)),
         };
         Ok((answered, rest))
-    }
-
-    fn ask(&self, sample: &mut Sample, logits: &[f32]) -> (Evidence, Decision) {
-        let shown = self.readout.read(logits, &mut sample.reading);
-        (shown.evidence, sample.trail.step(&self.policy, &shown))
-    }
-
-    fn answer(&self, exit: usize, evidence: &Evidence, logits: &[f32]) -> Answer {
-        Answer {
-            class: evidence.prediction,
-            confidence: evidence.confidence,
-            exit,
-            macs: self.macs[exit],
-            logits: logits.to_vec(),
-        }
     }
 }
 

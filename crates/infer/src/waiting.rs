@@ -4,17 +4,15 @@ use std::collections::VecDeque;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use offramp_core::Features;
-use offramp_policies::{Reading, Trail};
+use offramp_policies::{Front, Walk, next_segment};
 
 /// A sample that has not been answered yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
     /// Its place in the order of admission, from 0.
     pub(crate) ticket: u64,
-    /// What the policy remembers of it.
-    pub(crate) trail: Trail,
-    /// What has been read of its exits.
-    pub(crate) reading: Reading,
+    /// What was said of it so far.
+    pub(crate) walk: Walk,
 }
 
 /// Samples that are computed together, as a dense batch.
@@ -99,20 +97,15 @@ impl Waiting {
         (0..self.stages.len()).map(|stage| self.at(stage)).sum()
     }
 
-    /// The segment to compute next, with the samples to compute it for, at most `most` of them; nothing
-    /// when nothing waits.
-    ///
-    /// The segment with the most samples (up to `most`) makes the best use of the machine; of equals the
-    /// deepest, whose samples have come furthest. But where a sample has waited for as many steps as
-    /// there are segments, the deepest such segment comes first, so that no sample waits for ever.
+    /// The segment to compute next ([`next_segment`]), with the samples to compute it for, at most `most`
+    /// of them; nothing when nothing waits.
     pub(crate) fn take(&mut self, most: usize, step: u64) -> Option<(usize, Group)> {
-        let overdue = |stage: &usize| {
-            let oldest = self.stages[*stage].front();
-            oldest.is_some_and(|group| step - group.since >= self.stages.len() as u64)
+        let front = |(stage, groups): (usize, &VecDeque<Group>)| Front {
+            samples: self.at(stage),
+            waited: groups.front().map_or(0, |group| step - group.since),
         };
-        let filled = (0..self.stages.len()).filter(|&stage| !self.stages[stage].is_empty());
-        let stage = (filled.clone().rev().find(overdue))
-            .or_else(|| filled.max_by_key(|&stage| self.at(stage).min(most)))?;
+        let fronts: Vec<Front> = self.stages.iter().enumerate().map(front).collect();
+        let stage = next_segment(&fronts, most)?;
         let queue = &mut self.stages[stage];
         let (mut groups, mut samples) = (Vec::new(), 0);
         while let Some(group) = queue.front()

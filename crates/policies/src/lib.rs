@@ -7,6 +7,7 @@
 //! | step | items |
 //! |---|---|
 //! | decide | [`Evidence`], [`ExitPolicy`], [`Trail`], [`AnyPolicy`], [`registry`] |
+//! | run | [`Rule`], [`Walk`], [`Answer`], [`next_segment`] |
 //! | put exits together | [`Ensemble`], [`ensembles`], [`Readout`] |
 //! | collect the exits' logits over a split | [`ExitTableBuilder`], [`ExitTable`] |
 //! | say which split it is | [`FitRows`], [`ScoreRows`] |
@@ -52,6 +53,7 @@ mod readout;
 mod registry;
 mod risk;
 mod rows;
+mod rule;
 mod search;
 mod shuffle;
 mod softmax;
@@ -87,6 +89,7 @@ pub use risk::{
     hoeffding_bentkus_p_value, losses, threshold_path,
 };
 pub use rows::{FitRows, FitSplit, ScoreRows, ScoreSplit};
+pub use rule::{Answer, Front, Rule, Walk, next_segment};
 pub use search::{Fitted, Target, choose, fit, frontier};
 pub use table::ExitTable;
 pub use table_builder::ExitTableBuilder;

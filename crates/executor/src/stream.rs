@@ -1,0 +1,269 @@
+//! Samples that come at any time, each with its own policy.
+
+use std::sync::Arc;
+
+use offramp_policies::{Answer, Decision, Front, Rule, Walk, next_segment};
+
+use crate::segments::Segments;
+use crate::{ExecutorError, StagedPlan};
+
+/// A staged plan that takes new samples while others are deep in the network.
+///
+/// [`admit`](Self::admit) puts a sample in front of the first segment; [`step`](Self::step) computes one
+/// segment for samples that wait in front of it, whenever they came, and returns the answers of those that stop
+/// there. Survivors lie next to each other in front of the next segment, so that every segment
+/// computes a dense batch. Which segment comes next says [`next_segment`].
+///
+/// ```no_run
+/// # fn serve(
+/// #     plan: offramp_executor::StagedPlan,
+/// #     macs: Vec<u64>,
+/// #     rule: std::sync::Arc<offramp_policies::Rule>,
+/// #     mut arrival: impl FnMut() -> Option<Vec<f32>>,
+/// # ) -> Result<(), offramp_executor::ExecutorError> {
+/// let mut stream = offramp_executor::Stream::new(plan, macs)?;
+/// loop {
+///     while stream.room() > 0
+///         && let Some(pixels) = arrival()
+///     {
+///         stream.admit(&pixels, &rule)?;
+///     }
+///     if stream.pending() == 0 {
+///         break;
+///     }
+///     for (ticket, answer) in stream.step()? {
+///         println!("sample {ticket}: class {} at exit {}", answer.class, answer.exit);
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Stream {
+    segments: Segments,
+    macs: Vec<u64>,
+    /// The images in front of the first segment, `[batch, C, H, W]`.
+    images: Vec<f32>,
+    /// For each segment the samples in front of it, by row.
+    waiting: Vec<Vec<Sample>>,
+    /// Answers that an error kept from being returned.
+    ready: Vec<(u64, Answer)>,
+    /// Walks of samples that have left, for others.
+    spare: Vec<Walk>,
+    tickets: u64,
+    steps: u64,
+}
+
+#[derive(Debug)]
+struct Sample {
+    ticket: u64,
+    rule: Arc<Rule>,
+    walk: Walk,
+    /// The step after which it came here.
+    since: u64,
+}
+
+impl Stream {
+    /// Takes the memory and starts the threads; `macs[k]` is what it costs to answer at exit `k`.
+    ///
+    /// At most as many samples as the plan's batch wait in front of each segment, and are computed
+    /// together.
+    ///
+    /// # Errors
+    /// [`ExecutorError::Costs`] when there is not one cost an exit.
+    pub fn new(plan: StagedPlan, macs: Vec<u64>) -> Result<Self, ExecutorError> {
+        let (exits, batch) = (plan.num_exits(), plan.batch());
+        if macs.len() != exits {
+            return Err(ExecutorError::Costs {
+                found: macs.len(),
+                exits,
+            });
+        }
+        Ok(Self {
+            images: vec![0.0; batch * plan.pixels()],
+            waiting: (0..exits).map(|_| Vec::with_capacity(batch)).collect(),
+            ready: Vec::new(),
+            spare: Vec::new(),
+            segments: Segments::new(plan),
+            macs,
+            tickets: 0,
+            steps: 0,
+        })
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &StagedPlan {
+        self.segments.plan()
+    }
+
+    /// Multiply-accumulates to each exit.
+    pub fn macs(&self) -> &[u64] {
+        &self.macs
+    }
+
+    /// How many more samples [`admit`](Self::admit) takes now.
+    pub fn room(&self) -> usize {
+        self.plan().batch() - self.waiting[0].len()
+    }
+
+    /// How many samples wait for an answer.
+    pub fn pending(&self) -> usize {
+        self.waiting.iter().map(Vec::len).sum::<usize>() + self.ready.len()
+    }
+
+    /// Puts a sample in front of the first segment and says its ticket, counted from 0.
+    ///
+    /// # Shapes
+    /// - `pixels`: `[C, H, W]`, normalised as in training
+    ///
+    /// # Errors
+    /// [`ExecutorError::Full`] without [`room`](Self::room), [`ExecutorError::Pixels`] for another number
+    /// of pixels or one that is not finite, [`ExecutorError::Policy`] for a rule of another network.
+    pub fn admit(&mut self, pixels: &[f32], rule: &Arc<Rule>) -> Result<u64, ExecutorError> {
+        let expected = self.plan().pixels();
+        let finite = pixels.iter().take_while(|x| x.is_finite()).count();
+        if pixels.len() != expected || finite != expected {
+            return Err(ExecutorError::Pixels {
+                found: pixels.len(),
+                finite,
+                expected,
+            });
+        }
+        if self.room() == 0 {
+            return Err(ExecutorError::Full {
+                waiting: self.waiting[0].len(),
+            });
+        }
+        rule.check(self.plan().num_exits(), self.plan().classes(0))?;
+        let row = self.waiting[0].len();
+        self.images[row * expected..][..expected].copy_from_slice(pixels);
+        let ticket = self.tickets;
+        self.tickets += 1;
+        self.waiting[0].push(Sample {
+            ticket,
+            rule: rule.clone(),
+            walk: self.spare.pop().unwrap_or_default(),
+            since: self.steps,
+        });
+        Ok(ticket)
+    }
+
+    /// Computes one segment, and answers the samples that stop there; nothing when no sample waits.
+    ///
+    /// # Errors
+    /// [`ExecutorError::NonFiniteLogit`] with the ticket of a sample that will have no answer: the
+    /// weights overflow for it. All others go on, and answers of this step come with the next one.
+    pub fn step(&mut self) -> Result<Vec<(u64, Answer)>, ExecutorError> {
+        let mut answers = std::mem::take(&mut self.ready);
+        let (last, batch) = (self.waiting.len() - 1, self.plan().batch());
+        let room = |k: usize| match k == last {
+            true => batch,
+            false => batch - self.waiting[k + 1].len(),
+        };
+        let front = |(k, waiting): (usize, &Vec<Sample>)| Front {
+            samples: waiting.len().min(room(k)),
+            waited: waiting.first().map_or(0, |first| self.steps - first.since),
+        };
+        let fronts: Vec<Front> = self.waiting.iter().enumerate().map(front).collect();
+        let Some(k) = next_segment(&fronts, batch) else {
+            return Ok(answers);
+        };
+        self.steps += 1;
+        match self.pass(k, fronts[k].samples, &mut answers)? {
+            None => Ok(answers),
+            Some(error) => {
+                self.ready = answers;
+                Err(error)
+            }
+        }
+    }
+
+    /// Answers images in their order, all with one rule, however many there are.
+    ///
+    /// Answers of samples that were admitted before come with the next [`step`](Self::step).
+    ///
+    /// # Shapes
+    /// - `pixels`: `[N, C, H, W]`
+    ///
+    /// # Errors
+    /// Those of [`admit`](Self::admit) and [`step`](Self::step).
+    pub fn run(&mut self, pixels: &[f32], rule: &Arc<Rule>) -> Result<Vec<Answer>, ExecutorError> {
+        let first = self.tickets;
+        let mut images = pixels.chunks(self.plan().pixels()).peekable();
+        let (mut own, mut others) = (Vec::new(), Vec::new());
+        while images.peek().is_some() || self.pending() > 0 {
+            while self.room() > 0
+                && let Some(image) = images.next()
+            {
+                self.admit(image, rule)?;
+            }
+            for (ticket, answer) in self.step()? {
+                match ticket >= first {
+                    true => own.push((ticket, answer)),
+                    false => others.push((ticket, answer)),
+                }
+            }
+        }
+        self.ready = others;
+        own.sort_unstable_by_key(|(ticket, _)| *ticket);
+        Ok(own.into_iter().map(|(_, answer)| answer).collect())
+    }
+
+    /// Computes segment `k` for the first `rows` samples in front of it; returns what kept one of them
+    /// from an answer.
+    fn pass(
+        &mut self,
+        k: usize,
+        rows: usize,
+        answers: &mut Vec<(u64, Answer)>,
+    ) -> Result<Option<ExecutorError>, ExecutorError> {
+        let to = self.waiting.get(k + 1).map_or(0, Vec::len);
+        let pixels = self.plan().pixels();
+        self.segments
+            .compute(k, &self.images[..rows * pixels], rows, to)?;
+        let mut samples = std::mem::take(&mut self.waiting[k]);
+        let (mut kept, mut error) = (to, None);
+        for (row, mut sample) in (to..).zip(samples.drain(..rows)) {
+            let logits = self.segments.logits(k, row);
+            if let Some(class) = logits.iter().position(|z| !z.is_finite()) {
+                error = Some(ExecutorError::NonFiniteLogit {
+                    ticket: sample.ticket,
+                    exit: k,
+                    class,
+                    value: logits[class],
+                });
+                continue;
+            }
+            let (evidence, decision) = sample.walk.step(&sample.rule, logits);
+            if decision == Decision::Exit {
+                let answer = Answer::new(k, &evidence, &self.macs, logits);
+                answers.push((sample.ticket, answer));
+                sample.walk.clear();
+                self.spare.push(sample.walk);
+                continue;
+            }
+            if kept < row {
+                self.segments.shift(k, row..row + 1, kept);
+            }
+            sample.since = self.steps;
+            self.waiting[k + 1].push(sample);
+            kept += 1;
+        }
+        self.close_gap(k, rows, samples.len());
+        self.waiting[k] = samples;
+        Ok(error)
+    }
+
+    /// Moves the `rest` samples in front of segment `k` to the place of the `rows` that were computed.
+    fn close_gap(&mut self, k: usize, rows: usize, rest: usize) {
+        match k.checked_sub(1) {
+            _ if rest == 0 => {}
+            None => {
+                let pixels = self.plan().pixels();
+                let from = rows * pixels..(rows + rest) * pixels;
+                self.images.copy_within(from, 0);
+            }
+            Some(before) => self.segments.shift(before, rows..rows + rest, 0),
+        }
+    }
+}
