@@ -111,6 +111,10 @@ fn too_many(limit: usize) -> Refusal {
 }
 
 fn json(body: &[u8], options: Options) -> Result<Input, Refusal> {
+    // What reads structures takes lists too.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Refusal::bad("the JSON is no object"));
+    }
     let read: JsonInput = serde_json::from_slice(body)
         .map_err(|error| Refusal::bad(format!("the JSON cannot be used: {error}")))?;
     let pictures = match (read.image, read.images) {

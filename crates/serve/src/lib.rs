@@ -60,6 +60,6 @@ pub use engine::{Engine, EngineError};
 pub use error::{LoadError, ServeError};
 pub use model::{Model, Source};
 pub use openapi::openapi;
-pub use picture::{normalise, pixels};
+pub use picture::normalise;
 pub use server::{Control, Server};
 pub use tls::Tls;

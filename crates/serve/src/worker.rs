@@ -66,13 +66,12 @@ impl Worker {
             card,
             metrics,
             jobs,
+            alive: Arc::clone(&alive),
             waiting: HashMap::new(),
         };
-        let flag = Arc::clone(&alive);
         let name = format!("engine {}", state.card.name);
         std::thread::Builder::new().name(name).spawn(move || {
             if state.run().is_err() {
-                flag.store(false, Ordering::Release);
                 died();
             }
         })?;
@@ -98,6 +97,7 @@ struct Loop {
     card: Arc<Card>,
     metrics: ModelMetrics,
     jobs: mpsc::Receiver<Job>,
+    alive: Arc<AtomicBool>,
     waiting: HashMap<u64, Waiting>,
 }
 
@@ -219,6 +219,8 @@ impl Loop {
         catch_unwind(AssertUnwindSafe(|| call(engine))).map_err(|_| {
             tracing::error!("model {:?}: the engine panicked", self.card.name);
             self.metrics.failed();
+            // Before the jobs are dropped: who hears of it must not find the service ready.
+            self.alive.store(false, Ordering::Release);
             Broken
         })
     }

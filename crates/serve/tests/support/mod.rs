@@ -3,6 +3,7 @@
 
 pub mod pictures;
 pub mod toy;
+pub mod wild;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
