@@ -166,7 +166,7 @@
     const li = make("li", exit.exit === said.exit ? "taken" : exit.exit > said.exit ? "beyond" : "");
     const note = exit.exit === said.exit ? " – the answer" : exit.exit > said.exit ? " – would not have been computed" : "";
     const bar = make("div", "bar"), fill = make("i");
-    fill.style.width = percent(exit.probability);
+    fill.style.width = 100 * exit.probability + "%";
     bar.setAttribute("aria-hidden", "true");
     bar.append(fill);
     li.dataset.exit = exit.exit;

@@ -23,13 +23,13 @@ pub(crate) struct Input {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct JsonInput {
     /// One picture, base64; a `data:` URL is taken too.
-    #[schema(content_encoding = "base64", min_length = 1)]
+    #[schema(content_encoding = "base64", min_length = 1, example = example)]
     image: Option<String>,
     /// Several pictures.
     #[schema(min_items = 1)]
     images: Option<Vec<String>>,
     model: Option<String>,
-    #[schema(minimum = 1, maximum = 1000)]
+    #[schema(minimum = 1)]
     top_k: Option<usize>,
     #[schema(exclusive_minimum = 0)]
     max_ms: Option<f64>,
@@ -40,6 +40,11 @@ pub(crate) struct JsonInput {
     #[schema(value_type = Option<Object>)]
     policy: Option<Value>,
     trace: Option<bool>,
+}
+
+/// One red pixel.
+fn example() -> &'static str {
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mP4z8AAAAMBAQD3A0FDAAAAAElFTkSuQmCC"
 }
 
 /// A form of pictures, with options as further fields.

@@ -23,8 +23,8 @@ pub(crate) struct Options {
     #[param(min_length = 1)]
     pub(crate) model: Option<String>,
     /// How many of the likeliest classes to name, at most as many as there are.
-    #[schema(minimum = 1, maximum = 1000, default = 5)]
-    #[param(minimum = 1, maximum = 1000, default = 5)]
+    #[schema(minimum = 1, default = 5)]
+    #[param(minimum = 1, default = 5)]
     pub(crate) top_k: Option<usize>,
     /// Answer each image at the deepest exit that is reached so many milliseconds after it was
     /// accepted, by times measured on an idle engine.
