@@ -15,6 +15,7 @@ pub struct StagedPlan {
     /// For each segment, where its inputs come from: outputs of the one before.
     sources: Vec<Vec<usize>>,
     batch: usize,
+    model: String,
 }
 
 impl StagedPlan {
@@ -116,6 +117,7 @@ impl StagedPlan {
                 segments,
                 sources,
                 batch,
+                model: String::new(),
             }),
             false => Err(ExecutorError::Chain {
                 segment: 0,
@@ -129,7 +131,31 @@ impl StagedPlan {
         &self.sources
     }
 
+    /// The same plan, known as that of a model, which a file of it names too.
+    #[must_use]
+    pub fn with_model(mut self, checksum: &str) -> Self {
+        checksum.clone_into(&mut self.model);
+        self
+    }
+
+    /// The checksum of the model that the plan was made of; empty where nobody said.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// The same plan for at most so many images. Which convolutions go by Winograd's filtering stays as it
+    /// was chosen for the batch that the plan was compiled for.
+    #[must_use]
+    pub fn with_batch(mut self, batch: usize) -> Self {
+        self.batch = batch;
+        self.segments = (self.segments.into_iter())
+            .map(|segment| segment.with_batch(batch))
+            .collect();
+        self
+    }
+
     /// The same plan for another number of threads.
+    #[must_use]
     pub fn with_threads(mut self, threads: usize) -> Self {
         self.segments = (self.segments.into_iter())
             .map(|segment| segment.with_threads(threads))

@@ -71,7 +71,7 @@ fn damage_is_an_error() {
     }
     let mut newer = whole.clone();
     newer[8] = 9;
-    assert!(error(&newer).contains("version 9 of plans, 1 is known"));
+    assert!(error(&newer).contains("version 9 of plans, 2 is known"));
     let missing = StagedPlan::load(Path::new("/nowhere/plan")).unwrap_err();
     assert!(missing.to_string().contains("/nowhere/plan"));
 }
