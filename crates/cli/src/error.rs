@@ -36,6 +36,9 @@ pub enum CliError {
     /// A file could not be written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A picture could not be written.
+    #[error("a picture for gallery.json: {0}")]
+    Picture(#[from] image::ImageError),
     /// Weights could not be imported.
     #[error(transparent)]
     Import(Box<ImportError>),

@@ -6,6 +6,7 @@ pub mod data;
 pub mod demo;
 pub mod eval;
 pub mod export;
+mod gallery;
 pub mod import;
 pub mod list;
 mod policy;

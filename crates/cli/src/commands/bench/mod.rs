@@ -385,12 +385,7 @@ fn write_latency(run: &Run, measurements: &[Measurement]) -> Result<(), CliError
             .map(|exit| exit.p50_ms / best.batch as f64)
             .collect(),
     };
-    let mut json = serde_json::to_vec_pretty(&latency).map_err(CliError::Json)?;
-    json.push(b'\n');
-    Ok(offramp_core::files::write_atomic(
-        &run.dir.join("latency.json"),
-        &json,
-    )?)
+    Ok(latency.write(&run.dir)?)
 }
 
 /// One table a batch size and number of threads.
