@@ -7,7 +7,9 @@ use offramp_core::DeviceSpec;
 use offramp_data::Split;
 use offramp_interop::export::Opset;
 
-use crate::commands::{report, serve};
+use crate::commands::{bench, report, serve};
+use crate::engine::EngineArgs;
+use crate::precision::Precision;
 
 /// Train, evaluate, calibrate and run image classifiers with several exits.
 #[derive(Debug, Parser)]
@@ -41,6 +43,11 @@ pub enum Command {
     /// Classify pictures, stopping at the first exit that is sure enough
     #[command(after_help = "Example:\n  offramp predict runs/demo cat.png dog.jpg --json")]
     Predict(PredictArgs),
+    /// How long a network takes to each exit and with its policy, beside one without early exits
+    #[command(after_help = "Examples:\n  \
+        offramp bench runs/demo\n  \
+        offramp bench runs/demo --batch 1,128 --threads 1,2 --json")]
+    Bench(bench::BenchArgs),
     /// Charts of runs: one page for a browser, SVG files or a table of numbers
     #[command(after_help = "Examples:\n  \
         offramp report runs/mate-0 runs/mate-1 runs/plain-0 -o report.html\n  \
@@ -64,7 +71,8 @@ pub enum Command {
     #[command(after_help = "Examples:\n  \
         offramp export runs/demo --format onnx             one graph with all exits\n  \
         offramp export runs/demo --format onnx --staged    one graph a stage, and the JSON that chains them\n  \
-        offramp export runs/demo --format safetensors      for PyTorch's load_state_dict")]
+        offramp export runs/demo --format safetensors      for PyTorch's load_state_dict\n  \
+        offramp export runs/demo --format plan --precision int8   compiled, with bytes")]
     Export(ExportArgs),
     /// Show what recipes can name
     #[command(after_help = "Example:\n  offramp list methods")]
@@ -170,6 +178,9 @@ pub struct CalibrateArgs {
     /// Images a batch
     #[arg(long, default_value_t = 128, value_name = "N")]
     pub batch_size: usize,
+    /// What is timed for a deadline.
+    #[command(flatten)]
+    pub engine: EngineArgs,
     /// Data and device.
     #[command(flatten)]
     pub place: Place,
@@ -192,6 +203,9 @@ pub struct PredictArgs {
     /// Always answer at this exit, counted from 0
     #[arg(long, value_name = "K", conflicts_with = "policy")]
     pub exit: Option<usize>,
+    /// What computes.
+    #[command(flatten)]
+    pub engine: EngineArgs,
     /// auto, cpu, ndarray, cuda, cuda:N or wgpu
     #[arg(long, env = DeviceSpec::VARIABLE, default_value_t = DeviceSpec::Auto, value_name = "DEVICE")]
     pub device: DeviceSpec,
@@ -278,6 +292,12 @@ pub struct ExportArgs {
     /// Policy file that goes with it [default: policy.json of the run; without one, the deepest exit]
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    /// What a plan computes with
+    #[arg(long, default_value = "f32")]
+    pub precision: Precision,
+    /// Folder in which data sets lie, for the ranges of --precision int8
+    #[arg(long, env = "OFFRAMP_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
     /// Version of ONNX's operators, 13 to 22 [default: 17]
     #[arg(long, value_name = "N")]
     pub opset: Option<Opset>,
@@ -293,6 +313,19 @@ pub enum ExportFormat {
     Safetensors,
     /// Graphs for ONNX Runtime and others
     Onnx,
+    /// Compiled for the CPU, for `--plan` of predict, bench and serve
+    Plan,
+}
+
+impl ExportFormat {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Safetensors => "safetensors",
+            Self::Onnx => "onnx",
+            Self::Plan => "plan",
+        }
+    }
 }
 
 /// Arguments of `list`.

@@ -6,7 +6,9 @@ use offramp_backbones::BackboneError;
 use offramp_core::DeviceError;
 use offramp_core::files::FileError;
 use offramp_data::DataError;
-use offramp_heads::ModelError;
+use offramp_executor::{ExecutorError, FileError as PlanError};
+use offramp_graph::GraphError;
+use offramp_heads::{ModelError, NetError};
 use offramp_infer::InferError;
 use offramp_interop::export::ExportError;
 use offramp_interop::{ImportError, NameError, ReadError};
@@ -35,6 +37,9 @@ pub enum CliError {
     /// A file could not be written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A picture could not be written.
+    #[error("a picture for gallery.json: {0}")]
+    Picture(#[from] image::ImageError),
     /// Weights could not be imported.
     #[error(transparent)]
     Import(Box<ImportError>),
@@ -47,11 +52,37 @@ pub enum CliError {
         /// The run's folder.
         run: PathBuf,
         /// What it gave instead.
-        source: InferError,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A plan could not be made or run.
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
+    /// A network has no graph.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// A plan's file could not be written or read.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A plan of another model.
+    #[error(
+        "{}: a plan of another model ({found:?}, the run's is {expected:?}); make one with `offramp export RUN \
+         --format plan`",
+        path.display()
+    )]
+    OtherPlan {
+        /// The file.
+        path: PathBuf,
+        /// Beginning of its checksum.
+        found: String,
+        /// Beginning of the run's.
+        expected: String,
     },
     /// The saved network could not be read.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// A network cannot be built.
+    #[error(transparent)]
+    Net(#[from] NetError),
     /// Thresholds could not be fitted or read.
     #[error(transparent)]
     Policy(#[from] PolicyError),

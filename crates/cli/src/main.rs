@@ -2,8 +2,11 @@
 
 mod args;
 mod commands;
+mod engine;
 mod error;
 mod fetch_progress;
+mod hardware;
+mod precision;
 mod run;
 mod table;
 
@@ -11,7 +14,9 @@ use std::process::ExitCode;
 
 use args::{Cli, Command};
 use clap::Parser;
-use commands::{calibrate, data, demo, eval, export, import, list, predict, report, serve, train};
+use commands::{
+    bench, calibrate, data, demo, eval, export, import, list, predict, report, serve, train,
+};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -20,6 +25,7 @@ fn main() -> ExitCode {
         Command::Eval(args) => eval::run(args),
         Command::Calibrate(args) => calibrate::run(args),
         Command::Predict(args) => predict::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Report(args) => report::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Import(args) => import::run(args),

@@ -45,6 +45,12 @@ impl Run {
         })
     }
 
+    /// Values of an input image.
+    pub fn image_len(&self) -> usize {
+        let image = self.card.image;
+        image.channels * image.height * image.width
+    }
+
     /// The splits that the run was trained on, or another data set with the same classes, with the
     /// run's own normalisation.
     pub fn open_data(

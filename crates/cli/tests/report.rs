@@ -19,6 +19,28 @@ fn a_run_is_reported_in_every_form() {
         run_folder.join("rows.json").exists(),
         "--measure keeps its rows"
     );
+    assert!(!run_folder.join("gallery.json").exists(), "no policy yet");
+    json(&[
+        "calibrate",
+        text(&run_folder),
+        "--max-macs",
+        "60%",
+        "--json",
+    ]);
+    let times = ["--random", "--batch", "1", "--seconds", "0.05", "--json"];
+    json(&[&["bench", text(&run_folder)], &times[..]].concat());
+    let pictures = folder.path().join("pictures.html");
+    run(&[
+        "report",
+        text(&run_folder),
+        "-o",
+        text(&pictures),
+        "--measure",
+    ]);
+    let pictures = std::fs::read_to_string(pictures).unwrap();
+    assert!(pictures.contains("data:image/png;base64,iVBORw0KGgo"));
+    assert!(pictures.contains("% of the MACs"));
+    assert!(!pictures.contains("there is no latency.json"));
     let charts = folder.path().join("charts");
     let more = ["--format", "svg", "-o", text(&charts)];
     run(&[&["report", text(&run_folder)], &more[..]].concat());

@@ -136,6 +136,14 @@ impl DeviceSpec {
         .collect()
     }
 
+    /// This device, or what [`Auto`](Self::Auto) stands for in this build.
+    pub fn best(self) -> Self {
+        match self {
+            Self::Auto => Self::available().first().copied().unwrap_or(self),
+            device => device,
+        }
+    }
+
     /// The burn device, without gradients (call [`Device::autodiff`] to train).
     ///
     /// # Errors

@@ -149,7 +149,15 @@ impl Plan {
         }
     }
 
+    /// The same plan for at most so many images.
+    #[must_use]
+    pub fn with_batch(mut self, batch: usize) -> Self {
+        self.batch = batch;
+        self
+    }
+
     /// The same plan for another number of threads.
+    #[must_use]
     pub fn with_threads(mut self, threads: usize) -> Self {
         self.options.threads = threads;
         self

@@ -7,7 +7,7 @@
 //!     16    bytes of the description  u64
 //!     24    bytes of the weights      u64
 //!     32    CRC-32 of the weights     u32
-//!     64    the description, JSON: batch, options, segments with their steps
+//!     64    the description, JSON: network, batch, options, segments with their steps
 //!   then    the weights, from the next multiple of 64 on
 //! ```
 //!
@@ -22,10 +22,10 @@ use offramp_cpu::program::{MappedFile, Parts, Program, Words};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{ExecutorError, Options, Plan, StagedPlan};
+use crate::{About, ExecutorError, Options, Plan, StagedPlan};
 
 /// Version of the format that is written and read.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 const MAGIC: &[u8; 8] = b"offramp\n";
 
@@ -67,6 +67,8 @@ pub enum FileError {
 
 #[derive(Serialize, Deserialize)]
 struct Description {
+    /// What is known of the network.
+    about: Option<About>,
     batch: usize,
     options: Options,
     segments: Vec<Segment>,
@@ -105,6 +107,7 @@ impl StagedPlan {
             }
         }
         let description = Description {
+            about: self.about().cloned(),
             batch: self.batch(),
             options: self.segments()[0].options(),
             segments,
@@ -202,6 +205,10 @@ impl StagedPlan {
             ));
             sources.push(segment.sources);
         }
-        Self::chained(segments, sources, description.batch).map_err(plan)
+        let staged = Self::chained(segments, sources, description.batch).map_err(plan)?;
+        match description.about {
+            Some(about) => staged.with_about(about).map_err(plan),
+            None => Ok(staged),
+        }
     }
 }

@@ -6,7 +6,8 @@
 //! on a few threads and allocates nothing.
 //!
 //! A network with exits becomes a [`StagedPlan`], one plan for each segment. A [`StagedExecutor`] takes
-//! batches and asks its caller who stops; a [`Stream`] takes samples at any time and follows their policies.
+//! batches and asks its caller who stops; a [`Stream`] takes samples at any time and follows their policies. A plan's
+//! file says what it is [`About`] as well, so that it and a policy are all that a program needs.
 //!
 //! ```
 //! use offramp_executor::{Executor, Options, Plan};
@@ -27,6 +28,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod about;
 mod calibrate;
 mod compile;
 mod error;
@@ -41,6 +43,7 @@ mod staged;
 mod staged_plan;
 mod stream;
 
+pub use about::About;
 pub use compile::{Options, Plan};
 pub use error::ExecutorError;
 pub use executor::Executor;

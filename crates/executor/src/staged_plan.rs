@@ -6,7 +6,7 @@ use offramp_graph::{Graph, fold_batch_norms};
 use crate::calibrate::Calibration;
 use crate::compile::{Compile, Port};
 use crate::lower::{borders, elements, writes_numbers_only};
-use crate::{Executor, ExecutorError, Options, Plan};
+use crate::{About, Executor, ExecutorError, Options, Plan};
 
 /// One plan for each segment of a network, from an exit to the next.
 #[derive(Clone, Debug)]
@@ -15,6 +15,7 @@ pub struct StagedPlan {
     /// For each segment, where its inputs come from: outputs of the one before.
     sources: Vec<Vec<usize>>,
     batch: usize,
+    about: Option<About>,
 }
 
 impl StagedPlan {
@@ -116,6 +117,7 @@ impl StagedPlan {
                 segments,
                 sources,
                 batch,
+                about: None,
             }),
             false => Err(ExecutorError::Chain {
                 segment: 0,
@@ -129,7 +131,39 @@ impl StagedPlan {
         &self.sources
     }
 
+    /// The same plan with what is known of its network, which a file of it holds too.
+    ///
+    /// # Errors
+    /// [`ExecutorError::About`] when costs, classes or image are those of another network.
+    pub fn with_about(mut self, about: About) -> Result<Self, ExecutorError> {
+        let logits = self.classes(self.num_exits() - 1);
+        match about.fault(self.num_exits(), logits, self.pixels()) {
+            Some(reason) => Err(ExecutorError::About { reason }),
+            None => {
+                self.about = Some(about);
+                Ok(self)
+            }
+        }
+    }
+
+    /// What is known of the network, where somebody said it.
+    pub fn about(&self) -> Option<&About> {
+        self.about.as_ref()
+    }
+
+    /// The same plan for at most so many images. Which convolutions go by Winograd's filtering stays as it
+    /// was chosen for the batch that the plan was compiled for.
+    #[must_use]
+    pub fn with_batch(mut self, batch: usize) -> Self {
+        self.batch = batch;
+        self.segments = (self.segments.into_iter())
+            .map(|segment| segment.with_batch(batch))
+            .collect();
+        self
+    }
+
     /// The same plan for another number of threads.
+    #[must_use]
     pub fn with_threads(mut self, threads: usize) -> Self {
         self.segments = (self.segments.into_iter())
             .map(|segment| segment.with_threads(threads))

@@ -58,6 +58,20 @@ impl AnyPolicy {
         })
     }
 
+    /// Its name in the [`registry`].
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Confidence(_) => "confidence",
+            Self::Entropy(_) => "entropy",
+            Self::Margin(_) => "margin",
+            Self::Patience(_) => "patience",
+            Self::Gates(_) => "gates",
+            Self::Scheduler(_) => "scheduler",
+            Self::Deadline(_) => "deadline",
+            Self::FixedExit(_) => "fixed-exit",
+        }
+    }
+
     /// What the thresholds compare with; `None` for a policy that looks at something else.
     pub fn criterion(&self) -> Option<Criterion> {
         match self {
@@ -312,6 +326,7 @@ mod tests {
             let policy = (entry.run_to_the_end)(3).unwrap();
             let json = serde_json::to_value(&policy).unwrap();
             assert_eq!(json["kind"], entry.name);
+            assert_eq!(policy.name(), entry.name);
             assert_eq!(serde_json::from_value::<AnyPolicy>(json).unwrap(), policy);
             assert_eq!(policy.criterion(), entry.criterion);
             assert_eq!(policy.num_exits(), 3);

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::chart::Chart;
 use crate::group::{Group, groups};
 use crate::run::Run;
-use crate::{ReportError, Rows, charts, page, write};
+use crate::{Gallery, Latency, ReportError, Rows, charts, page, write};
 
 /// What to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,17 +120,21 @@ impl Report {
     }
 }
 
-impl Rows {
-    /// Writes `rows.json` into a run folder.
-    ///
-    /// # Errors
-    /// [`ReportError::Write`].
-    pub fn write(&self, run: &Path) -> Result<(), ReportError> {
-        let path = run.join("rows.json");
-        let text = serde_json::to_string(self).map_err(|error| ReportError::Write {
-            path: path.clone(),
-            source: error.into(),
-        })?;
-        write::atomic(&path, &text)
-    }
+/// A file of a run folder that is made for its report.
+macro_rules! written_as {
+    ($type:ty, $name:literal) => {
+        impl $type {
+            #[doc = concat!("Writes `", $name, "` into a run folder.")]
+            ///
+            /// # Errors
+            /// [`ReportError::Write`].
+            pub fn write(&self, run: &Path) -> Result<(), ReportError> {
+                write::json(&run.join($name), self)
+            }
+        }
+    };
 }
+
+written_as!(Rows, "rows.json");
+written_as!(Latency, "latency.json");
+written_as!(Gallery, "gallery.json");

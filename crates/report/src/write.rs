@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+use serde::Serialize;
+
 use crate::ReportError;
 
 /// Writes to a temporary file in the same folder and renames it. Missing parents are made.
@@ -12,6 +14,15 @@ pub(crate) fn atomic(path: &Path, text: &str) -> Result<(), ReportError> {
         path: path.to_owned(),
         source,
     })
+}
+
+/// Writes a value as JSON in the same way.
+pub(crate) fn json(path: &Path, value: &impl Serialize) -> Result<(), ReportError> {
+    let text = serde_json::to_string(value).map_err(|error| ReportError::Write {
+        path: path.to_owned(),
+        source: error.into(),
+    })?;
+    atomic(path, &text)
 }
 
 fn attempt(path: &Path, text: &str) -> io::Result<()> {

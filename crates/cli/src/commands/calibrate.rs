@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use offramp_data::Split;
+use offramp_executor::StagedExecutor;
 use offramp_infer::{exit_times, quantile};
 use offramp_policies::{
     AnyPolicy, BudgetCurve, Criterion, DeadlinePolicy, EnsembleEntry, FitRows, FitSplit, Fitted,
@@ -13,6 +14,7 @@ use serde::Serialize;
 
 use super::print_json;
 use crate::args::CalibrateArgs;
+use crate::engine::{EngineKind, compiled_exits};
 use crate::error::CliError;
 use crate::run::Run;
 use crate::table;
@@ -24,6 +26,9 @@ const DEFAULT_DROP: f64 = 1.0;
 /// Pictures timed for a deadline, and the share of them that each exit must be in time for.
 const TIMED_RUNS: usize = 200;
 const TIMED_SHARE: f64 = 0.95;
+
+/// Pictures before them that do not count.
+const TIMED_WARM_UP: usize = 5;
 
 /// Thresholds tried for a guarantee.
 const PATH_STEPS: usize = 100;
@@ -92,7 +97,7 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<Document, CliError> {
 
     let guarantee = guarantee(args)?;
     let fitted = match (args.max_ms, guarantee) {
-        (Some(limit), _) => deadline(&run, &fit_rows, &macs, limit)?,
+        (Some(limit), _) => deadline(args, &run, &fit_rows, &macs, limit)?,
         (None, Some(guarantee)) => promised(&entry, &fit_rows, &macs, guarantee)?,
         (None, None) => (entry.fit)(&fit_rows, &macs, target)?,
     };
@@ -170,12 +175,22 @@ fn rows(args: &CalibrateArgs, run: &Run) -> Result<(FitRows, ScoreRows), CliErro
 }
 
 /// The deadline policy for this machine, from times of single pictures measured here and now.
-fn deadline(run: &Run, rows: &FitRows, macs: &[u64], limit: f64) -> Result<Fitted, CliError> {
-    let net = run.net.valid();
-    let image = run.card.image;
-    let shape = [1, image.channels, image.height, image.width];
-    let x = Tensor::zeros(shape, &run.device);
-    let times = exit_times(&net, &x, TIMED_RUNS);
+fn deadline(
+    args: &CalibrateArgs,
+    run: &Run,
+    rows: &FitRows,
+    macs: &[u64],
+    limit: f64,
+) -> Result<Fitted, CliError> {
+    let times = match args.engine.kind(args.place.device)? {
+        EngineKind::Compiled => compiled_times(args, run)?,
+        EngineKind::Burn => {
+            let image = run.card.image;
+            let shape = [1, image.channels, image.height, image.width];
+            let x = Tensor::zeros(shape, &run.device);
+            exit_times(&run.net.valid(), &x, TIMED_RUNS)
+        }
+    };
     let exit_ms = times
         .iter()
         .map(|times| quantile(times, TIMED_SHARE))
@@ -183,6 +198,26 @@ fn deadline(run: &Run, rows: &FitRows, macs: &[u64], limit: f64) -> Result<Fitte
     let policy = AnyPolicy::Deadline(DeadlinePolicy::new(exit_ms, limit)?);
     let on_fit = evaluate(&policy, rows.table(), macs)?;
     Ok(Fitted { policy, on_fit })
+}
+
+/// As [`exit_times`], by the compiled engine.
+fn compiled_times(args: &CalibrateArgs, run: &Run) -> Result<Vec<Vec<f64>>, CliError> {
+    let plan = args.engine.staged_plan(&run.net, &run.card, 1, None)?;
+    let image = vec![0.0; plan.pixels()];
+    let mut times = vec![Vec::with_capacity(TIMED_RUNS); plan.num_exits()];
+    let mut staged = StagedExecutor::new(plan);
+    for round in 0..TIMED_WARM_UP + TIMED_RUNS {
+        let exits = compiled_exits(&mut staged, &image)?;
+        for (times, ms) in times.iter_mut().zip(exits) {
+            if round >= TIMED_WARM_UP {
+                times.push(ms);
+            }
+        }
+    }
+    for times in &mut times {
+        times.sort_by(f64::total_cmp);
+    }
+    Ok(times)
 }
 
 /// The cheapest threshold, one for all exits, for which the guarantee holds.

@@ -8,6 +8,7 @@ use offramp_train::{Recipe, TrainOptions, progress, train};
 
 use super::{calibrate, eval};
 use crate::args::{CalibrateArgs, DemoArgs, Place};
+use crate::engine::EngineArgs;
 use crate::error::CliError;
 
 /// The recipe is part of the program, so that the demo needs no files.
@@ -40,6 +41,7 @@ pub fn run(args: &DemoArgs) -> Result<(), CliError> {
 
     println!("\nWhat a budget buys:");
     let calibration = CalibrateArgs {
+        engine: EngineArgs::default(),
         run: args.out.clone(),
         policy: "confidence".to_owned(),
         ensemble: None,

@@ -12,6 +12,11 @@ use super::policy::{self, Chosen};
 use super::print_json;
 use crate::args::{ExportArgs, ExportFormat};
 use crate::error::CliError;
+use crate::precision::{self, Precision};
+use crate::run::Run;
+
+/// Images a run of a plan; who loads it can ask for another number.
+const PLAN_BATCH: usize = 64;
 
 /// What `--json` says.
 #[derive(Debug, Serialize)]
@@ -69,6 +74,10 @@ pub fn run(args: &ExportArgs) -> Result<(), CliError> {
             document.policy = Some(chosen.origin.clone());
             document.files = onnx(args.staged, &out, &net, &description, chosen, opset)?;
         }
+        ExportFormat::Plan => {
+            document.format = "plan";
+            plan(args, &out)?;
+        }
     }
     match args.json {
         true => print_json(&document),
@@ -81,17 +90,21 @@ pub fn run(args: &ExportArgs) -> Result<(), CliError> {
 
 /// Options that belong to another format.
 fn check(args: &ExportArgs) -> Result<(), CliError> {
-    if args.format == ExportFormat::Onnx {
-        return Ok(());
-    }
+    let onnx = args.format == ExportFormat::Onnx;
     let given = [
-        ("--staged", args.staged),
-        ("--policy", args.policy.is_some()),
-        ("--opset", args.opset.is_some()),
+        ("--staged", args.staged && !onnx, "onnx"),
+        ("--policy", args.policy.is_some() && !onnx, "onnx"),
+        ("--opset", args.opset.is_some() && !onnx, "onnx"),
+        (
+            "--precision int8",
+            args.precision == Precision::Int8 && args.format != ExportFormat::Plan,
+            "plan",
+        ),
     ];
-    match given.into_iter().find(|(_, given)| *given) {
-        Some((option, _)) => Err(CliError::Usage(format!(
-            "{option} is for --format onnx; a safetensors file holds weights alone"
+    match given.into_iter().find(|(_, wrong, _)| *wrong) {
+        Some((option, _, format)) => Err(CliError::Usage(format!(
+            "{option} is for --format {format}; --format {} has no use for it",
+            args.format.name()
         ))),
         None => Ok(()),
     }
@@ -102,6 +115,10 @@ fn out(args: &ExportArgs) -> PathBuf {
         (ExportFormat::Safetensors, _) => "pytorch.safetensors",
         (ExportFormat::Onnx, false) => "model.onnx",
         (ExportFormat::Onnx, true) => "staged",
+        (ExportFormat::Plan, _) => match args.precision {
+            Precision::F32 => "f32.plan",
+            Precision::Int8 => "int8.plan",
+        },
     };
     let default = || args.run.join("export").join(name);
     args.out.clone().unwrap_or_else(default)
@@ -136,7 +153,7 @@ fn onnx(
     chosen: Chosen,
     opset: Opset,
 ) -> Result<Vec<PathBuf>, CliError> {
-    if chosen.readout.ensemble.is_some() {
+    if chosen.rule.readout.ensemble.is_some() {
         return Err(CliError::Usage(format!(
             "{}: the policy puts the answers of several exits together, and an export has no place for \
              that; run `offramp calibrate` without --ensemble",
@@ -144,8 +161,8 @@ fn onnx(
         )));
     }
     let policy = ChainPolicy {
-        policy: chosen.policy,
-        temperatures: chosen.readout.temperatures,
+        policy: chosen.rule.policy,
+        temperatures: chosen.rule.readout.temperatures,
     };
     if !staged {
         write(out, &export::onnx(net, description, &policy, opset)?)?;
@@ -162,6 +179,15 @@ fn onnx(
         .chain([Staged::JSON])
         .map(|name| out.join(name))
         .collect())
+}
+
+/// Compiles the network for the CPU.
+fn plan(args: &ExportArgs, out: &Path) -> Result<(), CliError> {
+    let run = Run::open(&args.run, DeviceSpec::Auto)?;
+    let rows = precision::calibration_rows(&run, args.precision, args.data.as_deref())?;
+    let plan = precision::plan(&run, rows.as_deref(), PLAN_BATCH, None)?;
+    create_folder_of(out)?;
+    Ok(plan.save(out)?)
 }
 
 /// Removes an earlier chain, and refuses a folder of other things.
@@ -188,13 +214,20 @@ fn remove_earlier(out: &Path) -> Result<(), CliError> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|source| FileError::Write {
-            path: folder.to_owned(),
-            source,
-        })?;
-    }
+    create_folder_of(path)?;
     Ok(files::write_atomic(path, bytes)?)
+}
+
+fn create_folder_of(path: &Path) -> Result<(), CliError> {
+    match path.parent() {
+        Some(folder) => Ok(
+            std::fs::create_dir_all(folder).map_err(|source| FileError::Write {
+                path: folder.to_owned(),
+                source,
+            })?,
+        ),
+        None => Ok(()),
+    }
 }
 
 fn print(document: &Document) {

@@ -1,10 +1,12 @@
 //! One file a subcommand.
 
+pub mod bench;
 pub mod calibrate;
 pub mod data;
 pub mod demo;
 pub mod eval;
 pub mod export;
+mod gallery;
 pub mod import;
 pub mod list;
 mod policy;

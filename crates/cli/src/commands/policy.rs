@@ -3,16 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use offramp_heads::ModelCard;
-use offramp_policies::{AnyPolicy, FixedExit, PolicyFile, Readout};
+use offramp_policies::{AnyPolicy, FixedExit, PolicyFile, Rule};
 
 use crate::error::CliError;
 
 /// A policy and where it comes from.
 pub struct Chosen {
-    /// The policy.
-    pub policy: AnyPolicy,
-    /// How the logits of the exits are read before.
-    pub readout: Readout,
+    /// The policy, and how the logits of the exits are read before.
+    pub rule: Rule,
     /// The file, or what it does.
     pub origin: String,
 }
@@ -21,8 +19,7 @@ impl Chosen {
     /// Every picture leaves at one exit.
     pub fn fixed(exit: usize, exits: usize) -> Result<Self, CliError> {
         Ok(Self {
-            policy: AnyPolicy::FixedExit(FixedExit::new(exit, exits)?),
-            readout: Readout::default(),
+            rule: AnyPolicy::FixedExit(FixedExit::new(exit, exits)?).into(),
             origin: format!("always exit {exit}"),
         })
     }
@@ -54,8 +51,7 @@ pub fn choose(
     let file = PolicyFile::read(&path, &card.sha256, exits)?;
     file.check_classes(&path, card.classes.len())?;
     Ok(Chosen {
-        readout: file.readout(),
-        policy: file.policy,
+        rule: Rule::from(&file),
         origin: path.display().to_string(),
     })
 }

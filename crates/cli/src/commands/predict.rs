@@ -2,16 +2,15 @@
 
 use std::path::Path;
 
-use burn::module::Module;
-use offramp_core::images::normalise;
 use offramp_data::{DatasetInfo, ImageShape};
 use offramp_heads::{ModelCard, load_model};
-use offramp_infer::{Answer, Runner};
+use offramp_infer::Answer;
 use serde::Serialize;
 
 use super::policy::{self, Chosen};
 use super::print_json;
 use crate::args::PredictArgs;
+use crate::engine::{Engine, images};
 use crate::error::CliError;
 use crate::table;
 
@@ -39,26 +38,14 @@ struct Document {
 pub fn run(args: &PredictArgs) -> Result<(), CliError> {
     let device = args.device.device()?;
     let (net, card) = load_model(&args.run, &device)?;
-    let net = net.valid();
-    let macs: Vec<u64> = net
-        .exit_costs(card.image)
-        .iter()
-        .map(|cost| cost.macs)
-        .collect();
     let info = dataset_info(&card);
     let exits = net.num_exits();
-    let Chosen {
-        policy,
-        readout,
-        origin,
-    } = match args.exit {
+    let Chosen { rule, origin } = match args.exit {
         Some(exit) => Chosen::fixed(exit, exits)?,
         None => policy::choose(&args.run, args.policy.as_deref(), &card, exits)?,
     };
-    let image = [card.image.channels, card.image.height, card.image.width];
-    let runner = Runner::new(net, policy, macs)?
-        .with_image(image)
-        .with_readout(readout, card.classes.len())?;
+    let batch = args.images.len().min(BATCH);
+    let mut engine = Engine::new(&args.engine, args.device, net, &card, rule, batch)?;
 
     let mut predictions = Vec::new();
     for paths in args.images.chunks(BATCH) {
@@ -66,12 +53,7 @@ pub fn run(args: &PredictArgs) -> Result<(), CliError> {
         for path in paths {
             bytes.extend(info.decode(path.as_path())?);
         }
-        let shape = [paths.len(), 3, info.shape.height, info.shape.width];
-        let x = normalise(bytes, shape, card.mean, card.std, &device);
-        let answers = runner.run(x).map_err(|source| CliError::NoAnswer {
-            run: args.run.clone(),
-            source,
-        })?;
+        let answers = engine.run(images(bytes, &card, &device), &args.run)?;
         predictions.extend(
             paths
                 .iter()
@@ -117,7 +99,7 @@ fn row(path: &Path, answer: Answer, card: &ModelCard) -> Row {
 }
 
 /// What the data crate needs to decode a picture as the evaluation loader does.
-fn dataset_info(card: &ModelCard) -> DatasetInfo {
+pub fn dataset_info(card: &ModelCard) -> DatasetInfo {
     let shape = |map: offramp_core::MapShape| ImageShape {
         channels: map.channels,
         height: map.height,

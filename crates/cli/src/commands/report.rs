@@ -7,7 +7,9 @@ use offramp_data::Split;
 use offramp_policies::{PolicyFile, ScoreRows, ScoreSplit};
 use offramp_report::{Format, Report, Rows};
 
+use super::gallery::gallery;
 use crate::args::Place;
+use crate::engine::macs;
 use crate::error::CliError;
 use crate::run::Run;
 
@@ -23,7 +25,7 @@ pub struct ReportArgs {
     /// What to write
     #[arg(long, default_value = "html")]
     pub format: ReportFormat,
-    /// First run the networks over their test rows and write rows.json into the run folders
+    /// First run the networks over their test rows and write rows.json and gallery.json into the run folders
     #[arg(long)]
     pub measure: bool,
     /// Images a batch while measuring
@@ -73,13 +75,15 @@ pub fn run(args: &ReportArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Writes `rows.json`: what each exit says of every test row, and where the run's policy stops.
+/// Writes `rows.json`, what each exit says of every test row and where the run's policy stops, and with a
+/// policy `gallery.json`, pictures that left at each exit.
 fn measure(folder: &Path, args: &ReportArgs) -> Result<(), CliError> {
     let run = Run::open(folder, args.place.device)?;
     let splits = run.open_data(args.place.data.as_deref(), None)?;
     let table = run.table(&splits, Split::Test, args.batch_size, None)?;
     let rows = ScoreRows::new(ScoreSplit::Test, table);
     let mut answers = Rows::new(&rows, &run.card.sha256, None)?;
+    let mut policy = String::new();
     let path = folder.join("policy.json");
     if path.exists() {
         let file = PolicyFile::read(&path, &run.card.sha256, run.net.num_exits())?;
@@ -92,7 +96,20 @@ fn measure(folder: &Path, args: &ReportArgs) -> Result<(), CliError> {
             rows = rows.with_ensemble(ensemble)?;
         }
         answers.taken = Rows::new(&rows, &run.card.sha256, Some(&file.policy))?.taken;
+        let share = 100.0 * file.expected.mean_macs / full_macs(&run);
+        policy = format!("{}, {share:.0} % of the MACs", file.policy.name());
     }
     answers.write(folder)?;
+    let (subset, classes) = (splits.get(Split::Test), &run.card.classes);
+    if let Some(gallery) = gallery(subset, &answers, classes, &policy)? {
+        gallery.write(folder)?;
+    }
     Ok(())
+}
+
+/// Multiply-accumulates to the deepest exit.
+fn full_macs(run: &Run) -> f64 {
+    macs(&run.net, &run.card)
+        .last()
+        .map_or(1.0, |&macs| macs as f64)
 }

@@ -4,16 +4,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use burn::module::Module;
 use clap::Args;
 use offramp_core::DeviceSpec;
-use offramp_data::{DatasetInfo, ImageShape};
-use offramp_executor::{Options, StagedPlan, Stream};
-use offramp_heads::{ModelCard, load_model};
-use offramp_policies::Rule;
+use offramp_executor::Stream;
+use offramp_heads::load_model;
 use offramp_serve::{Config, Keys, Limits, LoadError, Model, RunFacts, Server, Source, Tls};
 
 use super::policy;
+use super::predict::dataset_info;
+use crate::engine::{EngineArgs, EngineKind, macs};
 use crate::error::CliError;
 
 /// Arguments of `serve`.
@@ -29,6 +28,9 @@ pub struct ServeArgs {
     /// Policy file of the one run [default: policy.json of each run; without one, the deepest exit]
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    /// A plan of the one run that `offramp export --format plan` wrote, such as one of bytes
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
     /// Images computed together at most
     #[arg(long, default_value_t = 32, value_name = "N", value_parser = at_least_one())]
     pub batch: u64,
@@ -73,9 +75,12 @@ fn at_least_one() -> clap::builder::RangedU64ValueParser<u64> {
 
 /// Serves until it is told to stop.
 pub fn run(args: &ServeArgs) -> Result<(), CliError> {
-    if args.policy.is_some() && args.runs.len() > 1 {
+    let of_one = args.policy.is_some() || args.plan.is_some();
+    if of_one && args.runs.len() > 1 {
         return Err(CliError::Usage(
-            "--policy is for one run; several take the policy.json of their folders".to_owned(),
+            "--policy and --plan are for one run; several take the policy.json of their folders \
+             and are compiled"
+                .to_owned(),
         ));
     }
     let _log = tracing_subscriber::fmt()
@@ -144,6 +149,7 @@ struct RunFolder {
     name: String,
     dir: PathBuf,
     policy: Option<PathBuf>,
+    engine: EngineArgs,
     batch: usize,
     threads: Option<usize>,
 }
@@ -168,6 +174,10 @@ impl RunFolder {
             name,
             dir,
             policy: args.policy.clone(),
+            engine: EngineArgs {
+                engine: Some(EngineKind::Compiled),
+                plan: args.plan.clone(),
+            },
             batch: usize::try_from(args.batch).unwrap_or(usize::MAX),
             threads: args
                 .threads
@@ -182,46 +192,19 @@ impl Source for RunFolder {
     }
 
     fn load(&self) -> Result<Model, LoadError> {
-        let device = DeviceSpec::Cpu.device()?;
-        let (net, card) = load_model(&self.dir, &device)?;
-        let net = net.valid();
-        let macs: Vec<u64> = (net.exit_costs(card.image).iter())
-            .map(|cost| cost.macs)
-            .collect();
+        let (net, card) = load_model(&self.dir, &DeviceSpec::Cpu.device()?)?;
+        let macs = macs(&net, &card);
         let chosen = policy::choose(&self.dir, self.policy.as_deref(), &card, macs.len())?;
-        let mut options = Options::default();
-        options.threads = self.threads.unwrap_or(options.threads);
-        let graphs = net.segment_graphs(card.image)?;
-        let plan = StagedPlan::compile(&graphs, self.batch, options)?;
+        let plan = (self.engine).staged_plan(&net, &card, self.batch, self.threads)?;
         Ok(Model {
             engine: Box::new(Stream::new(plan, macs.clone())?),
             info: dataset_info(&card),
-            rule: Rule {
-                policy: chosen.policy,
-                readout: chosen.readout,
-            },
+            rule: chosen.rule,
             origin: chosen.origin,
             facts: RunFacts::read(&self.dir, &card.sha256, &macs, card.classes.len()),
             macs,
             sha256: card.sha256,
             commit: card.commit,
         })
-    }
-}
-
-/// What the data crate needs to decode a picture as the evaluation loader does.
-fn dataset_info(card: &ModelCard) -> DatasetInfo {
-    let shape = |map: offramp_core::MapShape| ImageShape {
-        channels: map.channels,
-        height: map.height,
-        width: map.width,
-    };
-    DatasetInfo {
-        name: card.dataset.clone(),
-        classes: card.classes.clone(),
-        shape: shape(card.image),
-        mean: card.mean,
-        std: card.std,
-        decoded: (card.resize != card.image).then(|| shape(card.resize)),
     }
 }

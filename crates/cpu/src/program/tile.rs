@@ -1,5 +1,7 @@
 //! The register tile of convolutions in `f32`.
 
+use std::mem::MaybeUninit;
+
 use super::Activation;
 use super::layout::{Element, load, store};
 use crate::simd::{LANES, Simd};
@@ -51,20 +53,39 @@ pub(super) struct At {
 /// Most vectors of sums in a tile.
 const SUMS: usize = 24;
 
-/// The sums of a tile, `[output][block of output channels]`.
-type Sums = [f32; SUMS * LANES];
+/// The sums of a tile, `[output][block of output channels]`; written before they are read.
+struct Sums([MaybeUninit<f32>; SUMS * LANES]);
+
+impl Sums {
+    fn new() -> Self {
+        Self([MaybeUninit::uninit(); SUMS * LANES])
+    }
+
+    fn as_mut_ptr(&mut self) -> *mut f32 {
+        self.0.as_mut_ptr().cast()
+    }
+}
+
+/// What the sums of a tile begin with: the bias, or what the outputs hold.
+#[derive(Clone, Copy)]
+struct Start {
+    from: *const f32,
+    /// Words between neighbouring outputs, and between blocks of output channels.
+    steps: [usize; 2],
+}
 
 /// `sums[p][v] += sum_(block, tap, c) source[p][block, tap, c] * weight[v][block, tap, c]` for `P`
 /// neighbouring outputs and `V` blocks of output channels. If `RAW`, the sums begin with 0 and go to
 /// `out` as they are.
 ///
-/// The beginning and end of other sums are the business of [`begin`] and [`finish`], which exist once:
-/// unrolled in each of the many sizes of tiles they would be most of the crate's code.
+/// The end of other sums is the business of [`finish`], which exists once: unrolled in each of the many
+/// sizes of tiles it would be most of the crate's code.
 ///
 /// # Safety
 /// For `p < P` and `v < V`:
 /// - the cell at `source + p * step + tap + b * block` is readable for every tap and input block;
 /// - `weight + v * weights` holds `channels * taps` vectors;
+/// - unless `RAW`, `start.from + p * start.steps[0] + v * start.steps[1]` is a readable cell;
 /// - if `RAW`, `out + p * out[0] + v * out[1]` is a cell that nothing else accesses.
 #[inline(always)]
 unsafe fn tile<S: Simd, const P: usize, const V: usize, const STEP: usize, const RAW: bool>(
@@ -72,6 +93,7 @@ unsafe fn tile<S: Simd, const P: usize, const V: usize, const STEP: usize, const
     sweep: Sweep,
     tail: &Tail,
     at: At,
+    start: Start,
     sums: &mut Sums,
 ) {
     // A step that the compiler knows is part of the instruction.
@@ -83,7 +105,7 @@ unsafe fn tile<S: Simd, const P: usize, const V: usize, const STEP: usize, const
         if !RAW {
             for p in 0..P {
                 for v in 0..V {
-                    acc[p][v] = s.load(sums.add((p * V + v) * LANES));
+                    acc[p][v] = s.load(start.from.add(p * start.steps[0] + v * start.steps[1]));
                 }
             }
         }
@@ -125,48 +147,73 @@ unsafe fn tile<S: Simd, const P: usize, const V: usize, const STEP: usize, const
     }
 }
 
-/// Sets the sums to the bias or to what the outputs hold.
+/// `out[p][v] = activation(sums[p][v] + residual[p][v])`, or the sums where they are not finished.
 ///
 /// # Safety
-/// `bias` holds `vectors` vectors, or the outputs are readable.
+/// The outputs are writable and nobody else's, the residuals readable, the sums written.
 #[inline(always)]
-unsafe fn begin<S: Simd>(s: S, tail: &Tail, [size, vectors]: [usize; 2], at: At, sums: &mut Sums) {
-    for p in 0..size {
-        for v in 0..vectors {
-            // SAFETY: as the caller vouches; a tile has no more sums than there is room for.
-            unsafe {
-                let from = match tail.first {
-                    true => at.bias.add(v * LANES),
-                    false => at.out.add(p * tail.out[0] + v * tail.out[1]).cast_const(),
-                };
-                let to = sums.as_mut_ptr().add((p * vectors + v) * LANES);
-                s.store(to, s.load(from));
+unsafe fn finish<S: Simd>(s: S, tail: &Tail, size: [usize; 2], at: At, sums: &mut Sums) {
+    // SAFETY: as the caller vouches; a tile has no more sums than there is room for.
+    unsafe {
+        if !tail.last {
+            return each(tail, size, at, sums, |sum, out, _| {
+                s.store(out, s.load(sum))
+            });
+        }
+        // What is the same for all cells is asked once where that is the usual thing.
+        let floats = [tail.element, tail.residual_element] == [Element::F32; 2];
+        let zero = s.splat(0.0);
+        match (tail.activation, at.residual.is_null()) {
+            (Activation::None, true) if floats => {
+                each(tail, size, at, sums, |sum, out, _| {
+                    s.store(out, s.load(sum))
+                });
             }
+            (Activation::Relu, true) if floats => {
+                each(tail, size, at, sums, |sum, out, _| {
+                    s.store(out, s.max(zero, s.load(sum)));
+                });
+            }
+            (Activation::Relu, false) if floats => {
+                each(tail, size, at, sums, |sum, out, residual| {
+                    let y = s.add(s.load(sum), s.load(residual));
+                    s.store(out, s.max(zero, y));
+                });
+            }
+            _ => each(tail, size, at, sums, |sum, out, residual| {
+                let mut y = s.load(sum);
+                if !residual.is_null() {
+                    y = s.add(y, load(s, tail.residual_element, residual));
+                }
+                store(s, tail.element, out, tail.activation.apply(s, y));
+            }),
         }
     }
 }
 
-/// `out[p][v] = activation(sums[p][v] + residual[p][v])`, or the sums where they are not finished.
+/// Calls `cell(sum, output, residual)` for every sum of a tile; the residual is null where there is none.
 ///
 /// # Safety
-/// The outputs are writable and nobody else's, the residuals readable.
+/// As for [`finish`].
 #[inline(always)]
-unsafe fn finish<S: Simd>(s: S, tail: &Tail, [size, vectors]: [usize; 2], at: At, sums: &Sums) {
-    for p in 0..size {
-        for v in 0..vectors {
-            // SAFETY: as the caller vouches; a tile has no more sums than there is room for.
+unsafe fn each(
+    tail: &Tail,
+    [size, vectors]: [usize; 2],
+    at: At,
+    sums: &mut Sums,
+    mut cell: impl FnMut(*const f32, *mut f32, *const f32),
+) {
+    let sums = sums.as_mut_ptr().cast_const();
+    for v in 0..vectors {
+        for p in 0..size {
+            // SAFETY: the caller vouches for the places; null stays null.
             unsafe {
+                let residual = match at.residual.is_null() {
+                    true => at.residual,
+                    false => at.residual.add(p * tail.residual[0] + v * tail.residual[1]),
+                };
                 let out = at.out.add(p * tail.out[0] + v * tail.out[1]);
-                let mut y = s.load(sums.as_ptr().add((p * vectors + v) * LANES));
-                if !tail.last {
-                    s.store(out, y);
-                    continue;
-                }
-                if !at.residual.is_null() {
-                    let from = at.residual.add(p * tail.residual[0] + v * tail.residual[1]);
-                    y = s.add(y, load(s, tail.residual_element, from));
-                }
-                store(s, tail.element, out, tail.activation.apply(s, y));
+                cell(sums.add((p * vectors + v) * LANES), out, residual);
             }
         }
     }
@@ -213,8 +260,8 @@ pub(super) fn width<S: Simd>(left: usize) -> usize {
 /// Computes `outputs` neighbouring outputs in tiles of nearly equal size.
 ///
 /// # Safety
-/// As for [`tile`], [`begin`] and [`finish`], with `outputs` for `P` and `vectors` for `V`; `STEP` is
-/// the sweep's step, or 0.
+/// As for [`tile`] and [`finish`], with `outputs` for `P` and `vectors` for `V`; `STEP` is the sweep's
+/// step, or 0; unless `RAW`, `bias` holds `vectors` vectors or the outputs hold the sums so far.
 #[inline(always)]
 pub(super) unsafe fn run_of_tiles<S: Simd, const STEP: usize, const RAW: bool>(
     s: S,
@@ -229,7 +276,7 @@ pub(super) unsafe fn run_of_tiles<S: Simd, const STEP: usize, const RAW: bool>(
         2 => S::POSITIONS[1],
         _ => S::POSITIONS[0],
     };
-    let mut sums: Sums = [0.0; SUMS * LANES];
+    let mut sums = Sums::new();
     let mut tiles = outputs.div_ceil(most.max(1));
     let mut left = outputs;
     while tiles > 0 {
@@ -237,12 +284,19 @@ pub(super) unsafe fn run_of_tiles<S: Simd, const STEP: usize, const RAW: bool>(
         // SAFETY: `size` outputs from `at` on belong to the run; the pointers stay within it, or one
         // past its end.
         unsafe {
+            let start = match tail.first {
+                true => Start {
+                    from: at.bias,
+                    steps: [0, LANES],
+                },
+                false => Start {
+                    from: at.out.cast_const(),
+                    steps: tail.out,
+                },
+            };
+            sized::<S, STEP, RAW>(s, sweep, tail, [size, vectors], at, start, &mut sums);
             if !RAW {
-                begin(s, tail, [size, vectors], at, &mut sums);
-            }
-            sized::<S, STEP, RAW>(s, sweep, tail, [size, vectors], at, &mut sums);
-            if !RAW {
-                finish(s, tail, [size, vectors], at, &sums);
+                finish(s, tail, [size, vectors], at, &mut sums);
             }
             at.source = at.source.add(size * sweep.step);
             at.out = at.out.add(size * tail.out[0]);
@@ -266,13 +320,14 @@ unsafe fn sized<S: Simd, const STEP: usize, const RAW: bool>(
     tail: &Tail,
     [size, vectors]: [usize; 2],
     at: At,
+    start: Start,
     sums: &mut Sums,
 ) {
     macro_rules! sizes {
         ($v:literal: $($p:literal)*) => {
             match size {
                 // SAFETY: as the caller vouches.
-                $($p => unsafe { tile::<S, $p, $v, STEP, RAW>(s, sweep, tail, at, sums) },)*
+                $($p => unsafe { tile::<S, $p, $v, STEP, RAW>(s, sweep, tail, at, start, sums) },)*
                 _ => unreachable!("a tile of {size} outputs"),
             }
         };

@@ -1,0 +1,229 @@
+//! What computes a trained network: the compiled executor on a CPU, burn elsewhere.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use clap::{Args, ValueEnum};
+use offramp_core::DeviceSpec;
+use offramp_core::images::normalise;
+use offramp_executor::{Options, StagedExecutor, StagedPlan, Stream};
+use offramp_heads::{ModelCard, MultiExitNet};
+use offramp_infer::{Answer, Runner};
+use offramp_policies::Rule;
+
+use crate::error::CliError;
+
+/// What can compute a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EngineKind {
+    /// Compiled for the CPU: fused steps, packed weights, planned memory
+    Compiled,
+    /// burn, on any device
+    Burn,
+}
+
+impl fmt::Display for EngineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Compiled => "compiled",
+            Self::Burn => "burn",
+        })
+    }
+}
+
+/// Which engine, and how it computes.
+#[derive(Clone, Debug, Default, Args)]
+pub struct EngineArgs {
+    /// What computes the network [default: compiled on a CPU, else burn]
+    #[arg(long, value_name = "ENGINE")]
+    pub engine: Option<EngineKind>,
+    /// A plan of the run that `offramp export --format plan` wrote, in place of one made now
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
+}
+
+impl EngineArgs {
+    /// The engine for a device.
+    ///
+    /// # Errors
+    /// When the compiled executor is asked for on a GPU, or a plan for burn.
+    pub fn kind(&self, device: DeviceSpec) -> Result<EngineKind, CliError> {
+        let cpu = device.best() == DeviceSpec::Cpu;
+        let kind = match (self.engine, &self.plan) {
+            (Some(kind), _) => kind,
+            (None, Some(_)) => EngineKind::Compiled,
+            (None, None) if cpu => EngineKind::Compiled,
+            (None, None) => EngineKind::Burn,
+        };
+        match kind {
+            EngineKind::Compiled if !cpu => Err(CliError::Usage(format!(
+                "the compiled engine is for --device cpu, not for {device}; leave out --engine and \
+                 --plan there"
+            ))),
+            EngineKind::Burn if self.plan.is_some() => Err(CliError::Usage(
+                "--plan is for the compiled engine, not for --engine burn".to_owned(),
+            )),
+            kind => Ok(kind),
+        }
+    }
+
+    /// The plan of the file asked for, else one made of the network, for at most `batch` images.
+    ///
+    /// # Errors
+    /// When the file is damaged, of another model or for smaller batches, or a node of the network has
+    /// no compiled form.
+    pub fn staged_plan(
+        &self,
+        net: &MultiExitNet,
+        card: &ModelCard,
+        batch: usize,
+        threads: Option<usize>,
+    ) -> Result<StagedPlan, CliError> {
+        let options = options(threads);
+        let Some(path) = &self.plan else {
+            let graphs = net.segment_graphs(card.image)?;
+            return Ok(StagedPlan::compile(&graphs, batch, options)?);
+        };
+        let plan = StagedPlan::load(path)?;
+        let model = plan.about().map_or("", |about| about.model.as_str());
+        if model != card.sha256 {
+            return Err(CliError::OtherPlan {
+                path: path.clone(),
+                found: model.chars().take(12).collect(),
+                expected: card.sha256.chars().take(12).collect(),
+            });
+        }
+        Ok(plan.with_batch(batch).with_threads(options.threads))
+    }
+}
+
+/// So many threads, or all processors.
+pub fn options(threads: Option<usize>) -> Options {
+    let default = Options::default();
+    Options {
+        threads: threads.unwrap_or(default.threads),
+        ..default
+    }
+}
+
+/// A network with the rule that says where samples leave.
+pub enum Engine {
+    /// The compiled executor.
+    Compiled {
+        /// With its memory.
+        stream: Box<Stream>,
+        /// The rule.
+        rule: Arc<Rule>,
+    },
+    /// burn.
+    Burn {
+        /// The runner.
+        runner: Box<Runner<MultiExitNet>>,
+    },
+}
+
+impl Engine {
+    /// An engine for batches of at most `batch` images.
+    ///
+    /// # Errors
+    /// When the rule does not fit the network, and those of [`EngineArgs::staged_plan`].
+    pub fn new(
+        args: &EngineArgs,
+        device: DeviceSpec,
+        net: MultiExitNet,
+        card: &ModelCard,
+        rule: Rule,
+        batch: usize,
+    ) -> Result<Self, CliError> {
+        let macs = macs(&net, card);
+        Ok(match args.kind(device)? {
+            EngineKind::Compiled => {
+                rule.check(net.num_exits(), card.classes.len())?;
+                let plan = args.staged_plan(&net, card, batch, None)?;
+                Self::Compiled {
+                    stream: Box::new(Stream::new(plan, macs)?),
+                    rule: Arc::new(rule),
+                }
+            }
+            EngineKind::Burn => Self::Burn {
+                runner: Box::new(burn_runner(net, card, rule, macs)?),
+            },
+        })
+    }
+
+    /// Answers images, in their order.
+    ///
+    /// # Shapes
+    /// - `x`: `[N, 3, H, W]`, normalised as in training
+    ///
+    /// # Errors
+    /// [`CliError::NoAnswer`] for weights that give no finite logits.
+    pub fn run(&mut self, x: Tensor<4>, run: &Path) -> Result<Vec<Answer>, CliError> {
+        let answers: Result<_, Box<dyn std::error::Error + Send + Sync>> = match self {
+            Self::Burn { runner } => runner.run(x).map_err(Into::into),
+            Self::Compiled { stream, rule } => stream.run(&values(x), rule).map_err(Into::into),
+        };
+        answers.map_err(|source| CliError::NoAnswer {
+            run: run.to_owned(),
+            source,
+        })
+    }
+}
+
+/// Milliseconds from the images `[N, C, H, W]` to the logits of each exit, nobody stopping.
+///
+/// # Errors
+/// [`CliError::Executor`] for more images than the plan takes.
+pub fn compiled_exits(staged: &mut StagedExecutor, images: &[f32]) -> Result<Vec<f64>, CliError> {
+    let mut times = Vec::with_capacity(staged.plan().num_exits());
+    let pixels = staged.plan().pixels();
+    let start = Instant::now();
+    staged.run(images.len() / pixels, images, |_, sample, _| {
+        if sample == 0 {
+            times.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+        false
+    })?;
+    times.push(start.elapsed().as_secs_f64() * 1e3);
+    Ok(times)
+}
+
+/// burn's runner for the network.
+pub fn burn_runner(
+    net: MultiExitNet,
+    card: &ModelCard,
+    rule: Rule,
+    macs: Vec<u64>,
+) -> Result<Runner<MultiExitNet>, CliError> {
+    let image = [card.image.channels, card.image.height, card.image.width];
+    Ok(Runner::new(net.valid(), rule.policy, macs)?
+        .with_image(image)
+        .with_readout(rule.readout, card.classes.len())?)
+}
+
+/// Multiply-accumulates to each exit.
+pub fn macs(net: &MultiExitNet, card: &ModelCard) -> Vec<u64> {
+    let costs = net.exit_costs(card.image);
+    costs.iter().map(|cost| cost.macs).collect()
+}
+
+/// Planar bytes of images as the network reads them, `[N, 3, H, W]`.
+pub fn images(bytes: Vec<u8>, card: &ModelCard, device: &Device) -> Tensor<4> {
+    let size = card.image.channels * card.image.height * card.image.width;
+    let shape = [
+        bytes.len() / size.max(1),
+        card.image.channels,
+        card.image.height,
+        card.image.width,
+    ];
+    normalise(bytes, shape, card.mean, card.std, device)
+}
+
+/// A tensor's values, row-major.
+pub fn values(x: Tensor<4>) -> Vec<f32> {
+    x.into_data().iter::<f32>().collect()
+}
