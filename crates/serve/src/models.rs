@@ -88,8 +88,9 @@ impl Models {
     }
 
     /// Loads models again, `which` or all. The new one takes over when it is ready; images that the old
-    /// one has accepted it answers. One that cannot be loaded stays as it was.
-    pub(crate) fn reload(&self, which: Option<usize>) {
+    /// one has accepted it answers. One that cannot be loaded stays as it was; returns whether all could.
+    pub(crate) fn reload(&self, which: Option<usize>) -> bool {
+        let mut all = true;
         let chosen = |number: &usize| which.is_none_or(|which| which == *number);
         for number in (0..self.slots.len()).filter(chosen) {
             let slot = &self.slots[number];
@@ -102,6 +103,7 @@ impl Models {
             let name = slot.source.name();
             let loaded = start.live(slot.source.as_ref());
             self.metrics.reloaded(name, loaded.is_ok());
+            all &= loaded.is_ok();
             match loaded {
                 Ok(live) => {
                     tracing::info!(
@@ -113,6 +115,7 @@ impl Models {
                 Err(error) => tracing::error!("model {name:?} stays as it was: {error}"),
             }
         }
+        all
     }
 
     /// Whether every engine runs.

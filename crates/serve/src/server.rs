@@ -13,6 +13,7 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
@@ -25,8 +26,10 @@ use crate::{Config, Limits, ServeError, Source, Tls};
 /// What a header may take.
 const HEADER_BYTES: usize = 64 << 10;
 
-/// The pause before an engine that panicked is started again.
+/// The pause before an engine that panicked is started again; twice as long after each failure, up to
+/// the longest.
 const REVIVAL: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// A service that listens and has its models loaded.
 pub struct Server {
@@ -221,13 +224,21 @@ fn http1(limits: &Limits) -> hyper::server::conn::http1::Builder {
 
 /// Starts engines again that panicked.
 async fn revive(state: State, mut died: mpsc::UnboundedReceiver<usize>) {
+    let mut revivals = JoinSet::new();
     while let Some(number) = died.recv().await {
-        sleep(REVIVAL).await;
         let state = state.clone();
-        let reload = move || state.models.reload(Some(number));
-        if tokio::task::spawn_blocking(reload).await.is_err() {
-            tracing::error!("loading a model panicked");
-        }
+        revivals.spawn(async move {
+            let mut pause = REVIVAL;
+            loop {
+                sleep(pause).await;
+                let state = state.clone();
+                let reload = move || state.models.reload(Some(number));
+                if let Ok(true) = tokio::task::spawn_blocking(reload).await {
+                    return;
+                }
+                pause = LONGEST.min(2 * pause);
+            }
+        });
     }
 }
 
@@ -264,7 +275,7 @@ impl Control {
             if let Some(certificate) = certificate {
                 certificate.renew();
             }
-            state.models.reload(None);
+            state.models.reload(None)
         };
         if tokio::task::spawn_blocking(reload).await.is_err() {
             tracing::error!("loading a model panicked");

@@ -261,6 +261,11 @@ fn an_engine_that_panics_is_started_again() {
         thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(service.predict("", &png(RED)).status, 200);
+    assert_eq!(
+        service.get("/v1/model").ok()["commit"],
+        "load 2",
+        "tried until it worked"
+    );
 }
 
 #[test]

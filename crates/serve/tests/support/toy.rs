@@ -36,7 +36,7 @@ pub enum Trouble {
     Reload,
     /// Pictures that are black make the step fail, and are lost.
     BlackFails,
-    /// Pictures that are black make the engine panic.
+    /// Pictures that are black make the engine panic, and loading it again works at the second try.
     BlackPanics,
 }
 
@@ -97,6 +97,9 @@ impl Source for Toy {
         let loads = self.loads.fetch_add(1, Ordering::SeqCst);
         if loads > 0 && self.trouble == Trouble::Reload {
             return Err("the disk is on fire".into());
+        }
+        if loads == 1 && self.trouble == Trouble::BlackPanics {
+            return Err("not yet".into());
         }
         Ok(Model {
             engine: Box::new(ToyEngine {
