@@ -38,6 +38,12 @@ fuzz TARGET="weights" MINUTES="10":
 test-export PYTHON="python3":
     OFFRAMP_PYTHON={{PYTHON}} cargo test --release --workspace --test python --test export -- --nocapture
 
+# the Python package beside the command line; needs a Python with numpy and pillow (PYTHON=...)
+test-python:
+    cargo build --release --bin offramp
+    ${PYTHON:-python3} -m pip install ./crates/python
+    ${PYTHON:-python3} tests/python/check_package.py ${CARGO_TARGET_DIR:-target}/release/offramp
+
 # what CI runs
 ci:
     bash .ci/run
