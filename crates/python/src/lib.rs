@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use offramp_executor::{About, ExecutorError, Options, StagedExecutor, StagedPlan, Stream};
-use offramp_policies::{AnyPolicy, Answer, FixedExit, PolicyFile, Rule};
+use offramp_policies::{Answer, AnyPolicy, FixedExit, PolicyFile, Rule};
 use pyo3::exceptions::{PyFileNotFoundError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
@@ -147,7 +147,10 @@ impl Network {
 }
 
 fn columns(answers: &[Answer]) -> Columns {
-    let logits: Vec<f32> = answers.iter().flat_map(|a| a.logits.iter().copied()).collect();
+    let logits: Vec<f32> = answers
+        .iter()
+        .flat_map(|a| a.logits.iter().copied())
+        .collect();
     (
         answers.iter().map(|a| a.class).collect(),
         answers.iter().map(|a| a.confidence).collect(),
