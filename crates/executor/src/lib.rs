@@ -6,7 +6,8 @@
 //! on a few threads and allocates nothing.
 //!
 //! A network with exits becomes a [`StagedPlan`], one plan for each segment. A [`StagedExecutor`] takes
-//! batches and asks its caller who stops; a [`Stream`] takes samples at any time and follows their policies.
+//! batches and asks its caller who stops; a [`Stream`] takes samples at any time and follows their policies;
+//! a [`Stepper`] takes one sample and shows its caller every exit.
 //!
 //! ```
 //! use offramp_executor::{Executor, Options, Plan};
@@ -39,6 +40,7 @@ mod runs;
 mod segments;
 mod staged;
 mod staged_plan;
+mod stepper;
 mod stream;
 
 pub use compile::{Options, Plan};
@@ -47,4 +49,5 @@ pub use executor::Executor;
 pub use file::{FORMAT, FileError};
 pub use staged::{Answers, StagedExecutor};
 pub use staged_plan::StagedPlan;
+pub use stepper::Stepper;
 pub use stream::Stream;
