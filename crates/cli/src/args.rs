@@ -7,7 +7,7 @@ use offramp_core::DeviceSpec;
 use offramp_data::Split;
 use offramp_interop::export::Opset;
 
-use crate::commands::{bench, report};
+use crate::commands::{bench, report, serve};
 use crate::engine::EngineArgs;
 use crate::precision::Precision;
 
@@ -54,6 +54,13 @@ pub enum Command {
         offramp report runs/demo --measure               with reliability and shares by class\n  \
         offramp report runs/demo --format svg -o figures  one file a chart, for papers")]
     Report(report::ReportArgs),
+    /// Answer over HTTP, each picture at the first exit that is sure enough; with a page at /
+    #[command(after_help = "Examples:\n  \
+        offramp serve runs/demo                            http://127.0.0.1:8080, for this machine alone\n  \
+        offramp serve runs/a b=runs/b --listen 0.0.0.0:8080 --keys keys.txt\n  \
+        curl --data-binary @cat.png -H 'content-type: image/png' 'http://127.0.0.1:8080/v1/predict?max_ms=5'\n\n\
+        SIGHUP loads the runs again, SIGTERM stops when what was accepted is answered.")]
+    Serve(serve::ServeArgs),
     /// Make a run folder of a network that was trained elsewhere
     #[command(after_help = "Examples:\n  \
         offramp import cifar100_resnet56.pt --backbone resnet56 --mean .5070,.4865,.4409 --std .2673,.2564,.2761\n  \

@@ -89,10 +89,11 @@ impl EngineArgs {
             return Ok(StagedPlan::compile(&graphs, batch, options)?);
         };
         let plan = StagedPlan::load(path)?;
-        if plan.model() != card.sha256 {
+        let model = plan.about().map_or("", |about| about.model.as_str());
+        if model != card.sha256 {
             return Err(CliError::OtherPlan {
                 path: path.clone(),
-                found: plan.model().chars().take(12).collect(),
+                found: model.chars().take(12).collect(),
                 expected: card.sha256.chars().take(12).collect(),
             });
         }

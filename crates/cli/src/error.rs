@@ -14,6 +14,7 @@ use offramp_interop::export::ExportError;
 use offramp_interop::{ImportError, NameError, ReadError};
 use offramp_policies::PolicyError;
 use offramp_report::ReportError;
+use offramp_serve::ServeError;
 use offramp_train::TrainError;
 use offramp_train::recipe::RecipeError;
 use thiserror::Error;
@@ -94,6 +95,12 @@ pub enum CliError {
     /// An option about names of tensors cannot be used.
     #[error(transparent)]
     Rename(#[from] NameError),
+    /// The threads of a service cannot be started.
+    #[error("the service's threads cannot be started: {0}")]
+    Runtime(std::io::Error),
+    /// A service cannot start.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     /// Training or evaluation failed.
     #[error(transparent)]
     Train(Box<TrainError>),

@@ -14,7 +14,9 @@ use std::process::ExitCode;
 
 use args::{Cli, Command};
 use clap::Parser;
-use commands::{bench, calibrate, data, demo, eval, export, import, list, predict, report, train};
+use commands::{
+    bench, calibrate, data, demo, eval, export, import, list, predict, report, serve, train,
+};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
         Command::Predict(args) => predict::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Report(args) => report::run(args),
+        Command::Serve(args) => serve::run(args),
         Command::Import(args) => import::run(args),
         Command::Export(args) => export::run(args),
         Command::List(args) => list::run(args),

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use clap::ValueEnum;
 use offramp_data::{DatasetInfo, Loader, LoaderConfig, Split, Subset};
-use offramp_executor::StagedPlan;
+use offramp_executor::{About, StagedPlan};
 use serde::Serialize;
 
-use crate::engine::{images, options, values};
+use crate::engine::{images, macs, options, values};
 use crate::error::CliError;
 use crate::run::Run;
 
@@ -46,7 +46,21 @@ pub fn plan(
             StagedPlan::quantized(&graphs, batch, options, samples, rows)?
         }
     };
-    Ok(plan.with_model(&run.card.sha256))
+    Ok(plan.with_about(about(run))?)
+}
+
+/// What a program must know of the run's network to use a plan of it.
+fn about(run: &Run) -> About {
+    let card = &run.card;
+    About {
+        model: card.sha256.clone(),
+        classes: card.classes.clone(),
+        image: [card.image.channels, card.image.height, card.image.width],
+        resize: [card.resize.height, card.resize.width],
+        mean: card.mean,
+        std: card.std,
+        macs: macs(&run.net, card),
+    }
 }
 
 /// Validation rows for the ranges of bytes, nothing for `f32`.

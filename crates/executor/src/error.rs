@@ -32,6 +32,12 @@ pub enum ExecutorError {
         /// The most that the plan takes.
         most: usize,
     },
+    /// A description that is another network's.
+    #[error("the description does not fit the plan: {reason}")]
+    About {
+        /// What does not fit.
+        reason: String,
+    },
     /// One cost an exit is needed.
     #[error("{found} costs were given for {exits} exits")]
     Costs {

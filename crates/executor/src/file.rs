@@ -7,7 +7,7 @@
 //!     16    bytes of the description  u64
 //!     24    bytes of the weights      u64
 //!     32    CRC-32 of the weights     u32
-//!     64    the description, JSON: model, batch, options, segments with their steps
+//!     64    the description, JSON: network, batch, options, segments with their steps
 //!   then    the weights, from the next multiple of 64 on
 //! ```
 //!
@@ -22,7 +22,7 @@ use offramp_cpu::program::{FileBytes, Parts, Program, Words};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{ExecutorError, Options, Plan, StagedPlan};
+use crate::{About, ExecutorError, Options, Plan, StagedPlan};
 
 /// Version of the format that is written and read.
 pub const FORMAT: u32 = 2;
@@ -67,8 +67,8 @@ pub enum FileError {
 
 #[derive(Serialize, Deserialize)]
 struct Description {
-    /// Checksum of the model.
-    model: String,
+    /// What is known of the network.
+    about: Option<About>,
     batch: usize,
     options: Options,
     segments: Vec<Segment>,
@@ -107,7 +107,7 @@ impl StagedPlan {
             }
         }
         let description = Description {
-            model: self.model().to_owned(),
+            about: self.about().cloned(),
             batch: self.batch(),
             options: self.segments()[0].options(),
             segments,
@@ -220,6 +220,9 @@ impl StagedPlan {
             sources.push(segment.sources);
         }
         let staged = Self::chained(segments, sources, description.batch).map_err(plan)?;
-        Ok(staged.with_model(&description.model))
+        match description.about {
+            Some(about) => staged.with_about(about).map_err(plan),
+            None => Ok(staged),
+        }
     }
 }

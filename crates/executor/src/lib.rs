@@ -7,7 +7,8 @@
 //!
 //! A network with exits becomes a [`StagedPlan`], one plan for each segment. A [`StagedExecutor`] takes
 //! batches and asks its caller who stops; a [`Stream`] takes samples at any time and follows their policies;
-//! a [`Stepper`] takes one sample and shows its caller every exit.
+//! a [`Stepper`] takes one sample and shows its caller every exit. A plan's file says what it is
+//! [`About`] as well, so that it and a policy are all that a program needs.
 //!
 //! ```
 //! use offramp_executor::{Executor, Options, Plan};
@@ -28,6 +29,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod about;
 mod calibrate;
 mod compile;
 mod error;
@@ -43,6 +45,7 @@ mod staged_plan;
 mod stepper;
 mod stream;
 
+pub use about::About;
 pub use compile::{Options, Plan};
 pub use error::ExecutorError;
 pub use executor::Executor;

@@ -6,7 +6,7 @@ use offramp_graph::{Graph, fold_batch_norms};
 use crate::calibrate::Calibration;
 use crate::compile::{Compile, Port};
 use crate::lower::{borders, elements, writes_numbers_only};
-use crate::{Executor, ExecutorError, Options, Plan};
+use crate::{About, Executor, ExecutorError, Options, Plan};
 
 /// One plan for each segment of a network, from an exit to the next.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub struct StagedPlan {
     /// For each segment, where its inputs come from: outputs of the one before.
     sources: Vec<Vec<usize>>,
     batch: usize,
-    model: String,
+    about: Option<About>,
 }
 
 impl StagedPlan {
@@ -117,7 +117,7 @@ impl StagedPlan {
                 segments,
                 sources,
                 batch,
-                model: String::new(),
+                about: None,
             }),
             false => Err(ExecutorError::Chain {
                 segment: 0,
@@ -131,16 +131,24 @@ impl StagedPlan {
         &self.sources
     }
 
-    /// The same plan, known as that of a model, which a file of it names too.
-    #[must_use]
-    pub fn with_model(mut self, checksum: &str) -> Self {
-        checksum.clone_into(&mut self.model);
-        self
+    /// The same plan with what is known of its network, which a file of it holds too.
+    ///
+    /// # Errors
+    /// [`ExecutorError::About`] when costs, classes or image are those of another network.
+    pub fn with_about(mut self, about: About) -> Result<Self, ExecutorError> {
+        let logits = self.classes(self.num_exits() - 1);
+        match about.fault(self.num_exits(), logits, self.pixels()) {
+            Some(reason) => Err(ExecutorError::About { reason }),
+            None => {
+                self.about = Some(about);
+                Ok(self)
+            }
+        }
     }
 
-    /// The checksum of the model that the plan was made of; empty where nobody said.
-    pub fn model(&self) -> &str {
-        &self.model
+    /// What is known of the network, where somebody said it.
+    pub fn about(&self) -> Option<&About> {
+        self.about.as_ref()
     }
 
     /// The same plan for at most so many images. Which convolutions go by Winograd's filtering stays as it

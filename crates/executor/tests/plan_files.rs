@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use offramp_executor::{Options, StagedExecutor, StagedPlan};
+use offramp_executor::{About, Options, StagedExecutor, StagedPlan};
 use support::{Random, residual_network};
 
 fn answers(plan: StagedPlan, images: &[f32]) -> Vec<u32> {
@@ -40,6 +40,34 @@ fn a_file_gives_the_same_answers() {
         assert_eq!(answers(loaded.with_threads(1), &images), expected);
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn what_is_known_of_a_network_goes_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plan.offramp");
+    let [plan, _] = plans();
+    plan.save(&path).unwrap();
+    assert_eq!(StagedPlan::load(&path).unwrap().about(), None);
+    let logits = plan.segments()[0].program().parts().outputs[0].words();
+    let about = About {
+        model: "5c1e".to_owned(),
+        classes: (0..logits).map(|class| format!("\u{e9} {class}")).collect(),
+        image: [3, 32, 32],
+        resize: [36, 36],
+        mean: [0.1, 0.2, 0.3],
+        std: [0.4, 0.5, 0.6],
+        macs: vec![7],
+    };
+    let known = plan.clone().with_about(about.clone()).unwrap();
+    known.save(&path).unwrap();
+    assert_eq!(StagedPlan::load(&path).unwrap().about(), Some(&about));
+    let other = About {
+        macs: vec![7, 8],
+        ..about
+    };
+    let error = plan.with_about(other).unwrap_err().to_string();
+    assert!(error.contains("2 costs for 1 exits"), "{error}");
 }
 
 #[test]

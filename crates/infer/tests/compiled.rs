@@ -6,8 +6,9 @@ mod support;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use offramp_core::MapShape;
-use offramp_executor::{ExecutorError, Options, StagedPlan, Stream};
+use offramp_core::images::normalise;
+use offramp_core::{MapShape, default_device};
+use offramp_executor::{About, ExecutorError, Options, StagedPlan, Stream};
 use offramp_heads::{MultiExitNet, cascades};
 use offramp_policies::{Answer, Criterion, PolicyError, Readout, Rule};
 use proptest::prelude::*;
@@ -121,6 +122,30 @@ proptest! {
         prop_assert_eq!(stream.pending(), 1);
         prop_assert_eq!(stream.step().unwrap()[0].0, other);
     }
+}
+
+/// A plan's own normalisation is that of training, bit for bit.
+#[test]
+fn pixels_are_normalised_as_in_training() {
+    let about = About {
+        model: String::new(),
+        classes: Vec::new(),
+        image: [3, 16, 16],
+        resize: [16, 16],
+        mean: [0.5071, 0.4865, 0.4409],
+        std: [0.2673, 0.2564, 0.2762],
+        macs: Vec::new(),
+    };
+    let bytes: Vec<u8> = (0..2 * PIXELS).map(|i| (i * 7 % 256) as u8).collect();
+    let device = default_device().unwrap();
+    let x = normalise(
+        bytes.clone(),
+        [2, 3, 16, 16],
+        about.mean,
+        about.std,
+        &device,
+    );
+    assert_eq!(about.normalise(&bytes), values(&x));
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub mod list;
 mod policy;
 pub mod predict;
 pub mod report;
+pub mod serve;
 pub mod train;
 
 use serde::Serialize;

@@ -99,7 +99,7 @@ fn row(path: &Path, answer: Answer, card: &ModelCard) -> Row {
 }
 
 /// What the data crate needs to decode a picture as the evaluation loader does.
-fn dataset_info(card: &ModelCard) -> DatasetInfo {
+pub fn dataset_info(card: &ModelCard) -> DatasetInfo {
     let shape = |map: offramp_core::MapShape| ImageShape {
         channels: map.channels,
         height: map.height,

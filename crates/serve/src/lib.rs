@@ -1,0 +1,65 @@
+//! A multi-exit network as an HTTP service.
+//!
+//! Pictures come in over HTTP, one or many a request; whatever waits is computed together, and each
+//! picture is answered by the first exit that its rule is content with, while others go deeper. The
+//! crate knows no tensors: a network is an [`Engine`], owned by a thread of its own.
+//!
+//! | step | items |
+//! |---|---|
+//! | what answers | [`Engine`], [`Model`], [`Source`] |
+//! | what a budget buys | [`Curve`], [`RunFacts`] |
+//! | how much is taken on | [`Limits`] |
+//! | who may ask | [`Keys`], [`Tls`] |
+//! | run it | [`Server`], [`Control`], [`Config`] |
+//! | what it says of itself | [`openapi`] |
+//!
+//! A request is *accepted* when its pictures have places in the queue. Accepted requests are answered,
+//! also while the service stops or loads its models anew; only their client can call them off.
+//!
+//! ```no_run
+//! # async fn serve(source: Box<dyn offramp_serve::Source>) -> Result<(), offramp_serve::ServeError> {
+//! use offramp_serve::{Config, Server};
+//!
+//! let server = Server::bind(Config::default(), vec![source]).await?;
+//! println!("http://{}", server.address());
+//! let control = server.control();
+//! tokio::spawn(async move { control.follow_signals().await });
+//! server.run().await
+//! # }
+//! ```
+
+mod answers;
+mod auth;
+mod body;
+mod compiled;
+mod config;
+mod curve;
+mod engine;
+mod error;
+mod input;
+mod metrics;
+mod model;
+mod models;
+mod openapi;
+mod options;
+mod page;
+mod picture;
+mod predict;
+mod refusal;
+mod routes;
+mod server;
+mod state;
+mod timing;
+mod tls;
+mod worker;
+
+pub use auth::Keys;
+pub use config::{Config, Limits};
+pub use curve::{Curve, RunFacts};
+pub use engine::{Engine, EngineError};
+pub use error::{LoadError, ServeError};
+pub use model::{Model, Source};
+pub use openapi::openapi;
+pub use picture::normalise;
+pub use server::{Control, Server};
+pub use tls::Tls;

@@ -1,0 +1,92 @@
+//! A network with all that a service says of it.
+
+use std::sync::Arc;
+
+use offramp_data::DatasetInfo;
+use offramp_policies::{AnyPolicy, FixedExit, Rule};
+
+use crate::{Engine, LoadError, RunFacts};
+
+/// A network, ready to answer.
+pub struct Model {
+    /// What computes.
+    pub engine: Box<dyn Engine>,
+    /// Classes, and how a picture becomes an input.
+    pub info: DatasetInfo,
+    /// What it costs to answer at each exit, MACs, shallowest first.
+    pub macs: Vec<u64>,
+    /// When pictures stop unless a request says otherwise.
+    pub rule: Rule,
+    /// Where the rule comes from, in words.
+    pub origin: String,
+    /// Checksum of the weights.
+    pub sha256: String,
+    /// Commit of the program that trained it, where known.
+    pub commit: Option<String>,
+    /// What a budget buys.
+    pub facts: RunFacts,
+}
+
+/// Where a model comes from: loaded at the start, and again when the service is told to.
+pub trait Source: Send + Sync {
+    /// What requests call it.
+    fn name(&self) -> &str;
+
+    /// Loads it.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being loaded; a service that has loaded it before goes on with that.
+    fn load(&self) -> Result<Model, LoadError>;
+}
+
+/// A model without its engine.
+#[derive(Clone, Debug)]
+pub(crate) struct Card {
+    pub(crate) name: String,
+    pub(crate) info: DatasetInfo,
+    pub(crate) macs: Vec<u64>,
+    pub(crate) rule: Arc<Rule>,
+    pub(crate) origin: String,
+    pub(crate) sha256: String,
+    pub(crate) commit: Option<String>,
+    pub(crate) facts: RunFacts,
+    /// For each exit the rule to leave there, logits read as the model's own rule reads them.
+    pub(crate) at_exit: Vec<Arc<Rule>>,
+    /// For each exit the time of one picture alone, ms, that 19 of 20 keep.
+    pub(crate) exit_ms: Vec<f64>,
+}
+
+impl Card {
+    /// Takes a model apart; its times are measured later.
+    pub(crate) fn new(name: &str, model: Model) -> Result<(Self, Box<dyn Engine>), LoadError> {
+        let exits = model.macs.len();
+        model.rule.check(exits, model.info.classes.len())?;
+        if exits == 0 || model.info.classes.is_empty() {
+            return Err("a model has exits and classes".into());
+        }
+        let at_exit = (0..exits).map(|exit| {
+            Ok(Arc::new(Rule {
+                policy: AnyPolicy::FixedExit(FixedExit::new(exit, exits)?),
+                readout: model.rule.readout.clone(),
+            }))
+        });
+        let at_exit = at_exit.collect::<Result<_, LoadError>>()?;
+        let card = Self {
+            name: name.to_owned(),
+            info: model.info,
+            macs: model.macs,
+            rule: Arc::new(model.rule),
+            origin: model.origin,
+            sha256: model.sha256,
+            commit: model.commit,
+            facts: model.facts,
+            at_exit,
+            exit_ms: Vec::new(),
+        };
+        Ok((card, model.engine))
+    }
+
+    pub(crate) fn exits(&self) -> usize {
+        self.macs.len()
+    }
+}

@@ -1,0 +1,167 @@
+//! `POST /v1/predict`.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::Request;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::{Instant as Deadline, timeout_at};
+
+use crate::answers::{ExitAnswer, PredictAnswer, Prediction};
+use crate::input;
+use crate::models::Live;
+use crate::options::Wish;
+use crate::picture;
+use crate::refusal::{Kind, Refusal};
+use crate::state::State;
+use crate::worker::{Ask, Done, Job};
+
+/// Reads, queues, waits, answers.
+pub(crate) async fn predict(
+    state: State,
+    request: Request,
+) -> Result<Json<PredictAnswer>, Refusal> {
+    let (parts, body) = request.into_parts();
+    let held = state
+        .bodies
+        .read(&parts.headers, body, &state.limits)
+        .await?;
+    let deadline = Deadline::now() + state.limits.answer_time;
+    let query = parts.uri.query().unwrap_or_default();
+    let images = state.limits.images;
+    let input = input::read(&parts.headers, query, held.bytes.clone(), images).await?;
+    let name = input.options.model.as_deref();
+    let live = state.models.get(name).ok_or_else(|| {
+        let message = format!("there is no model {:?}", name.unwrap_or_default());
+        Refusal::new(Kind::NotFound, message)
+    })?;
+    let wish = input.options.wish(&live.card)?;
+    if !live.worker.alive() {
+        return Err(Refusal::new(
+            Kind::NotReady,
+            "the engine is being started again",
+        ));
+    }
+    let asks = asks(&wish, &live);
+    let places = reserve(&live, input.pictures.len() * asks.len(), state.limits.queue)?;
+    let late = |_| Refusal::new(Kind::Late, "not answered in time");
+    let work = async {
+        let pixels = decode(&state, &live, input.pictures).await?;
+        // The pictures are decoded: what is left of the request is small.
+        drop(held);
+        answer(&live, &wish, &asks, places, pixels).await
+    };
+    timeout_at(deadline, work).await.map_err(late)?.map(Json)
+}
+
+/// What is asked of each image: the wish, then every exit for a trace.
+fn asks(wish: &Wish, live: &Live) -> Vec<Ask> {
+    let trace = wish
+        .trace
+        .then(|| live.card.at_exit.iter().cloned().map(Ask::Rule));
+    std::iter::once(wish.ask.clone())
+        .chain(trace.into_iter().flatten())
+        .collect()
+}
+
+/// Places in the queue for all of a request, or none.
+fn reserve(live: &Live, places: usize, limit: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+    if places > limit {
+        return Err(Refusal::large(format!(
+            "the request needs {places} places in the queue, which has {limit}"
+        )));
+    }
+    let count = u32::try_from(places).unwrap_or(u32::MAX);
+    Arc::clone(&live.places)
+        .try_acquire_many_owned(count)
+        .map_err(|_| Refusal::new(Kind::Busy, format!("the queue of {limit} images is full")))
+}
+
+/// Decodes on threads that may block, few at a time.
+async fn decode(
+    state: &State,
+    live: &Arc<Live>,
+    pictures: Vec<Bytes>,
+) -> Result<Vec<Vec<f32>>, Refusal> {
+    let count = pictures.len();
+    let mut inputs = Vec::with_capacity(count);
+    for (number, bytes) in pictures.into_iter().enumerate() {
+        let turn = Arc::clone(&state.decoders).acquire_owned().await;
+        let (live, limit) = (Arc::clone(live), state.limits.pixels);
+        let decoded = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            picture::input(&bytes, &live.card.info, limit)
+        });
+        // A decoder that panics was given something that is no picture.
+        let decoded = decoded.await.unwrap_or_else(|_| {
+            Err(Refusal::new(
+                Kind::NoPicture,
+                "the picture cannot be decoded",
+            ))
+        });
+        inputs.push(decoded.map_err(|refusal| refusal.of_image(number, count))?);
+    }
+    Ok(inputs)
+}
+
+async fn answer(
+    live: &Live,
+    wish: &Wish,
+    asks: &[Ask],
+    mut places: OwnedSemaphorePermit,
+    images: Vec<Vec<f32>>,
+) -> Result<PredictAnswer, Refusal> {
+    let accepted = Instant::now();
+    let mut replies = Vec::with_capacity(images.len() * asks.len());
+    for pixels in images {
+        for ask in asks {
+            let (reply, answer) = oneshot::channel();
+            let Some(place) = places.split(1) else {
+                return Err(Refusal::new(
+                    Kind::Failed,
+                    "a place in the queue is missing",
+                ));
+            };
+            let job = Job {
+                pixels: pixels.clone(),
+                ask: ask.clone(),
+                accepted,
+                reply,
+                place,
+            };
+            live.worker.submit(job).map_err(failed)?;
+            replies.push(answer);
+        }
+    }
+    let mut done = Vec::with_capacity(replies.len());
+    for reply in replies {
+        let gone = |_| Refusal::new(Kind::Failed, "the engine stopped on the way");
+        done.push(reply.await.map_err(gone)?.map_err(failed)?);
+    }
+    let predictions = done
+        .chunks(asks.len())
+        .map(|said| prediction(live, wish, said));
+    Ok(PredictAnswer {
+        model: live.card.name.clone(),
+        policy: wish.origin.clone(),
+        predictions: predictions.collect(),
+    })
+}
+
+/// `said[0]` answers the wish, the others are the trace.
+fn prediction(live: &Live, wish: &Wish, said: &[Done]) -> Prediction {
+    let mut prediction = Prediction::new(&said[0], &live.card.info, wish.top_k);
+    if wish.trace {
+        let exits = said[1..]
+            .iter()
+            .map(|done| ExitAnswer::new(done, &live.card));
+        prediction.trace = Some(exits.collect());
+    }
+    prediction
+}
+
+fn failed(error: crate::EngineError) -> Refusal {
+    Refusal::new(Kind::Failed, error.to_string())
+}

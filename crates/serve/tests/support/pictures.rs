@@ -1,0 +1,25 @@
+//! Pictures that are made here.
+
+use std::io::Cursor;
+
+use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
+
+pub fn solid(colour: [u8; 3]) -> DynamicImage {
+    RgbImage::from_pixel(8, 8, Rgb(colour)).into()
+}
+
+pub fn encode(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+/// A png of one colour.
+pub fn png(colour: [u8; 3]) -> Vec<u8> {
+    encode(&solid(colour), ImageFormat::Png)
+}
+
+pub const RED: [u8; 3] = [255, 0, 0];
+pub const BLACK: [u8; 3] = [0, 0, 0];
+/// Not clear to the first exits.
+pub const DULL: [u8; 3] = [130, 100, 100];
