@@ -143,7 +143,10 @@ mod tests {
         }
         stepper.begin(&[f32::MAX; 4]).unwrap();
         let error = stepper.advance().unwrap_err().to_string();
-        assert!(error.contains("exit 0 gives sample 0 a logit of inf"), "{error}");
+        assert!(
+            error.contains("exit 0 gives sample 0 a logit of inf"),
+            "{error}"
+        );
         assert!(stepper.advance().unwrap().is_none(), "it was given up");
         stepper.begin(&[1.0; 4]).unwrap();
         assert_eq!(stepper.advance().unwrap().unwrap(), [3.0; 4]);

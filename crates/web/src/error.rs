@@ -58,7 +58,9 @@ pub enum WebError {
         least: u64,
     },
     /// The size and the bytes of a picture do not belong together.
-    #[error("a picture of {width} x {height} pixels and {bytes} bytes; RGBA has four a pixel, and at least one pixel")]
+    #[error(
+        "a picture of {width} x {height} pixels and {bytes} bytes; RGBA has four a pixel, and at least one pixel"
+    )]
     Picture {
         /// Columns.
         width: u32,

@@ -256,7 +256,9 @@ impl Network {
         if pixels == 0 || pixels.checked_mul(4) != Some(rgba.len() as u64) {
             return Err(wrong);
         }
-        let rgb = rgba.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]);
+        let rgb = rgba
+            .chunks_exact(4)
+            .flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]);
         let picture = RgbImage::from_raw(width, height, rgb.collect()).ok_or(wrong)?;
         let [resized_height, resized_width] = self.about.resize.map(|n| n as u32);
         let [_, height, width] = self.about.image;
