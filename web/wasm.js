@@ -6,7 +6,7 @@
   const MOST_PIXELS = 16e6;
   const BLOCKS = 9, BLOCK_MS = 5;
 
-  let network = null, turn = Promise.resolve();
+  let network = null, model = null, turn = Promise.resolve();
 
   async function file(name) {
     const reply = await fetch(name);
@@ -30,9 +30,9 @@
     const { exports } = await WebAssembly.instantiate(module);
     network = exports;
     ask("load_plan", new Uint8Array(plan));
-    const model = ask("load_run", JSON.stringify({ name: run.name, dataset, ...files }));
+    model = ask("load_run", JSON.stringify({ name: run.name, dataset, ...files }));
     model.notes.forEach((note) => console.warn(note));
-    time(model);
+    time();
     return { models: [model] };
   }
 
@@ -59,7 +59,7 @@
 
   // Milliseconds of one picture alone up to each exit: the median of blocks, since something else may run
   // meanwhile, of several pictures each, since clocks of browsers are coarse.
-  function time(model) {
+  function time() {
     const grey = new Uint8Array(4).fill(128);
     for (const exit of model.exits) {
       const blocks = [];
@@ -109,22 +109,19 @@
     const { policy } = ask("choose", JSON.stringify(choice));
     ask("begin", data, width, height);
     const trace = [];
-    let ms = 0, taken = null, answer;
-    while ((answer = next()).exit !== undefined) {
-      ms += answer.took;
-      trace.push({ ...answer, ms });
-      if (answer.stops) taken = trace.at(-1);
+    let ms = 0, taken = null;
+    for (;;) {
+      const begin = performance.now(), { stops, top_k, ...exit } = ask("next");
+      if (exit.exit === undefined) break;
+      const took = performance.now() - begin;
+      ms += took;
+      trace.push({ ...exit, ms: model.exits[exit.exit].ms });
+      if (stops) taken = { ...exit, ms, waited_ms: 0, top_k: top_k.slice(0, Number(wish.get("top_k") ?? 5)) };
       if (taken && wish.get("trace") !== "true") break;
       // A stage of a large network takes long enough to be noticed.
-      if (answer.took > 20) await new Promise((done) => setTimeout(done));
+      if (took > 20) await new Promise((done) => setTimeout(done));
     }
-    const top_k = taken.top_k.slice(0, Number(wish.get("top_k") ?? 5));
-    return { model: wish.get("model"), policy, predictions: [{ ...taken, top_k, trace }] };
-  }
-
-  function next() {
-    const begin = performance.now(), answer = ask("next");
-    return { ...answer, took: performance.now() - begin };
+    return { model: model.name, policy, predictions: [{ ...taken, trace }] };
   }
 
   // One question at a time: the module looks at one picture.

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 from check_page import NAMELESS, VIEWS, answered, browser, camera, damaged, keyboard, only_its_own_host, slide, text
@@ -229,6 +230,7 @@ def look(driver, url, name, width, height, scheme, picture, screenshots):
         answered(driver)
         size = driver.execute_script("return document.documentElement.scrollHeight")
         driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {**metrics, "height": size})
+        time.sleep(0.5)  # the last exit is still being faded in
         driver.save_screenshot(str(screenshots / ("web.png" if name == "light" else f"web-{name}.png")))
 
 
