@@ -42,6 +42,16 @@ test-export PYTHON="python3":
 ci:
     bash .ci/run
 
+# the service's page in headless Chromium; needs chromium, chromium-driver and a Python with selenium
+test-browser PYTHON="python3" PORT="8091":
+    cargo build --release -p offramp-serve --example toy
+    target/release/examples/toy 127.0.0.1:{{PORT}} & trap "kill $!" EXIT; sleep 1; {{PYTHON}} tests/browser/check_page.py http://127.0.0.1:{{PORT}}
+
+# schemathesis against the service's OpenAPI document; needs the program `schemathesis` (PyPI)
+test-openapi SCHEMATHESIS="schemathesis" PORT="8092":
+    cargo build --release -p offramp-serve --example toy
+    target/release/examples/toy 127.0.0.1:{{PORT}} & trap "kill $!" EXIT; sleep 1; {{SCHEMATHESIS}} --config-file tests/openapi/schemathesis.toml run http://127.0.0.1:{{PORT}}/openapi.json --checks all --max-examples 1000 --seed 1 --no-color
+
 # criterion benches
 bench *ARGS:
     cargo bench -p offramp-benches {{ARGS}}

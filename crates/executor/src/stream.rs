@@ -52,6 +52,8 @@ pub struct Stream {
     spare: Vec<Walk>,
     tickets: u64,
     steps: u64,
+    /// Samples of the last step.
+    computed: usize,
 }
 
 #[derive(Debug)]
@@ -88,6 +90,7 @@ impl Stream {
             macs,
             tickets: 0,
             steps: 0,
+            computed: 0,
         })
     }
 
@@ -109,6 +112,11 @@ impl Stream {
     /// How many samples wait for an answer.
     pub fn pending(&self) -> usize {
         self.waiting.iter().map(Vec::len).sum::<usize>() + self.ready.len()
+    }
+
+    /// How many samples the last [`step`](Self::step) computed together.
+    pub fn computed(&self) -> usize {
+        self.computed
     }
 
     /// Puts a sample in front of the first segment and says its ticket, counted from 0.
@@ -169,6 +177,7 @@ impl Stream {
             return Ok(answers);
         };
         self.steps += 1;
+        self.computed = fronts[k].samples;
         match self.pass(k, fronts[k].samples, &mut answers)? {
             None => Ok(answers),
             Some(error) => {

@@ -18,6 +18,7 @@
 //! | [`infer`] | the runner that really stops early |
 //! | [`executor`] | trained networks compiled for the CPU |
 //! | [`report`] | runs as one page of charts and tables |
+//! | [`serve`] | the HTTP service and its page |
 //! | [`weights`] | the tensors of PyTorch and safetensors files |
 //! | [`interop`] | those weights into networks; export to ONNX and PyTorch |
 //!
@@ -42,6 +43,7 @@ pub use offramp_methods as methods;
 pub use offramp_nn as nn;
 pub use offramp_policies as policies;
 pub use offramp_report as report;
+pub use offramp_serve as serve;
 pub use offramp_teachers as teachers;
 pub use offramp_train as train;
 pub use offramp_weights as weights;

@@ -23,4 +23,8 @@ impl Engine for Stream {
     fn step(&mut self) -> Result<Vec<(u64, Answer)>, EngineError> {
         Stream::step(self).map_err(EngineError::new)
     }
+
+    fn batch(&self) -> Option<usize> {
+        Some(self.computed())
+    }
 }

@@ -6,7 +6,7 @@
 //!
 //! | step | items |
 //! |---|---|
-//! | what answers | [`Engine`], [`Model`], [`Source`] |
+//! | what answers | [`Engine`], [`Model`], [`Source`], [`PlanFile`] |
 //! | what a budget buys | [`Curve`], [`RunFacts`] |
 //! | how much is taken on | [`Limits`] |
 //! | who may ask | [`Keys`], [`Tls`] |
@@ -44,6 +44,7 @@ mod openapi;
 mod options;
 mod page;
 mod picture;
+mod plan_file;
 mod predict;
 mod refusal;
 mod routes;
@@ -61,5 +62,6 @@ pub use error::{LoadError, ServeError};
 pub use model::{Model, Source};
 pub use openapi::openapi;
 pub use picture::normalise;
+pub use plan_file::PlanFile;
 pub use server::{Control, Server};
 pub use tls::Tls;

@@ -8,18 +8,20 @@ use clap::Args;
 use offramp_core::DeviceSpec;
 use offramp_executor::Stream;
 use offramp_heads::load_model;
-use offramp_serve::{Config, Keys, Limits, LoadError, Model, RunFacts, Server, Source, Tls};
+use offramp_serve::{
+    Config, Keys, Limits, LoadError, Model, PlanFile, RunFacts, Server, Source, Tls,
+};
 
 use super::policy;
 use super::predict::dataset_info;
-use crate::engine::{EngineArgs, EngineKind, macs};
+use crate::engine::{EngineArgs, EngineKind, macs, options};
 use crate::error::CliError;
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// Run folders, or NAME=RUN for another name than the folder's; the first answers requests that
-    /// name no model
+    /// Run folders or plan files, or NAME=RUN for another name than theirs; the first answers requests
+    /// that name no model
     #[arg(required = true, value_name = "RUN")]
     pub runs: Vec<String>,
     /// Where to listen; only this machine can reach the default
@@ -87,10 +89,8 @@ pub fn run(args: &ServeArgs) -> Result<(), CliError> {
         .with_writer(std::io::stderr)
         .with_target(false)
         .try_init();
-    let sources = args.runs.iter().map(|run| RunFolder::new(run, args));
-    let sources: Vec<Box<dyn Source>> = sources
-        .map(|source| Ok(Box::new(source?) as Box<dyn Source>))
-        .collect::<Result<_, CliError>>()?;
+    let sources = args.runs.iter().map(|run| source(run, args));
+    let sources = sources.collect::<Result<Vec<_>, _>>()?;
     let config = config(args)?;
     if !config.listen.ip().is_loopback() && config.keys.is_none() {
         tracing::warn!(
@@ -144,6 +144,55 @@ fn config(args: &ServeArgs) -> Result<Config, CliError> {
     })
 }
 
+/// `RUN` or `NAME=RUN`, a run folder or a plan's file.
+fn source(text: &str, args: &ServeArgs) -> Result<Box<dyn Source>, CliError> {
+    let (name, path) = match text.split_once('=') {
+        Some((name, path)) if !Path::new(text).exists() => (Some(name.to_owned()), path),
+        _ => (None, text),
+    };
+    let path = PathBuf::from(path);
+    let own = || {
+        let whole = path.canonicalize().ok()?;
+        let name = if whole.is_file() {
+            whole.file_stem()
+        } else {
+            whole.file_name()
+        };
+        Some(name?.to_string_lossy().into_owned())
+    };
+    let name = name.or_else(own).filter(|name| !name.is_empty());
+    let name = name.ok_or_else(|| {
+        CliError::Usage(format!(
+            "{text:?} is no run folder and no plan; write RUN or NAME=RUN"
+        ))
+    })?;
+    let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    let (batch, threads) = (count(args.batch), args.threads.map(count));
+    let policy = args.policy.clone();
+    if path.is_file() {
+        let threads = Some(options(threads).threads);
+        return Ok(Box::new(PlanFile {
+            name,
+            path,
+            policy,
+            batch,
+            threads,
+        }));
+    }
+    let engine = EngineArgs {
+        engine: Some(EngineKind::Compiled),
+        plan: args.plan.clone(),
+    };
+    Ok(Box::new(RunFolder {
+        name,
+        dir: path,
+        policy,
+        engine,
+        batch,
+        threads,
+    }))
+}
+
 /// A model in a run folder, compiled for the CPU when it is loaded.
 struct RunFolder {
     name: String,
@@ -152,38 +201,6 @@ struct RunFolder {
     engine: EngineArgs,
     batch: usize,
     threads: Option<usize>,
-}
-
-impl RunFolder {
-    /// `RUN` or `NAME=RUN`.
-    fn new(text: &str, args: &ServeArgs) -> Result<Self, CliError> {
-        let (name, dir) = match text.split_once('=') {
-            Some((name, dir)) if !Path::new(text).exists() => (Some(name.to_owned()), dir),
-            _ => (None, text),
-        };
-        let dir = PathBuf::from(dir);
-        let folder = || {
-            let whole = dir.canonicalize().ok()?;
-            Some(whole.file_name()?.to_string_lossy().into_owned())
-        };
-        let name = name.or_else(folder).filter(|name| !name.is_empty());
-        let name = name.ok_or_else(|| {
-            CliError::Usage(format!("{text:?} is no run folder; write RUN or NAME=RUN"))
-        })?;
-        Ok(Self {
-            name,
-            dir,
-            policy: args.policy.clone(),
-            engine: EngineArgs {
-                engine: Some(EngineKind::Compiled),
-                plan: args.plan.clone(),
-            },
-            batch: usize::try_from(args.batch).unwrap_or(usize::MAX),
-            threads: args
-                .threads
-                .and_then(|threads| usize::try_from(threads).ok()),
-        })
-    }
 }
 
 impl Source for RunFolder {
