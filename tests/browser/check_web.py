@@ -215,7 +215,7 @@ def look(driver, url, name, width, height, scheme, picture, screenshots):
     _, _, exits = answered(driver)
     times = driver.execute_script("return window.seen")
     assert len(times) == len(exits) > 1, (times, exits)
-    assert all(b - a > 30 for a, b in zip(times, times[1:])), f"the exits come all at once: {times}"
+    assert times[-1] - times[0] > 200, f"the exits come all at once: {times}"
     assert not text(driver, "error"), text(driver, "error")
     last = int(driver.find_element(By.ID, "slider").get_attribute("max"))
     first, final = ends(driver, last, picture)
