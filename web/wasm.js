@@ -4,7 +4,7 @@
 (() => {
   // More pixels are shrunk by the browser before the network's own rule of size is applied.
   const MOST_PIXELS = 16e6;
-  const BLOCKS = 15, BLOCK_MS = 5;
+  const BLOCKS = 40, BLOCK_MS = 3;
 
   let network = null, model = null, turn = Promise.resolve();
 
