@@ -28,6 +28,19 @@ asan ISA="avx512":
 test-neon:
     CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64-static -L /usr/aarch64-linux-gnu" cargo test --release -p offramp-cpu --lib --target aarch64-unknown-linux-gnu --target-dir target/neon
 
+# the kernels' WebAssembly tests in Node; needs the Rust target wasm32-unknown-unknown, or TARGET=wasm32-wasip1
+test-wasm TARGET="wasm32-unknown-unknown":
+    CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER="node {{justfile_directory()}}/tests/wasm/run.mjs" CARGO_TARGET_WASM32_WASIP1_RUNNER="node --no-warnings {{justfile_directory()}}/tests/wasm/run.mjs" RUSTFLAGS="-C target-feature=+simd128" cargo test --release -p offramp-cpu --lib --target {{TARGET}}
+
+# a folder with the page and a network that runs in the browser; needs the Rust target wasm32-unknown-unknown
+web RUN="runs/demo" *OUT:
+    web/build.sh {{RUN}} {{OUT}}
+
+# that folder of a CIFAR-100 run with calibrate.json in Chromium, beside `offramp predict`; needs chromium, chromium-driver, a Python with selenium, and test.bin
+test-web RUN RECORDS PYTHON="python3": (web RUN)
+    cargo build --release --bin offramp
+    {{PYTHON}} tests/browser/check_web.py target/release/offramp {{RUN}} {{RUN}}/export/web {{RECORDS}}
+
 # damaged weight files for so many minutes (TARGET: weights, pickle); needs nightly Rust and cargo-fuzz
 fuzz TARGET="weights" MINUTES="10":
     mkdir -p fuzz/corpus/{{TARGET}}
@@ -37,6 +50,12 @@ fuzz TARGET="weights" MINUTES="10":
 # exports in ONNX Runtime and PyTorch; needs a Python with tests/python/requirements.txt
 test-export PYTHON="python3":
     OFFRAMP_PYTHON={{PYTHON}} cargo test --release --workspace --test python --test export -- --nocapture
+
+# the Python package beside the command line; needs a Python with numpy and pillow (PYTHON=...)
+test-python:
+    cargo build --release --bin offramp
+    ${PYTHON:-python3} -m pip install ./crates/python
+    ${PYTHON:-python3} tests/python/check_package.py ${CARGO_TARGET_DIR:-target}/release/offramp
 
 # what CI runs
 ci:

@@ -6,7 +6,7 @@
 //! hence no result depends on the number of threads.
 //!
 //! The instruction set is found at run time: AVX-512, AVX2 with FMA, or portable code; on 64-bit
-//! ARM it is NEON. The environment variable `OFFRAMP_KERNELS` (`avx512`, `avx2`, `portable`) asks
+//! ARM it is NEON, in WebAssembly `simd128` where the build asks for it. The environment variable `OFFRAMP_KERNELS` (`avx512`, `avx2`, `portable`) asks
 //! for a lesser one.
 
 // Unchecked loads and stores are what this module is for; each block says why it is sound.
@@ -27,5 +27,6 @@ pub mod sgd;
 pub mod simd;
 #[cfg(test)]
 pub(crate) mod testing;
-#[cfg(test)]
+// WebAssembly has no threads.
+#[cfg(all(test, not(target_family = "wasm")))]
 mod threads;

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::io::Cursor;
 use std::path::Path;
 
-use image::imageops::{self, FilterType};
 use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
+use offramp_picture::{from_planes, to_planes};
 
 use crate::error::DataError;
 use crate::info::ImageShape;
@@ -117,62 +117,13 @@ fn is_cut_jpeg(bytes: &[u8]) -> bool {
 
 /// Scales until the picture just covers the shape and cuts out the centre.
 fn cover(picture: RgbImage, shape: ImageShape) -> RgbImage {
-    let (width, height) = (shape.width as u32, shape.height as u32);
-    if picture.dimensions() == (width, height) {
-        return picture;
-    }
-    let (from_width, from_height) = (u64::from(picture.width()), u64::from(picture.height()));
-    let (to_width, to_height) = (u64::from(width), u64::from(height));
-    // The side that decides: compare the two scale factors by cross multiplication.
-    let by_width = to_width * from_height >= to_height * from_width;
-    let divide = |a: u64, b: u64| (a + b / 2) / b;
-    let (w, h) = match by_width {
-        true => (
-            to_width,
-            divide(from_height * to_width, from_width).max(to_height),
-        ),
-        false => (
-            divide(from_width * to_height, from_height).max(to_width),
-            to_height,
-        ),
-    };
-    // Cut before scaling: a panorama must not become a picture of a million columns.
-    let part = |from: u64, to: u64, scaled: u64| divide(from * to, scaled).clamp(1, from);
-    let (part_width, part_height) = (
-        part(from_width, to_width, w),
-        part(from_height, to_height, h),
-    );
-    let (x, y) = (
-        (from_width - part_width) / 2,
-        (from_height - part_height) / 2,
-    );
-    let centre = imageops::crop_imm(
-        &picture,
-        x as u32,
-        y as u32,
-        part_width as u32,
-        part_height as u32,
-    );
-    imageops::resize(&*centre, width, height, FilterType::CatmullRom)
+    offramp_picture::cover(picture, shape.width as u32, shape.height as u32)
 }
 
 /// [`decode_image`]'s rule of size for a picture that is already planar.
 pub(crate) fn resize_planes(planes: &[u8], from: ImageShape, to: ImageShape, out: &mut [u8]) {
-    let plane = from.plane();
-    let picture = RgbImage::from_fn(from.width as u32, from.height as u32, |x, y| {
-        let at = y as usize * from.width + x as usize;
-        image::Rgb([planes[at], planes[plane + at], planes[2 * plane + at]])
-    });
+    let picture = from_planes(planes, from.width as u32, from.height as u32);
     to_planes(&cover(picture, to), out);
-}
-
-fn to_planes(picture: &RgbImage, planes: &mut [u8]) {
-    let (red, rest) = planes.split_at_mut(planes.len() / 3);
-    let (green, blue) = rest.split_at_mut(rest.len() / 2);
-    let pixels = picture.as_raw().chunks_exact(3);
-    for (((pixel, r), g), b) in pixels.zip(red).zip(green).zip(blue) {
-        (*r, *g, *b) = (pixel[0], pixel[1], pixel[2]);
-    }
 }
 
 #[cfg(test)]

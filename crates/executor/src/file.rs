@@ -18,7 +18,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use offramp_cpu::program::{MappedFile, Parts, Program, Words};
+use offramp_cpu::program::{FileBytes, Parts, Program, Words};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -149,6 +149,21 @@ impl StagedPlan {
             path: path.to_owned(),
             source,
         };
+        let file = FileBytes::map(&File::open(path).map_err(io)?).map_err(io)?;
+        Self::read(&file, path)
+    }
+
+    /// Reads a plan from the bytes of such a file, of which it keeps a copy: where there are no files to
+    /// map, as in a browser.
+    ///
+    /// # Errors
+    /// [`FileError`] when the bytes are damaged or of another version; the file's name is `<bytes>`.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, FileError> {
+        Self::read(&FileBytes::copy(bytes), Path::new("<bytes>"))
+    }
+
+    /// Reads a file that errors call `path`.
+    fn read(file: &FileBytes, path: &Path) -> Result<Self, FileError> {
         let format = |reason: &str| FileError::Format {
             path: path.to_owned(),
             reason: reason.to_owned(),
@@ -157,7 +172,6 @@ impl StagedPlan {
             path: path.to_owned(),
             source,
         };
-        let file = MappedFile::new(&File::open(path).map_err(io)?).map_err(io)?;
         let bytes = file.bytes();
         if cfg!(target_endian = "big") {
             return Err(format("plans are for little-endian machines"));

@@ -6,8 +6,9 @@
 //! on a few threads and allocates nothing.
 //!
 //! A network with exits becomes a [`StagedPlan`], one plan for each segment. A [`StagedExecutor`] takes
-//! batches and asks its caller who stops; a [`Stream`] takes samples at any time and follows their policies. A plan's
-//! file says what it is [`About`] as well, so that it and a policy are all that a program needs.
+//! batches and asks its caller who stops; a [`Stream`] takes samples at any time and follows their policies;
+//! a [`Stepper`] takes one sample and shows its caller every exit. A plan's file says what it is
+//! [`About`] as well, so that it and a policy are all that a program needs.
 //!
 //! ```
 //! use offramp_executor::{Executor, Options, Plan};
@@ -41,6 +42,7 @@ mod runs;
 mod segments;
 mod staged;
 mod staged_plan;
+mod stepper;
 mod stream;
 
 pub use about::About;
@@ -50,4 +52,5 @@ pub use executor::Executor;
 pub use file::{FORMAT, FileError};
 pub use staged::{Answers, StagedExecutor};
 pub use staged_plan::StagedPlan;
+pub use stepper::Stepper;
 pub use stream::Stream;

@@ -129,11 +129,10 @@ impl Stream {
     /// of pixels or one that is not finite, [`ExecutorError::Policy`] for a rule of another network.
     pub fn admit(&mut self, pixels: &[f32], rule: &Arc<Rule>) -> Result<u64, ExecutorError> {
         let expected = self.plan().pixels();
-        let finite = pixels.iter().take_while(|x| x.is_finite()).count();
-        if pixels.len() != expected || finite != expected {
+        if pixels.len() != expected || !all_finite(pixels) {
             return Err(ExecutorError::Pixels {
                 found: pixels.len(),
-                finite,
+                finite: pixels.iter().take_while(|x| x.is_finite()).count(),
                 expected,
             });
         }
@@ -275,4 +274,9 @@ impl Stream {
             Some(before) => self.segments.shift(before, rows..rows + rest, 0),
         }
     }
+}
+
+/// Whether no value is NaN or infinite; without an early end, so that it takes many values at a time.
+fn all_finite(values: &[f32]) -> bool {
+    values.iter().fold(true, |all, x| all & x.is_finite())
 }

@@ -116,11 +116,20 @@ impl PolicyFile {
     /// contradict each other.
     pub fn read(path: &Path, model: &str, exits: usize) -> Result<Self, PolicyError> {
         let text = fs::read_to_string(path).map_err(|source| io("read", path, source))?;
+        Self::parse(&text, path, model, exits)
+    }
+
+    /// As [`read`](Self::read), for the text of a file that was got elsewhere; `path` is its name in
+    /// messages.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read), [`Io`](PolicyError::Io) excepted.
+    pub fn parse(text: &str, path: &Path, model: &str, exits: usize) -> Result<Self, PolicyError> {
         let malformed = |source| PolicyError::Malformed {
             path: path.to_owned(),
             source,
         };
-        let version: Version = serde_json::from_str(&text).map_err(malformed)?;
+        let version: Version = serde_json::from_str(text).map_err(malformed)?;
         if version.format_version != u64::from(Self::FORMAT_VERSION) {
             return Err(PolicyError::FormatVersion {
                 path: path.to_owned(),
@@ -128,7 +137,7 @@ impl PolicyFile {
                 expected: Self::FORMAT_VERSION,
             });
         }
-        let file: Self = serde_json::from_str(&text).map_err(malformed)?;
+        let file: Self = serde_json::from_str(text).map_err(malformed)?;
         if file.model != model {
             return Err(PolicyError::OtherModel {
                 path: path.to_owned(),

@@ -17,7 +17,7 @@
 //! | promise how little is lost | [`control`], [`Guarantee`], [`threshold_path`] |
 //! | simulate, on the rows to score | [`evaluate()`], [`budget_curve`] |
 //! | look closer | [`ExitTable::metrics`], [`overthinking`], [`oracle`], [`agreement`], [`reliability`] |
-//! | keep | [`PolicyFile`] |
+//! | keep | [`PolicyFile`], [`RuleCurve`] |
 //!
 //! ```
 //! use offramp_policies::*;
@@ -54,6 +54,7 @@ mod registry;
 mod risk;
 mod rows;
 mod rule;
+mod rule_curve;
 mod search;
 mod shuffle;
 mod softmax;
@@ -90,6 +91,7 @@ pub use risk::{
 };
 pub use rows::{FitRows, FitSplit, ScoreRows, ScoreSplit};
 pub use rule::{Answer, Front, Rule, Walk, next_segment};
+pub use rule_curve::RuleCurve;
 pub use search::{Fitted, Target, choose, fit, frontier};
 pub use table::ExitTable;
 pub use table_builder::ExitTableBuilder;

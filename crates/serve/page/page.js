@@ -15,7 +15,9 @@
     return element;
   };
 
+  // Without a service web/wasm.js answers instead.
   async function call(path, options = {}) {
+    if (window.offramp) return window.offramp(path, options);
     const headers = { ...options.headers, ...(key && { authorization: "Bearer " + key }) };
     const reply = await fetch(path, { ...options, headers });
     if (reply.status === 401) at("key-field").hidden = false;
@@ -36,7 +38,7 @@
       choice.onchange = () => { show(models.find((m) => m.name === choice.value)); ask(); };
       show(models[0]);
     } catch (error) {
-      at("model-facts").textContent = "The service did not say what it is.";
+      at("model-facts").textContent = "There is no network.";
       complain(error);
     }
   }
@@ -152,7 +154,7 @@
       before = exit.ms;
       at("exits").append(row(exit, said));
     }
-    at("said").textContent = `${said.class}, ${percent(said.probability)} sure, at exit ${said.exit}: ${macs(said.macs)} MACs, ${percent(said.macs / whole.macs, 0)} of the whole network, ${said.ms.toFixed(1)} ms with the queue.`;
+    at("said").textContent = `${said.class}, ${percent(said.probability)} sure, at exit ${said.exit}: ${macs(said.macs)} MACs, ${percent(said.macs / whole.macs, 0)} of the whole network, ${said.ms.toFixed(1)} ms ${window.offramp ? "in this browser" : "with the queue"}.`;
     at("likeliest").replaceChildren(...said.top_k.map((c) => {
       const tr = make("tr"), th = make("th", "", c.class);
       th.scope = "row";

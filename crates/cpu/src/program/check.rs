@@ -13,11 +13,15 @@ use crate::simd::LANES;
 /// Largest number of inputs, and of outputs.
 pub(super) const MAX_PORTS: usize = 64;
 
-/// Most words of a value or an arena, for one image.
-pub(super) const MOST_WORDS: usize = 1 << 31;
+/// Whether addresses have 64 bits; 32 in WebAssembly.
+const WIDE: bool = usize::BITS >= 64;
 
-/// Sizes up to this keep all arithmetic on them far from overflow.
-const SANE: usize = 1 << 20;
+/// Most words of a value or an arena, for one image.
+pub(super) const MOST_WORDS: usize = if WIDE { 1 << 31 } else { 1 << 28 };
+
+/// Sizes up to this keep all arithmetic on them, products of two and [`MAX_TAPS`] among them, far from
+/// overflow.
+const SANE: usize = if WIDE { 1 << 20 } else { 1 << 12 };
 
 /// A program that does not fit its memory, or a call that does not fit its program.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -42,7 +42,7 @@ pub use phase::Phase;
 pub use pointwise::{PointOp, Pointwise};
 pub use pool::{Pool, Pooling};
 pub use quantized::{ByteWeights, Quantized};
-pub use weights::{MappedFile, Weights, Words};
+pub use weights::{FileBytes, Weights, Words};
 
 use frame::Frame;
 

@@ -217,7 +217,8 @@ fn work(common: &Common, member: usize) {
     }
 }
 
-#[cfg(test)]
+// WebAssembly has no threads.
+#[cfg(all(test, not(target_family = "wasm")))]
 mod tests {
     use super::*;
 

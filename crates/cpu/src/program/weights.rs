@@ -20,7 +20,7 @@ pub struct Words {
     pub len: usize,
 }
 
-/// Read-only words, owned or part of a mapped file; clones share them.
+/// Read-only words, owned or part of an image of a file; clones share them.
 #[derive(Clone)]
 pub struct Weights(Arc<dyn Deref<Target = [f32]> + Send + Sync>);
 
@@ -33,33 +33,56 @@ impl Weights {
     }
 }
 
-/// A file that is mapped into memory; its pages are read when they are needed and shared by all
-/// processes that map it.
-#[derive(Clone, Debug)]
-pub struct MappedFile(Arc<Mmap>);
+/// The bytes of a file, from a cache line on: mapped into memory, or a copy.
+#[derive(Clone)]
+pub struct FileBytes(Arc<Held>);
 
-impl MappedFile {
+enum Held {
+    /// Pages are read when they are needed and shared by all processes that map the file.
+    Mapped(Mmap),
+    /// So many bytes of the buffer.
+    Copied(Buffer, usize),
+}
+
+impl FileBytes {
     /// Maps a file. Nobody may shorten it or write to it while it is mapped: replace such files, as
     /// a rename does.
     ///
     /// # Errors
     /// Those of the system.
-    pub fn new(file: &File) -> io::Result<Self> {
+    pub fn map(file: &File) -> io::Result<Self> {
         // SAFETY: the mapping is read-only. That the file does not change is asked of the user above;
         // every program that maps files rests on it.
         let map = unsafe { Mmap::map(file)? };
-        Ok(Self(Arc::new(map)))
+        Ok(Self(Arc::new(Held::Mapped(map))))
+    }
+
+    /// A copy of what was read from somewhere.
+    pub fn copy(bytes: &[u8]) -> Self {
+        let mut buffer = Buffer::new(bytes.len().div_ceil(4));
+        for (word, bytes) in buffer.iter_mut().zip(bytes.chunks(4)) {
+            let mut four = [0; 4];
+            four[..bytes.len()].copy_from_slice(bytes);
+            *word = f32::from_bits(u32::from_ne_bytes(four));
+        }
+        Self(Arc::new(Held::Copied(buffer, bytes.len())))
     }
 
     /// All bytes of the file.
     pub fn bytes(&self) -> &[u8] {
-        &self.0
+        match &*self.0 {
+            Held::Mapped(map) => map,
+            // SAFETY: the buffer has at least so many initialised bytes, and bytes have no alignment.
+            Held::Copied(buffer, len) => unsafe {
+                std::slice::from_raw_parts(buffer.as_ptr().cast(), *len)
+            },
+        }
     }
 
     /// `words` words from a byte on. None if they are not there or do not begin at a cache line.
     pub fn weights(&self, from: usize, words: usize) -> Option<Weights> {
         let end = words.checked_mul(4)?.checked_add(from)?;
-        let fits = from.is_multiple_of(ALIGNMENT) && end <= self.0.len();
+        let fits = from.is_multiple_of(ALIGNMENT) && end <= self.bytes().len();
         fits.then(|| {
             let file = self.clone();
             Weights(Arc::new(Part { file, from, words }))
@@ -67,9 +90,15 @@ impl MappedFile {
     }
 }
 
-/// Words of a mapped file.
+impl fmt::Debug for FileBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FileBytes({} bytes)", self.bytes().len())
+    }
+}
+
+/// Words of a file.
 struct Part {
-    file: MappedFile,
+    file: FileBytes,
     from: usize,
     words: usize,
 }
@@ -79,8 +108,8 @@ impl Deref for Part {
 
     fn deref(&self) -> &[f32] {
         let bytes = &self.file.bytes()[self.from..self.from + 4 * self.words];
-        // SAFETY: the bytes are there and begin at a cache line, for mappings begin at a page; every
-        // pattern of bits is an `f32`.
+        // SAFETY: the bytes are there and begin at a cache line, for mappings begin at a page and
+        // buffers at a cache line; every pattern of bits is an `f32`.
         unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), self.words) }
     }
 }
@@ -96,5 +125,28 @@ impl Deref for Weights {
 impl fmt::Debug for Weights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Weights({} words)", self.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copied_bytes_are_the_same_and_begin_at_a_cache_line() {
+        for len in [0, 1, 63, 64, 67, 300] {
+            let bytes: Vec<u8> = (0..len).map(|i| (i * 7 % 251) as u8).collect();
+            let file = FileBytes::copy(&bytes);
+            assert_eq!(file.bytes(), bytes);
+            if let Some(weights) = file.weights(64, 16) {
+                assert!(len >= 128 && weights.as_ptr() as usize % ALIGNMENT == 0);
+                let first = u32::from_ne_bytes(std::array::from_fn(|i| bytes[64 + i]));
+                assert_eq!((weights.len(), weights[0].to_bits()), (16, first));
+            } else {
+                assert!(len < 128);
+            }
+            assert!(file.weights(4, 1).is_none(), "not at a cache line");
+            assert!(file.weights(0, usize::MAX).is_none());
+        }
     }
 }

@@ -223,11 +223,11 @@ impl Filtering<'_> {
             let from = self.frame.read(&conv.input, image).add(corner);
             for b in 0..layout.blocks() {
                 let from = from.add(b * layout.block());
-                let mut d = [s.splat(0.0); ENTRIES];
-                for e in 0..ENTRIES {
+                // Not zeros first: the compiler would call `memset` for them.
+                let d = std::array::from_fn(|e| {
                     let cell = from.add(e / 4 * layout.row() + e % 4 * layout.cell());
-                    d[e] = load(s, layout.element, cell);
-                }
+                    load(s, layout.element, cell)
+                });
                 let entries = transform::input(s, d);
                 for e in 0..ENTRIES {
                     s.store(to.add(e * entry + b * block), entries[e / 4][e % 4]);
@@ -252,10 +252,7 @@ impl Filtering<'_> {
         // SAFETY: the tile's outputs and residuals lie within their maps.
         unsafe {
             for b in 0..layout.blocks() {
-                let mut m = [s.splat(0.0); ENTRIES];
-                for e in 0..ENTRIES {
-                    m[e] = s.load(sums.add(e * entry + b * block));
-                }
+                let m = std::array::from_fn(|e| s.load(sums.add(e * entry + b * block)));
                 let values = transform::output(s, m);
                 let bias = s.load(frame.weights.add(conv.bias.start + b * LANES));
                 for i in 0..2 {

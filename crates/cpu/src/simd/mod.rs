@@ -3,7 +3,7 @@
 //! One kernel source serves every instruction set: it is written against `Simd`
 //! and run through `dispatch`, which compiles it once an instruction set and
 //! picks the copy at run time. The vector is sixteen lanes wide on all of them
-//! (one AVX-512 register, two AVX2 registers, four NEON registers, an array elsewhere), so
+//! (one AVX-512 register, two AVX2 registers, four NEON or WebAssembly ones, an array elsewhere), so
 //! memory layouts do not depend on the machine.
 
 #[cfg(target_arch = "x86_64")]
@@ -14,6 +14,8 @@ pub(crate) mod dot;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 mod neon;
 mod portable;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm;
 
 use std::sync::OnceLock;
 
@@ -174,6 +176,8 @@ pub enum Isa {
     Avx512,
     /// NEON, of every 64-bit ARM processor.
     Neon,
+    /// WebAssembly's fixed-width SIMD.
+    Simd128,
 }
 
 impl Isa {
@@ -189,6 +193,9 @@ impl Isa {
         }
         if cfg!(all(target_arch = "aarch64", target_feature = "neon")) {
             return Self::Neon;
+        }
+        if cfg!(all(target_arch = "wasm32", target_feature = "simd128")) {
+            return Self::Simd128;
         }
         Self::Portable
     }
@@ -222,6 +229,8 @@ pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
         Isa::Avx2 => unsafe { avx2::run(kernel) },
         #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
         Isa::Neon => kernel.run(neon::Neon),
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        Isa::Simd128 => kernel.run(wasm::Wasm),
         _ => kernel.run(portable::Portable),
     }
 }
@@ -287,6 +296,12 @@ mod tests {
         }
     }
 
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    #[test]
+    fn webassembly_computes_with_its_own_vectors() {
+        assert_eq!(isa(), Isa::Simd128);
+    }
+
     #[test]
     fn vectors_agree_with_arrays() {
         dispatch(Check);
@@ -298,5 +313,7 @@ mod tests {
         }
         #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
         Check.run(neon::Neon);
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        Check.run(wasm::Wasm);
     }
 }

@@ -1,6 +1,7 @@
 //! What a person sees of a run while it goes on.
 
 mod bars;
+mod curve;
 mod lines;
 
 use std::io::IsTerminal;

@@ -1,0 +1,31 @@
+//! A trained network as a WebAssembly module: the page of the service without a service.
+//!
+//! `just web RUN` builds it for `wasm32-unknown-unknown` and puts it into a folder of files with the page
+//! and the run's plan. No binding generator: seven functions of numbers, and text between them, called by
+//! `web/wasm.js`.
+//!
+//! | function | takes from the inbox | leaves in the outbox |
+//! |---|---|---|
+//! | `inbox(bytes)` | | returns where to write so many bytes, 0 where there is no memory |
+//! | `outbox()` | | returns where the last answer begins |
+//! | `load_plan()` | a plan of `offramp export --format plan` | `{}` |
+//! | `load_run()` | [`RunFiles`] as JSON | [`ModelAnswer`] |
+//! | `choose()` | [`Choice`] as JSON | `{"policy": "..."}`, in words |
+//! | `begin(width, height)` | RGBA of a picture | `{}` |
+//! | `next()` | | [`ExitAnswer`], `{}` after the last exit |
+//!
+//! Each of the last five returns the number of bytes of its answer, JSON in UTF-8. A mistake is the
+//! answer `{"error": "..."}`.
+//!
+//! The same types can be used as a library.
+
+mod abi;
+mod answers;
+mod error;
+mod network;
+mod requests;
+
+pub use answers::{ClassAnswer, CurvePoint, ExitAnswer, ExitFacts, ModelAnswer};
+pub use error::WebError;
+pub use network::Network;
+pub use requests::{Choice, RunFiles};
