@@ -38,6 +38,7 @@ pub enum Command {
         offramp calibrate runs/demo --max-drop 1     the cheapest at most 1 point below the last exit\n  \
         offramp calibrate runs/demo --max-drop 1 --guarantee 95%   ... on new pictures, with that probability\n  \
         offramp calibrate runs/demo --policy gates   any policy of `offramp list policies`\n  \
+        offramp calibrate runs/demo --max-mean-ms 0.2   the best accuracy at 0.2 ms a picture on this machine\n  \
         offramp calibrate runs/demo --policy deadline --max-ms 5   the deepest exit within 5 ms a picture")]
     Calibrate(CalibrateArgs),
     /// Classify pictures, stopping at the first exit that is sure enough
@@ -166,6 +167,9 @@ pub struct CalibrateArgs {
     /// Best accuracy at this mean cost: a number, 30M, 1.2G, or 60% of the full network
     #[arg(long, value_name = "MACS", conflicts_with = "max_drop")]
     pub max_macs: Option<String>,
+    /// Best accuracy at this mean time of a picture, milliseconds, by times measured here and now
+    #[arg(long, value_name = "MS", conflicts_with_all = ["max_macs", "max_drop", "guarantee", "max_ms"])]
+    pub max_mean_ms: Option<f64>,
     /// Cheapest at most this many points of accuracy below the deepest exit
     #[arg(long, value_name = "POINTS")]
     pub max_drop: Option<f64>,

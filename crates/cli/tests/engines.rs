@@ -15,6 +15,7 @@ fn a_trained_network_on_both_engines() {
     let run = folder.path().join("run");
     json(&["train", text(&recipe), "--out", text(&run), "--json"]);
     timed_without_a_policy(&run);
+    in_time(&run);
     json(&["calibrate", text(&run), "--max-macs", "60%", "--json"]);
     let pictures = pictures(folder.path());
     let compiled = predictions(&run, &pictures, &["--engine", "compiled"]);
@@ -27,6 +28,23 @@ fn a_trained_network_on_both_engines() {
     plans(folder.path(), &run, &pictures, &compiled);
     timed(&run);
     options_that_make_no_sense(&run);
+}
+
+/// With time to spare no accuracy is given up on the rows to fit on; with too little there is no policy.
+fn in_time(run: &Path) {
+    let budget = |ms: &str| json(&["calibrate", text(run), "--max-mean-ms", ms, "--json"]);
+    let spare = budget("100000");
+    let of = |point: &Value| point["top1"].as_f64().unwrap();
+    let whole = json(&["calibrate", text(run), "--max-macs", "100%", "--json"]);
+    assert!(of(&spare["policy"]["expected"]) >= of(&whole["policy"]["expected"]) - 1e-9);
+    assert_eq!(spare["rows"].as_array().unwrap().len(), 1);
+    let message = failure(&["calibrate", text(run), "--max-mean-ms", "0.000001"]);
+    assert_names(&message, &["--max-mean-ms", "exit 0 alone takes"]);
+    for wrong in ["0", "NaN", "-1"] {
+        let option = format!("--max-mean-ms={wrong}");
+        let message = failure(&["calibrate", text(run), &option]);
+        assert_names(&message, &["--max-mean-ms", "above 0"]);
+    }
 }
 
 /// Pictures of noise and of one colour, of other sizes than the network's.

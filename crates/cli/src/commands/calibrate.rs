@@ -57,7 +57,7 @@ pub struct Full {
 /// Fits, scores, prints and writes `policy.json`.
 pub fn run(args: &CalibrateArgs) -> Result<(), CliError> {
     let mut document = calibrate(args)?;
-    if args.max_macs.is_some() || args.max_drop.is_some() {
+    if args.max_macs.is_some() || args.max_drop.is_some() || args.max_mean_ms.is_some() {
         document.curve.rows = vec![document.scored.clone()];
     }
     match args.json {
@@ -96,10 +96,11 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<Document, CliError> {
     }
 
     let guarantee = guarantee(args)?;
-    let fitted = match (args.max_ms, guarantee) {
-        (Some(limit), _) => deadline(args, &run, &fit_rows, &macs, limit)?,
-        (None, Some(guarantee)) => promised(&entry, &fit_rows, &macs, guarantee)?,
-        (None, None) => (entry.fit)(&fit_rows, &macs, target)?,
+    let fitted = match (args.max_ms, guarantee, args.max_mean_ms) {
+        (Some(limit), ..) => deadline(args, &run, &fit_rows, &macs, limit)?,
+        (None, Some(guarantee), _) => promised(&entry, &fit_rows, &macs, guarantee)?,
+        (None, None, Some(limit)) => in_time(args, &run, &entry, &fit_rows, &macs, limit)?,
+        (None, None, None) => (entry.fit)(&fit_rows, &macs, target)?,
     };
     let scored = evaluate(&fitted.policy, score_rows.table(), &macs)?;
     let curve = match entry.criterion {
@@ -129,6 +130,13 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<Document, CliError> {
 fn check_options(args: &CalibrateArgs, entry: &PolicyEntry) -> Result<(), CliError> {
     let usage = |message: String| Err(CliError::Usage(message));
     let timed = entry.name == "deadline";
+    if let Some(limit) = args.max_mean_ms
+        && (timed || !(limit.is_finite() && limit > 0.0))
+    {
+        return usage(format!(
+            "--max-mean-ms {limit}: write a time above 0; --policy deadline takes --max-ms"
+        ));
+    }
     if timed && args.max_ms.is_none() {
         return usage("--policy deadline needs a limit for one picture, --max-ms".to_owned());
     }
@@ -174,6 +182,31 @@ fn rows(args: &CalibrateArgs, run: &Run) -> Result<(FitRows, ScoreRows), CliErro
     ))
 }
 
+/// The most accurate thresholds whose mean time of a picture is at most `limit` milliseconds.
+fn in_time(
+    args: &CalibrateArgs,
+    run: &Run,
+    entry: &PolicyEntry,
+    rows: &FitRows,
+    macs: &[u64],
+    limit: f64,
+) -> Result<Fitted, CliError> {
+    let nanoseconds: Vec<u64> = (timed(args, run)?.iter())
+        .map(|times| (1e6 * quantile(times, 0.5)).round() as u64)
+        .collect();
+    let first = nanoseconds.first().copied().unwrap_or_default() as f64 / 1e6;
+    if limit < first {
+        return Err(CliError::Usage(format!(
+            "--max-mean-ms {limit}: exit 0 alone takes {first:.3} ms here"
+        )));
+    }
+    let fitted = (entry.fit)(rows, &nanoseconds, Target::MaxMacs(1e6 * limit))?;
+    Ok(Fitted {
+        on_fit: evaluate(&fitted.policy, rows.table(), macs)?,
+        policy: fitted.policy,
+    })
+}
+
 /// The deadline policy for this machine, from times of single pictures measured here and now.
 fn deadline(
     args: &CalibrateArgs,
@@ -182,22 +215,26 @@ fn deadline(
     macs: &[u64],
     limit: f64,
 ) -> Result<Fitted, CliError> {
-    let times = match args.engine.kind(args.place.device)? {
-        EngineKind::Compiled => compiled_times(args, run)?,
-        EngineKind::Burn => {
-            let image = run.card.image;
-            let shape = [1, image.channels, image.height, image.width];
-            let x = Tensor::zeros(shape, &run.device);
-            exit_times(&run.net.valid(), &x, TIMED_RUNS)
-        }
-    };
-    let exit_ms = times
+    let exit_ms = timed(args, run)?
         .iter()
         .map(|times| quantile(times, TIMED_SHARE))
         .collect();
     let policy = AnyPolicy::Deadline(DeadlinePolicy::new(exit_ms, limit)?);
     let on_fit = evaluate(&policy, rows.table(), macs)?;
     Ok(Fitted { policy, on_fit })
+}
+
+/// Milliseconds of single pictures to each exit, from fast to slow, on the engine that `predict` uses.
+fn timed(args: &CalibrateArgs, run: &Run) -> Result<Vec<Vec<f64>>, CliError> {
+    match args.engine.kind(args.place.device)? {
+        EngineKind::Compiled => compiled_times(args, run),
+        EngineKind::Burn => {
+            let image = run.card.image;
+            let shape = [1, image.channels, image.height, image.width];
+            let x = Tensor::zeros(shape, &run.device);
+            Ok(exit_times(&run.net.valid(), &x, TIMED_RUNS))
+        }
+    }
 }
 
 /// As [`exit_times`], by the compiled engine.

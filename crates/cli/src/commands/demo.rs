@@ -47,6 +47,7 @@ pub fn run(args: &DemoArgs) -> Result<(), CliError> {
         ensemble: None,
         temperatures: false,
         max_macs: Some(BUDGET.to_owned()),
+        max_mean_ms: None,
         max_drop: None,
         guarantee: None,
         max_ms: None,
