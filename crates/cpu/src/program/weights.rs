@@ -139,7 +139,7 @@ mod tests {
             let file = FileBytes::copy(&bytes);
             assert_eq!(file.bytes(), bytes);
             if let Some(weights) = file.weights(64, 16) {
-                assert!(len >= 128 && weights.as_ptr() as usize % ALIGNMENT == 0);
+                assert!(len >= 128 && (weights.as_ptr() as usize).is_multiple_of(ALIGNMENT));
                 let first = u32::from_ne_bytes(std::array::from_fn(|i| bytes[64 + i]));
                 assert_eq!((weights.len(), weights[0].to_bits()), (16, first));
             } else {
