@@ -102,6 +102,7 @@ impl StagedPlan {
         let parts = |k: usize| segments[k].program().parts();
         let first = segments.len() == sources.len()
             && !segments.is_empty()
+            && batch > 0
             && segments.iter().all(|plan| plan.batch() == batch)
             && parts(0).inputs.len() == 1
             && segments
@@ -151,10 +152,11 @@ impl StagedPlan {
         self.about.as_ref()
     }
 
-    /// The same plan for at most so many images. Which convolutions go by Winograd's filtering stays as it
+    /// The same plan for at most so many images, at least 1. Which convolutions go by Winograd's filtering stays as it
     /// was chosen for the batch that the plan was compiled for.
     #[must_use]
     pub fn with_batch(mut self, batch: usize) -> Self {
+        let batch = batch.max(1);
         self.batch = batch;
         self.segments = (self.segments.into_iter())
             .map(|segment| segment.with_batch(batch))

@@ -197,24 +197,32 @@ impl Stream {
     /// Those of [`admit`](Self::admit) and [`step`](Self::step).
     pub fn run(&mut self, pixels: &[f32], rule: &Arc<Rule>) -> Result<Vec<Answer>, ExecutorError> {
         let first = self.tickets;
+        let mut answers = Vec::new();
+        let done = self.drain(pixels, rule, &mut answers);
+        let others = answers.extract_if(.., |(ticket, _)| *ticket < first);
+        self.ready.extend(others);
+        done?;
+        answers.sort_unstable_by_key(|(ticket, _)| *ticket);
+        Ok(answers.into_iter().map(|(_, answer)| answer).collect())
+    }
+
+    /// Admits images and steps until no sample waits.
+    fn drain(
+        &mut self,
+        pixels: &[f32],
+        rule: &Arc<Rule>,
+        answers: &mut Vec<(u64, Answer)>,
+    ) -> Result<(), ExecutorError> {
         let mut images = pixels.chunks(self.plan().pixels()).peekable();
-        let (mut own, mut others) = (Vec::new(), Vec::new());
         while images.peek().is_some() || self.pending() > 0 {
             while self.room() > 0
                 && let Some(image) = images.next()
             {
                 self.admit(image, rule)?;
             }
-            for (ticket, answer) in self.step()? {
-                match ticket >= first {
-                    true => own.push((ticket, answer)),
-                    false => others.push((ticket, answer)),
-                }
-            }
+            answers.extend(self.step()?);
         }
-        self.ready = others;
-        own.sort_unstable_by_key(|(ticket, _)| *ticket);
-        Ok(own.into_iter().map(|(_, answer)| answer).collect())
+        Ok(())
     }
 
     /// Computes segment `k` for the first `rows` samples in front of it; returns what kept one of them

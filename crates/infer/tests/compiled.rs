@@ -181,6 +181,36 @@ fn what_does_not_fit_is_refused() {
     assert!(error.contains("2 costs"), "{error}");
 }
 
+/// Answers of samples that came before a batch are there after the batch has failed.
+#[test]
+fn a_batch_that_fails_keeps_the_answers_of_others() {
+    let mut stream = stream(&net(1), 2);
+    let policy = threshold_policy(Criterion::Confidence, [0.0; 3]);
+    let rule = Arc::new(Rule {
+        policy,
+        readout: Readout::default(),
+    });
+    let pixels = values(&images(1, 1));
+    let huge: Vec<f32> = pixels.iter().map(|x| 1e38 * x.signum()).collect();
+    let before = stream.admit(&pixels, &rule).unwrap();
+    let batch = [pixels.clone(), pixels.clone(), huge].concat();
+    assert!(stream.run(&batch, &rule).is_err());
+    let mut tickets = Vec::new();
+    while stream.pending() > 0 {
+        tickets.extend(stream.step().unwrap().into_iter().map(|(ticket, _)| ticket));
+    }
+    assert!(tickets.contains(&before), "{tickets:?}");
+}
+
+/// A plan of no images would never answer.
+#[test]
+fn a_batch_of_none_is_refused() {
+    let graphs = net(1).segment_graphs(IMAGE).unwrap();
+    assert!(StagedPlan::compile(&graphs, 0, Options::default()).is_err());
+    let plan = StagedPlan::compile(&graphs, 2, Options::default()).unwrap();
+    assert_eq!(plan.with_batch(0).batch(), 1);
+}
+
 #[test]
 fn a_sample_whose_logits_overflow_does_not_take_the_others_along() {
     let mut stream = stream(&net(1), 4);
