@@ -102,6 +102,13 @@ def main(program):
         refused("counted from 0", images, exit=-1)
         refused("not both", images, exit=0, policy=run / "policy.json")
         refused("nowhere.json", images, policy=folder / "nowhere.json")
+        for wrong in ({"batch": 0}, {"batch": 10**15}, {"threads": 0}, {"threads": 10**9}):
+            try:
+                offramp.load(run, **wrong)
+            except ValueError as error:
+                assert "1 to" in str(error), error
+            else:
+                raise AssertionError(f"{wrong} was not refused")
         damaged = folder / "damaged.plan"
         content = bytearray((run / "export/f32.plan").read_bytes())
         content[len(content) // 2] ^= 1
@@ -122,7 +129,7 @@ def main(program):
         [thread.start() for thread in threads]
         [thread.join() for thread in threads]
         assert not wrong
-    print(f"offramp {offramp.__version__} for Python: {len(images)} pictures as on the command line, 11 refusals")
+    print(f"offramp {offramp.__version__} for Python: {len(images)} pictures as on the command line, 15 refusals")
 
 
 if __name__ == "__main__":

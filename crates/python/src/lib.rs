@@ -13,6 +13,10 @@ use offramp_policies::{Answer, AnyPolicy, FixedExit, PolicyFile, Rule};
 use pyo3::exceptions::{PyFileNotFoundError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
+/// The largest batch and number of threads, as on the command line.
+const MOST_IMAGES: usize = 65_536;
+const MOST_THREADS: usize = 1024;
+
 /// A mapped plan with its memory, and the rule that says where images leave.
 #[pyclass(frozen)]
 struct Network {
@@ -44,7 +48,13 @@ impl Network {
         let path = plan;
         let plan = StagedPlan::load(&path).map_err(value_error)?;
         let threads = threads.unwrap_or_else(|| Options::default().threads);
-        let plan = plan.with_batch(batch.max(1)).with_threads(threads.max(1));
+        // Memory is taken for the whole batch, and a thread for each thread.
+        if !(1..=MOST_IMAGES).contains(&batch) || !(1..=MOST_THREADS).contains(&threads) {
+            return Err(PyValueError::new_err(format!(
+                "batch {batch} on {threads} threads: batch is 1 to {MOST_IMAGES}, threads 1 to {MOST_THREADS}"
+            )));
+        }
+        let plan = plan.with_batch(batch).with_threads(threads);
         let Some(about) = plan.about().cloned() else {
             return Err(PyValueError::new_err(format!(
                 "{}: the plan does not say of which network it is; write it with `offramp export`",
