@@ -2,7 +2,7 @@
 
 Usage: staged_peers.py RUN [--data DIR] [--rounds 3] [--seconds 1] [--batches 1 32 128] [--threads 2]
 RUN has a policy.json (`offramp calibrate`) of a CIFAR-100 network. Needs `cargo build --release` and a Python with numpy and
-onnxruntime. Both classify the same test pictures; the chain is tests/python/run_staged.py's, with threads that
+onnxruntime. Both classify 2,048 pictures of the same test set, not the same ones; the chain is tests/python/run_staged.py's, with threads that
 spin and without, whichever is faster. Prints every measurement and the ratios of images/s.
 """
 
