@@ -27,14 +27,7 @@ impl About {
     /// `x = (byte / 255 - mean) / std`, per channel.
     pub fn normalise(&self, bytes: &[u8]) -> Vec<f32> {
         let [_, height, width] = self.image;
-        let scale = self.std.map(|s| 1.0 / (255.0 * s));
-        let shift = [0, 1, 2].map(|c| self.mean[c] / self.std[c]);
-        let planes = bytes.chunks((height * width).max(1)).enumerate();
-        let values = planes.flat_map(|(plane, bytes)| {
-            let c = plane % 3;
-            (bytes.iter()).map(move |&byte| f32::from(byte) * scale[c] - shift[c])
-        });
-        values.collect()
+        normalise(bytes, height * width, self.mean, self.std)
     }
 
     /// Why this cannot be of a plan with so many exits, logits and values of an image.
@@ -66,6 +59,19 @@ impl About {
             None
         }
     }
+}
+
+/// Planar bytes `[N, 3, H, W]`, `plane = H * W`, as a network reads them: `x = (byte / 255 - mean) / std`, per
+/// channel, with the very operations of training: `byte * 1 / (255 std) - mean / std` in `f32`.
+pub fn normalise(bytes: &[u8], plane: usize, mean: [f32; 3], std: [f32; 3]) -> Vec<f32> {
+    let scale = std.map(|s| 1.0 / (255.0 * s));
+    let shift = [0, 1, 2].map(|c| mean[c] / std[c]);
+    let mut values = Vec::with_capacity(bytes.len());
+    for (i, bytes) in bytes.chunks(plane.max(1)).enumerate() {
+        let (scale, shift) = (scale[i % 3], shift[i % 3]);
+        values.extend(bytes.iter().map(|&byte| f32::from(byte) * scale - shift));
+    }
+    values
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ mod staged_plan;
 mod stepper;
 mod stream;
 
-pub use about::About;
+pub use about::{About, normalise};
 pub use compile::{Options, Plan};
 pub use error::ExecutorError;
 pub use executor::Executor;

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use serde::Deserialize;
 
 use crate::{AnyPolicy, Criterion, OperatingPoint, PolicyError, PolicyFile, Readout, Rule};
@@ -6,7 +8,7 @@ use crate::{AnyPolicy, Criterion, OperatingPoint, PolicyError, PolicyFile, Reado
 /// they are right on the rows they were scored on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleCurve {
-    points: Vec<(OperatingPoint, Rule)>,
+    points: Vec<(OperatingPoint, Arc<Rule>)>,
 }
 
 /// `calibrate.json`, what `offramp calibrate RUN --json` prints.
@@ -37,7 +39,7 @@ impl RuleCurve {
                 readout: readout.clone(),
             };
             rule.check(exits, classes)?;
-            Ok((point, rule))
+            Ok((point, Arc::new(rule)))
         });
         let points = points.collect::<Result<_, _>>()?;
         Ok(Self { points })
@@ -61,6 +63,11 @@ impl RuleCurve {
         let Some(criterion) = found.policy.criterion else {
             return Ok(None);
         };
+        let numbers =
+            |point: &OperatingPoint| point.mean_macs.is_finite() && point.top1.is_finite();
+        if !found.rows.iter().all(numbers) {
+            return Err("a cost or an accuracy is no number".to_owned());
+        }
         Self::new(
             criterion,
             &found.policy.readout(),
@@ -80,8 +87,8 @@ impl RuleCurve {
     /// The dearest point whose mean cost is at most `macs`, and its rule.
     ///
     /// Chosen by cost alone: choosing by accuracy would make the rows scored on rows to fit on.
-    pub fn within(&self, macs: f64) -> Option<&(OperatingPoint, Rule)> {
-        let fits = |(point, _): &(OperatingPoint, Rule)| point.mean_macs <= macs;
+    pub fn within(&self, macs: f64) -> Option<&(OperatingPoint, Arc<Rule>)> {
+        let fits = |(point, _): &(OperatingPoint, Arc<Rule>)| point.mean_macs <= macs;
         self.points[..self.points.partition_point(fits)].last()
     }
 }
@@ -109,6 +116,13 @@ mod tests {
         assert_eq!(within(20.0), Some(0.2));
         assert_eq!(within(39.9), Some(0.5));
         assert_eq!(within(f64::INFINITY), Some(0.9));
+    }
+
+    #[test]
+    fn thresholds_of_another_network_are_refused() {
+        let points = vec![point(0.9, 40.0)];
+        let readout = Readout::default();
+        assert!(RuleCurve::new(Criterion::Margin, &readout, points, 3, 2).is_err());
     }
 
     #[test]

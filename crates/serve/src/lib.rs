@@ -7,7 +7,7 @@
 //! | step | items |
 //! |---|---|
 //! | what answers | [`Engine`], [`Model`], [`Source`], [`PlanFile`] |
-//! | what a budget buys | [`Curve`], [`RunFacts`] |
+//! | what a budget buys | [`RunFacts`] |
 //! | how much is taken on | [`Limits`] |
 //! | who may ask | [`Keys`], [`Tls`] |
 //! | run it | [`Server`], [`Control`], [`Config`] |
@@ -56,12 +56,11 @@ mod worker;
 
 pub use auth::Keys;
 pub use config::{Config, Limits};
-pub use curve::{Curve, RunFacts};
+pub use curve::RunFacts;
 pub use engine::{Engine, EngineError};
 pub use error::{LoadError, ServeError};
 pub use model::{Model, Source};
 pub use openapi::openapi;
-pub use picture::normalise;
 pub use plan_file::PlanFile;
 pub use server::{Control, Server};
 pub use tls::Tls;

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::thread;
 
 use image::{Rgb, RgbImage};
-use offramp_executor::{About, Options, StagedPlan, Stream};
+use offramp_executor::{About, Options, StagedPlan, Stream, normalise};
 use offramp_graph::{Builder, ConvGeometry, Graph, WeightNames};
 use offramp_policies::{AnyPolicy, Criterion, Rule};
-use offramp_serve::{PlanFile, normalise};
+use offramp_serve::PlanFile;
 use serde_json::json;
 use support::Service;
 use support::pictures::encode;
@@ -116,7 +116,7 @@ fn answers_are_those_of_the_stream_whatever_is_computed_beside() {
             let picture = picture(seed);
             let planes = (0..3).flat_map(|c| picture.pixels().map(move |pixel| pixel[c]));
             let planes: Vec<u8> = planes.collect();
-            let pixels = normalise(&planes, [0.5, 0.4, 0.3], [0.2, 0.3, 0.25]);
+            let pixels = normalise(&planes, planes.len() / 3, [0.5, 0.4, 0.3], [0.2, 0.3, 0.25]);
             alone.run(&pixels, &rule).unwrap().remove(0)
         })
         .collect();

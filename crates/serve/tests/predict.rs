@@ -38,7 +38,7 @@ fn probabilities_are_the_softmax_of_the_exit_taken() {
     let service = Service::toy();
     let answer = service.predict("?top_k=100&exit=1", &png(DULL)).ok();
     let planes = info().decode(&png(DULL)[..]).unwrap();
-    let pixels = offramp_serve::normalise(&planes, info().mean, info().std);
+    let pixels = offramp_executor::normalise(&planes, planes.len() / 3, info().mean, info().std);
     let means = [0, 1, 2].map(|c| pixels[c * 64..][..64].iter().sum::<f32>() / 64.0);
     let exps: Vec<f64> = logits(means, 1)
         .iter()

@@ -207,7 +207,7 @@ impl Network {
     fn within(&self, macs: f64) -> Result<(Rule, String), WebError> {
         if let Some((point, rule)) = self.curve.as_ref().and_then(|curve| curve.within(macs)) {
             let words = format!("{:.0} MACs on average", point.mean_macs);
-            return Ok((rule.clone(), words));
+            return Ok((Rule::clone(rule), words));
         }
         let costs = &self.about.macs;
         match (0..costs.len()).rfind(|&exit| costs[exit] as f64 <= macs) {

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use offramp_data::{DatasetInfo, ImageShape};
 use offramp_policies::{
-    Answer, AnyPolicy, Criterion, Decision, Front, OperatingPoint, Readout, Rule, Walk,
+    Answer, AnyPolicy, Criterion, Decision, Front, OperatingPoint, Readout, Rule, RuleCurve, Walk,
     next_segment,
 };
-use offramp_serve::{Curve, Engine, EngineError, LoadError, Model, RunFacts, Source};
+use offramp_serve::{Engine, EngineError, LoadError, Model, RunFacts, Source};
 
 pub const SIDE: usize = 8;
 pub const CLASSES: [&str; 6] = ["red", "green", "blue", "cyan", "magenta", "yellow"];
@@ -69,7 +69,7 @@ pub fn rule() -> Rule {
     Rule::from(policy.expect("no threshold is NaN"))
 }
 
-fn curve() -> Curve {
+fn curve() -> RuleCurve {
     let point = |(i, threshold): (usize, f64)| OperatingPoint {
         thresholds: vec![threshold, 0.8 * threshold, 0.0],
         exit_fractions: vec![1.0 - 0.2 * i as f64, 0.12 * i as f64, 0.08 * i as f64],
@@ -78,9 +78,9 @@ fn curve() -> Curve {
     };
     let thresholds = [0.05, 0.6, 0.85, 0.95, 0.99];
     let points = thresholds.into_iter().enumerate().map(point).collect();
-    Curve::new(
+    RuleCurve::new(
         Criterion::Confidence,
-        Readout::default(),
+        &Readout::default(),
         points,
         MACS.len(),
         CLASSES.len(),
