@@ -97,10 +97,7 @@ fn run(
         stop_after_steps,
         ..
     } = options;
-    let device = match device.unwrap_or(recipe.device) {
-        DeviceSpec::Auto => DeviceSpec::available().first().copied().unwrap_or_default(),
-        chosen => chosen,
-    };
+    let device = device.unwrap_or(recipe.device).best();
     let out = folder.path().to_owned();
     let mut session = Session::open(recipe, folder, data_root.as_deref(), device, progress)?;
     let finished = session.train(stop_after_steps)?;

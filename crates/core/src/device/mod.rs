@@ -1,17 +1,22 @@
 //! Choosing a device at run time.
 
+mod error;
+mod found;
+
 use std::fmt;
 use std::str::FromStr;
 
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
+
+pub use error::DeviceError;
 
 /// A device as a user names it: `auto`, `cpu`, `ndarray`, `cuda`, `cuda:1` or `wgpu`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum DeviceSpec {
-    /// The best one that this build has: `cuda`, else `wgpu`, else `cpu`.
+    /// The best one that this build has and this machine too: `cuda`, else `wgpu` on a graphics card,
+    /// else `cpu`.
     #[default]
     Auto,
     /// burn's `flex` backend with the kernels of this project.
@@ -20,38 +25,9 @@ pub enum DeviceSpec {
     Ndarray,
     /// An NVIDIA GPU, by index.
     Cuda(usize),
-    /// A GPU through Vulkan, Metal or DirectX 12.
+    /// A GPU through Vulkan, Metal or DirectX 12, or a processor behind one of them (Mesa's llvmpipe). Of
+    /// several the one that `CUBECL_WGPU_DEFAULT_DEVICE` names.
     Wgpu,
-}
-
-/// A device that cannot be had.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub enum DeviceError {
-    /// The name is not one of ours.
-    #[error("no device is called {name:?}; there are auto, cpu, ndarray, cuda, cuda:N and wgpu")]
-    Unknown {
-        /// What was asked for.
-        name: String,
-    },
-    /// This program was built without the backend.
-    #[error(
-        "this build has no {device} backend; build with `cargo build --release --features {feature}` \
-         (built in: {available})"
-    )]
-    NotBuilt {
-        /// What was asked for.
-        device: DeviceSpec,
-        /// The cargo feature that brings it.
-        feature: &'static str,
-        /// What this build has.
-        available: String,
-    },
-    /// The environment variable [`DeviceSpec::VARIABLE`] names no device.
-    #[error("the environment variable {}: {source}", DeviceSpec::VARIABLE)]
-    Environment {
-        /// What is wrong with its value.
-        source: Box<DeviceError>,
-    },
 }
 
 impl FromStr for DeviceSpec {
@@ -123,8 +99,8 @@ impl DeviceSpec {
         })
     }
 
-    /// The devices that this build has, best first.
-    pub fn available() -> Vec<Self> {
+    /// The devices that this build has, best first; whether the machine has them is another matter.
+    pub fn built() -> Vec<Self> {
         [
             cfg!(feature = "cuda").then_some(Self::Cuda(0)),
             cfg!(feature = "wgpu").then_some(Self::Wgpu),
@@ -136,10 +112,13 @@ impl DeviceSpec {
         .collect()
     }
 
-    /// This device, or what [`Auto`](Self::Auto) stands for in this build.
+    /// This device, or what [`Auto`](Self::Auto) stands for in this build on this machine.
     pub fn best(self) -> Self {
         match self {
-            Self::Auto => Self::available().first().copied().unwrap_or(self),
+            Self::Auto => {
+                let mut candidates = Self::built().into_iter();
+                candidates.find(|spec| spec.is_found()).unwrap_or(self)
+            }
             device => device,
         }
     }
@@ -147,13 +126,11 @@ impl DeviceSpec {
     /// The burn device, without gradients (call [`Device::autodiff`] to train).
     ///
     /// # Errors
-    /// [`DeviceError::NotBuilt`] when this build lacks the backend.
+    /// [`DeviceError::NotBuilt`] when this build lacks the backend, [`DeviceError::Missing`] when this
+    /// machine lacks the device or its driver.
     pub fn device(self) -> Result<Device, DeviceError> {
-        match self {
-            Self::Auto => match Self::available().first() {
-                Some(best) => best.device(),
-                None => Err(self.not_built("flex")),
-            },
+        match self.best() {
+            Self::Auto => Err(self.not_built("flex")),
             #[cfg(feature = "flex")]
             Self::Cpu => Ok(Device::flex()),
             #[cfg(not(feature = "flex"))]
@@ -164,19 +141,30 @@ impl DeviceSpec {
             #[cfg(not(feature = "ndarray"))]
             Self::Ndarray => Err(self.not_built("ndarray")),
             #[cfg(feature = "cuda")]
-            Self::Cuda(index) => Ok(Device::cuda(index)),
+            Self::Cuda(index) => found::cuda(index),
             #[cfg(not(feature = "cuda"))]
             Self::Cuda(_) => Err(self.not_built("cuda")),
             #[cfg(feature = "wgpu")]
-            Self::Wgpu => Ok(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
+            Self::Wgpu => found::wgpu(),
             #[cfg(not(feature = "wgpu"))]
             Self::Wgpu => Err(self.not_built("wgpu")),
         }
     }
 
+    /// Whether [`Auto`](Self::Auto) may stand for it.
+    fn is_found(self) -> bool {
+        match self {
+            #[cfg(feature = "cuda")]
+            Self::Cuda(index) => found::cuda(index).is_ok(),
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu => found::has_graphics_card(),
+            _ => true,
+        }
+    }
+
     #[allow(dead_code)]
     fn not_built(self, feature: &'static str) -> DeviceError {
-        let available: Vec<_> = Self::available().iter().map(Self::to_string).collect();
+        let available: Vec<_> = Self::built().iter().map(Self::to_string).collect();
         DeviceError::NotBuilt {
             device: self,
             feature,
