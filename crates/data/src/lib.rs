@@ -36,14 +36,14 @@ mod statistics;
 mod stratify;
 mod subset;
 
-pub use augment::{AugmentConfig, Augmenter, Erasing, Fill, Mix, RandAugment, ResizedCrop};
+pub use augment::{AugmentConfig, Augmenter, Erasing, Fill, Mix, RandAugment, ResizedCrop, Window};
 pub use config::{DataConfig, GeneratedConfig, OnError};
 pub use decode::{Source, decode_image};
 pub use error::DataError;
 pub use generated::Difficulty;
 pub use images::{Images, Skipped};
 pub use info::{DatasetInfo, ImageShape};
-pub use loader::{Batch, EpochIter, Interleave, Loader, LoaderConfig};
+pub use loader::{Batch, EpochIter, Interleave, Loader, LoaderConfig, Windows};
 pub use open::{DEFAULT_ROOT, open};
 pub use registry::{Archive, DatasetEntry, Download, KnownFile, Reader, find, registry};
 pub use split::{Split, Splits};

@@ -1,8 +1,8 @@
 //! From a batch on the host to what a step needs on the device.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use offramp_core::images::normalise;
-use offramp_data::{Batch, DatasetInfo};
+use offramp_core::images::{Place, normalise, pixels, standardise, windows};
+use offramp_data::{Batch, DatasetInfo, Windows};
 use offramp_losses::Targets;
 
 /// A batch on the device.
@@ -34,8 +34,20 @@ impl Input {
             mix,
             smoothing,
         };
+        let shape = batch.shape;
+        let shape = [
+            batch.indices.len(),
+            shape.channels,
+            shape.height,
+            shape.width,
+        ];
+        let pixels = pixels(batch.images, shape, device);
+        let pixels = match batch.windows {
+            Some(windows) => cut(pixels, &windows),
+            None => pixels,
+        };
         Self {
-            images: images(batch.images, batch.indices.len(), info, device),
+            images: standardise(pixels, info.mean, info.std),
             targets,
             rows: batch.indices,
             labelled,
@@ -49,9 +61,57 @@ pub(crate) fn images(bytes: Vec<u8>, n: usize, info: &DatasetInfo, device: &Devi
     normalise(bytes, shape, info.mean, info.std, device)
 }
 
+/// What the network sees of the pictures.
+fn cut(pictures: Tensor<4>, found: &Windows) -> Tensor<4> {
+    let place = |window: &offramp_data::Window| Place {
+        top: window.top,
+        left: window.left,
+        flip: window.flip,
+    };
+    let places: Vec<Place> = found.places.iter().map(place).collect();
+    let size = [found.shape.height, found.shape.width];
+    windows(pictures, &places, size, found.fill)
+}
+
 /// Labels, `[N]`.
 pub(crate) fn integers(values: Vec<i32>, device: &Device) -> Tensor<1, Int> {
     let count = values.len();
     let values: Vec<i64> = values.into_iter().map(i64::from).collect();
     Tensor::from_data(TensorData::new(values, [count]), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use offramp_core::default_device;
+    use offramp_data::{AugmentConfig, DataConfig, Loader, LoaderConfig};
+
+    /// The first batch of two epochs, as the network sees it.
+    fn seen(on_device: bool) -> Vec<f32> {
+        let config = DataConfig::default();
+        let splits = offramp_data::open(&config, None).unwrap();
+        let augment = AugmentConfig {
+            on_device,
+            crop: Some(24),
+            ..config.augment.clone()
+        };
+        let mut info = splits.info.clone();
+        (info.shape.height, info.shape.width) = (24, 24);
+        let settings = LoaderConfig::training(8, 3, augment);
+        let loader = Loader::new(splits.train.clone(), &info, settings).unwrap();
+        let device = default_device().unwrap();
+        let batches = (0..2).map(|epoch| loader.clone().epoch(epoch).next().unwrap().unwrap());
+        let inputs = batches.map(|batch| {
+            assert_eq!(batch.windows.is_some(), on_device);
+            Input::new(batch, &info, 0.0, &device).images
+        });
+        let images = Tensor::cat(inputs.collect(), 0);
+        assert_eq!(images.dims(), [16, 3, 24, 24]);
+        images.into_data().try_to_vec().unwrap()
+    }
+
+    #[test]
+    fn windows_cut_by_the_device_are_those_of_the_host() {
+        assert!(seen(true) == seen(false));
+    }
 }

@@ -38,6 +38,10 @@ pub struct AugmentConfig {
     /// `alpha` of cutmix; 0 is off (Yun et al., "CutMix", ICCV 2019). With mixup also on, each
     /// sample takes one of the two at even odds.
     pub cutmix: f64,
+    /// Whether pad, crop and flip are done by the device: pictures travel as they are stored, with the
+    /// place of each window, and the network sees the same numbers. For GPUs that wait for the processor;
+    /// nothing else of this table may be on.
+    pub on_device: bool,
 }
 
 impl Default for AugmentConfig {
@@ -147,7 +151,22 @@ impl AugmentConfig {
             erase_fill: Fill::Mean,
             mixup: 0.0,
             cutmix: 0.0,
+            on_device: false,
         }
+    }
+
+    /// Something that is on and not a matter of windows.
+    fn beyond_windows(&self) -> Option<&'static str> {
+        let settings = [
+            ("resized-crop", self.resized_crop.is_some()),
+            ("rand-augment", self.rand_augment.is_some()),
+            ("cutout", self.cutout > 0),
+            ("erase", self.erase.is_some()),
+            ("mixup", self.mixup > 0.0),
+            ("cutmix", self.cutmix > 0.0),
+        ];
+        let found = settings.into_iter().find(|(_, on)| *on);
+        found.map(|(key, _)| key)
     }
 
     /// Checks the settings for pictures of shape `stored` of which the network sees `shape`.
@@ -217,6 +236,10 @@ impl AugmentConfig {
                 return bad(key, format!("ratio [{narrow}, {wide}]"), rule);
             }
         }
+        if let (true, Some(key)) = (self.on_device, self.beyond_windows()) {
+            let rule = format!("with it, only pad, crop and flip may be on, not {key}");
+            return bad("augment.on-device", "true".to_owned(), &rule);
+        }
         match &self.rand_augment {
             Some(r) if r.magnitude > 30 => {
                 let rule = "the magnitude lies between 0 and 30";
@@ -251,6 +274,7 @@ mod tests {
             ("[erase]\nscale = [0.5, 0.1]", "augment.erase"),
             ("[resized-crop]\nratio = [0.0, 1.0]", "augment.resized-crop"),
             ("[rand-augment]\nmagnitude = 31", "augment.rand-augment"),
+            ("on-device = true\ncutout = 8", "augment.on-device"),
         ] {
             let error = check(toml).unwrap_err().to_string();
             assert!(error.contains(&format!("`{key}`")), "{toml}: {error}");

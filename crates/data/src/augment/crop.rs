@@ -3,8 +3,8 @@
 use crate::info::ImageShape;
 
 /// Where a window lies in a picture; it may reach beyond the edges.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Window {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
     /// The picture's row that becomes row 0.
     pub top: i32,
     /// The picture's column that becomes column 0 before the flip.

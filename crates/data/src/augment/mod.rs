@@ -16,6 +16,7 @@ mod rand_augment;
 mod resample;
 
 pub use config::{AugmentConfig, Erasing, Fill, RandAugment, ResizedCrop};
+pub use crop::Window;
 pub(crate) use crop::centre_crop;
 pub use mix::Mix;
 pub(crate) use mix::mix_batch;
@@ -68,13 +69,7 @@ impl Augmenter {
                 resample::resample(picture, self.stored, window, out, self.shape, flip);
             }
             None => {
-                let pad = self.config.pad as i32;
-                let mut offset =
-                    |from: usize, to: usize| stream.between(-pad, from as i32 + pad - to as i32);
-                let top = offset(self.stored.height, self.shape.height);
-                let left = offset(self.stored.width, self.shape.width);
-                let flip = stream.chance(self.config.flip);
-                let window = crop::Window { top, left, flip };
+                let window = self.window(stream);
                 crop::copy_window(picture, self.stored, window, out, self.shape, self.pad_fill);
             }
         }
@@ -87,6 +82,22 @@ impl Augmenter {
         if let Some(settings) = &self.config.erase {
             erase::random_erasing(settings, self.shape, self.erase_fill, stream, out);
         }
+    }
+
+    /// The window of pad, crop and flip that [`apply`](Self::apply) would cut.
+    pub fn window(&self, stream: &mut Stream) -> Window {
+        let pad = self.config.pad as i32;
+        let mut offset =
+            |from: usize, to: usize| stream.between(-pad, from as i32 + pad - to as i32);
+        let top = offset(self.stored.height, self.shape.height);
+        let left = offset(self.stored.width, self.shape.width);
+        let flip = stream.chance(self.config.flip);
+        Window { top, left, flip }
+    }
+
+    /// The colour beyond the edges of a picture.
+    pub(crate) fn fill(&self) -> [u8; 3] {
+        self.pad_fill
     }
 
     /// The settings.

@@ -1,7 +1,7 @@
 //! One batch, and how it is made.
 
 use super::Plan;
-use crate::augment::{Mix, centre_crop, mix_batch};
+use crate::augment::{Augmenter, Mix, Window, centre_crop, mix_batch};
 use crate::info::ImageShape;
 use crate::rng::{Purpose, Stream};
 
@@ -18,6 +18,19 @@ pub struct Batch {
     pub indices: Vec<usize>,
     /// The second labels, if mixup or cutmix is on.
     pub mix: Option<Mix>,
+    /// What is still to be cut out of the pictures, if that is left to the device.
+    pub windows: Option<Windows>,
+}
+
+/// What the network sees of the pictures of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Windows {
+    /// The window of each picture, `N`.
+    pub places: Vec<Window>,
+    /// The shape of a window.
+    pub shape: ImageShape,
+    /// The colour beyond the edges of a picture.
+    pub fill: [u8; 3],
 }
 
 impl Batch {
@@ -29,6 +42,32 @@ impl Batch {
     /// Whether there is no sample.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
+    }
+
+    /// The batch in so many parts, in the order of its samples and of about the same size; as many parts as
+    /// samples where there are fewer.
+    pub fn split(&self, count: usize) -> Vec<Self> {
+        let rows = self.len();
+        let count = count.clamp(1, rows.max(1));
+        let part = |at: usize| {
+            let range = rows * at / count..rows * (at + 1) / count;
+            let bytes = self.shape.bytes();
+            Self {
+                images: self.images[range.start * bytes..range.end * bytes].to_vec(),
+                shape: self.shape,
+                labels: self.labels[range.clone()].to_vec(),
+                indices: self.indices[range.clone()].to_vec(),
+                mix: self.mix.as_ref().map(|mix| Mix {
+                    labels: mix.labels[range.clone()].to_vec(),
+                    lambda: mix.lambda[range.clone()].to_vec(),
+                }),
+                windows: self.windows.as_ref().map(|windows| Windows {
+                    places: windows.places[range.clone()].to_vec(),
+                    ..*windows
+                }),
+            }
+        };
+        (0..count).map(part).collect()
     }
 
     /// Picture `i`, `C x H x W`.
@@ -43,7 +82,14 @@ impl Batch {
 impl Plan {
     /// Makes the batch of the samples at these positions.
     pub(super) fn batch(&self, epoch: u64, positions: &[usize]) -> Batch {
-        let (shape, seed) = (self.info.shape, self.config.seed);
+        let (seed, stored) = (self.config.seed, self.subset.shape());
+        let deferred = |augmenter: &&Augmenter| augmenter.config().on_device;
+        let deferred = self.augmenter.as_ref().filter(deferred);
+        let shape = if deferred.is_some() {
+            stored
+        } else {
+            self.info.shape
+        };
         let mut images = vec![0; positions.len() * shape.bytes()];
         let indices: Vec<usize> = positions
             .iter()
@@ -54,13 +100,28 @@ impl Plan {
         for ((&position, &index), out) in positions.iter().zip(&indices).zip(places) {
             let picture = self.subset.image(position);
             match &self.augmenter {
-                Some(augmenter) => {
+                Some(augmenter) if deferred.is_none() => {
                     let mut stream = Stream::new(Purpose::Augment, seed, epoch, index as u64);
                     augmenter.apply(picture, &mut stream, out);
                 }
-                None => centre_crop(picture, self.subset.shape(), out, shape),
+                _ => centre_crop(picture, stored, out, shape),
             }
         }
+        let windows = deferred.map(|augmenter| {
+            let place = |&index: &usize| {
+                augmenter.window(&mut Stream::new(
+                    Purpose::Augment,
+                    seed,
+                    epoch,
+                    index as u64,
+                ))
+            };
+            Windows {
+                places: indices.iter().map(place).collect(),
+                shape: self.info.shape,
+                fill: augmenter.fill(),
+            }
+        });
         let mix = self.augmenter.as_ref().and_then(|augmenter| {
             let settings = augmenter.config();
             mix_batch(
@@ -78,6 +139,7 @@ impl Plan {
             labels,
             indices,
             mix,
+            windows,
         }
     }
 }

@@ -9,7 +9,7 @@ mod order;
 
 use std::sync::Arc;
 
-pub use batch::Batch;
+pub use batch::{Batch, Windows};
 pub use epoch::EpochIter;
 pub use order::Interleave;
 

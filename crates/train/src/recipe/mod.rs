@@ -71,8 +71,9 @@ pub struct TeacherConfig {
 }
 
 /// Keys that change no result: an interrupted run may go on with others.
-const WITHOUT_EFFECT: [&str; 6] = [
+const WITHOUT_EFFECT: [&str; 7] = [
     "device",
+    "data.augment.on-device",
     "data.cache",
     "data.dir",
     "train.log-every",
