@@ -5,7 +5,7 @@ use burn::backend::{
     tensor::{FloatTensor, IntTensor},
 };
 
-use crate::{Activation, Conv2dOptions, SgdOptions};
+use crate::{Activation, Conv2dOptions, Replica, SgdOptions};
 use offramp_cpu::pool::{Pooling, Window};
 
 /// A tensor argument that may be missing.
@@ -53,6 +53,9 @@ pub(crate) trait TrainingKernels: Backend {
 
     /// See [`crate::scale_gradient`].
     fn kernel_scale_gradient(x: FloatTensor<Self>, factor: f64) -> FloatTensor<Self>;
+
+    /// See [`crate::Replica::mean`].
+    fn kernel_replica_mean(x: FloatTensor<Self>, replica: Replica) -> FloatTensor<Self>;
 
     /// See [`crate::activation`].
     fn kernel_activation(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self>;

@@ -176,13 +176,21 @@ pub fn activation(x: Tensor<4>, activation: Activation) -> Tensor<4> {
     if kernels::run_here(&x) {
         return kernels::activation(x, activation);
     }
-    let hard_sigmoid = |x: Tensor<4>| (x + 3.0).clamp(0.0, 6.0) * (1.0 / 6.0);
+    let hard_sigmoid = |x: Tensor<4>| between(x + 3.0, 0.0, 6.0) * (1.0 / 6.0);
     match activation {
         Activation::Relu => relu(x),
-        Activation::Relu6 => x.clamp(0.0, 6.0),
+        Activation::Relu6 => between(x, 0.0, 6.0),
         Activation::HardSigmoid => hard_sigmoid(x),
         Activation::HardSwish => x.clone() * hard_sigmoid(x),
     }
+}
+
+/// `min(max(x, low), high)`, with no gradient at the corners, as PyTorch's activations have none; burn's
+/// `clamp` has one there.
+fn between(x: Tensor<4>, low: f64, high: f64) -> Tensor<4> {
+    let below = x.clone().lower_equal_elem(low);
+    let above = x.clone().greater_equal_elem(high);
+    x.mask_fill(below, low).mask_fill(above, high)
 }
 
 /// `a + b`, of maps of one shape.

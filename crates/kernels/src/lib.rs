@@ -39,6 +39,7 @@ mod extension;
 #[cfg(feature = "flex")]
 mod flex;
 mod functional;
+mod replica;
 
 #[cfg(feature = "flex")]
 pub use offramp_cpu::simd::{Isa, isa};
@@ -48,3 +49,4 @@ pub use functional::{
     batch_norm_eval, batch_norm_train, concat, conv2d, global_avg_pool, linear, max_pool2d,
     scale_gradient, sgd_step, softmax_cross_entropy,
 };
+pub use replica::Replica;

@@ -155,7 +155,8 @@ impl Mate {
             }
         };
         let shares: Vec<f32> = (0..exits * exits).map(|at| share(at) as f32).collect();
-        Tensor::from_data(TensorData::new(shares, [exits, exits]), &like.device())
+        let shares = TensorData::new(shares, [exits, exits]);
+        Tensor::from_data(shares, (&like.device(), like.dtype()))
     }
 
     /// `sum_k s_ik D_ik` for every exit `i`, from the matrix `D`, `[K, K]`.

@@ -1,11 +1,11 @@
 //! Batch normalisation with PyTorch's statistics.
 
 use burn::module::{Content, DisplaySettings, Flag, Module, ModuleDisplay, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, activation};
 use offramp_core::Cost;
 use offramp_kernels::{batch_norm_eval, batch_norm_train};
 
-use crate::{Buffer, Init};
+use crate::{Buffer, Init, replica};
 
 /// Batch normalisation over `[N, C, H, W]`, PyTorch's `nn.BatchNorm2d`
 /// (Ioffe and Szegedy, ICML 2015):
@@ -100,18 +100,52 @@ impl BatchNorm2d {
             let (mean, var) = (self.running_mean.value(), self.running_var.value());
             return batch_norm_eval(x, weight, bias, mean, var, self.eps, residual, relu);
         }
+        if let Some(statistics) = replica::statistics(&x) {
+            return self.run_synchronised(x, statistics, residual, relu);
+        }
         let [n, _, h, w] = x.dims();
         let result = batch_norm_train(x, weight, bias, self.eps, residual, relu);
-        let count = (n * h * w) as f64;
+        self.remember(result.mean, result.variance, (n * h * w) as f64);
+        result.output
+    }
+
+    /// The same with the statistics of all replicas' rows.
+    fn run_synchronised(
+        &self,
+        x: Tensor<4>,
+        statistics: replica::Statistics,
+        residual: Option<Tensor<4>>,
+        relu: bool,
+    ) -> Tensor<4> {
+        let replica::Statistics {
+            mean,
+            variance,
+            count,
+        } = statistics;
+        self.remember(mean.clone(), variance.clone(), count);
+        let map = |x: Tensor<1>| {
+            let [channels] = x.dims();
+            x.reshape([1, channels, 1, 1])
+        };
+        let scale = self.weight.val() / (variance + self.eps).sqrt();
+        let y = (x - map(mean)) * map(scale) + map(self.bias.val());
+        let y = match residual {
+            Some(residual) => y + residual,
+            None => y,
+        };
+        if relu { activation::relu(y) } else { y }
+    }
+
+    /// Lets the running statistics follow those of a batch with so many values a channel.
+    fn remember(&self, mean: Tensor<1>, variance: Tensor<1>, count: f64) {
         // One value a channel has no unbiased variance; PyTorch refuses it, we keep the biased one.
         let unbiased = if count > 1.0 {
             count / (count - 1.0)
         } else {
             1.0
         };
-        self.follow(&self.running_mean, result.mean, 1.0);
-        self.follow(&self.running_var, result.variance, unbiased);
-        result.output
+        self.follow(&self.running_mean, mean, 1.0);
+        self.follow(&self.running_var, variance, unbiased);
     }
 
     fn follow(&self, running: &Buffer<1>, batch: Tensor<1>, factor: f64) {

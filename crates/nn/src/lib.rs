@@ -18,6 +18,7 @@ mod init;
 mod layer_norm;
 mod linear;
 mod pool;
+mod replica;
 mod trace;
 
 pub use batch_norm::BatchNorm2d;
@@ -27,3 +28,4 @@ pub use init::Init;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use pool::shrink;
+pub use replica::synchronised;

@@ -29,7 +29,8 @@ impl Teacher for WeightedEnsemble {
     fn targets(&self, outputs: &ExitOutputs, level: Level) -> Tensor<3> {
         let exits = level.constants(outputs);
         let data = TensorData::new(self.weights.clone(), [1, self.weights.len()]);
-        Mixture::Fixed(Tensor::from_data(data, &exits.device())).of(exits)
+        let weights = Tensor::from_data(data, (&exits.device(), exits.dtype()));
+        Mixture::Fixed(weights).of(exits)
     }
 
     fn weights(&self) -> Vec<Vec<f32>> {

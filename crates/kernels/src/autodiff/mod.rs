@@ -7,6 +7,7 @@ mod maps;
 mod norm;
 mod pending;
 mod pool;
+mod replica;
 mod scale;
 
 use burn::backend::autodiff::{Autodiff, checkpoint::strategy::CheckpointStrategy};
@@ -16,7 +17,7 @@ use burn::backend::{
 };
 
 use crate::extension::{Optional, TrainingKernels};
-use crate::{Activation, Conv2dOptions};
+use crate::{Activation, Conv2dOptions, Replica};
 use offramp_cpu::pool::{Pooling, Window};
 
 impl<C: CheckpointStrategy> TrainingKernels for Autodiff<Flex, C> {
@@ -46,6 +47,10 @@ impl<C: CheckpointStrategy> TrainingKernels for Autodiff<Flex, C> {
 
     fn kernel_scale_gradient(x: FloatTensor<Self>, factor: f64) -> FloatTensor<Self> {
         scale::scale_gradient::<C>(x, factor)
+    }
+
+    fn kernel_replica_mean(x: FloatTensor<Self>, replica: Replica) -> FloatTensor<Self> {
+        replica::mean::<C>(x, replica)
     }
 
     fn kernel_activation(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {

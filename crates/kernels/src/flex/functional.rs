@@ -4,7 +4,7 @@ use burn::backend::{Dispatch, DispatchDevice};
 use burn::tensor::{DType, Int, Tensor};
 
 use crate::extension::{InferenceKernels, Optional, TrainingKernels};
-use crate::{Activation, BatchNormTrain, Conv2dOptions, SgdOptions};
+use crate::{Activation, BatchNormTrain, Conv2dOptions, Replica, SgdOptions};
 use offramp_cpu::pool::{Pooling, Window};
 
 /// Whether the kernels serve this tensor: `f32` on the `flex` backend, with or without gradients.
@@ -114,6 +114,14 @@ pub(crate) fn scale_gradient(x: Tensor<4>, factor: f64) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as TrainingKernels>::kernel_scale_gradient(
         x.into_dispatch(),
         factor,
+    ))
+}
+
+/// See [`crate::Replica::mean`].
+pub(crate) fn replica_mean<const D: usize>(x: Tensor<D>, replica: Replica) -> Tensor<D> {
+    Tensor::from_dispatch(<Dispatch as TrainingKernels>::kernel_replica_mean(
+        x.into_dispatch(),
+        replica,
     ))
 }
 

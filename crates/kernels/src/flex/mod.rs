@@ -14,7 +14,7 @@ pub(crate) mod tensor;
 use burn::backend::{Flex, flex::FlexTensor};
 
 use crate::extension::{InferenceKernels, Optional, TrainingKernels};
-use crate::{Activation, Conv2dOptions, SgdOptions};
+use crate::{Activation, Conv2dOptions, Replica, SgdOptions};
 use offramp_cpu::pool::{Pooling, Window};
 
 impl TrainingKernels for Flex {
@@ -50,6 +50,10 @@ impl TrainingKernels for Flex {
 
     fn kernel_scale_gradient(x: FlexTensor, _factor: f64) -> FlexTensor {
         x
+    }
+
+    fn kernel_replica_mean(x: FlexTensor, replica: Replica) -> FlexTensor {
+        tensor::replica_mean(&x, &replica)
     }
 
     fn kernel_activation(x: FlexTensor, activation: Activation) -> FlexTensor {

@@ -6,6 +6,7 @@ use std::ops::Deref;
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::tensor::{DType, Shape};
 
+use crate::Replica;
 use offramp_cpu::elementwise::{add_assign, scale};
 use offramp_cpu::map::{Map, channels_last_strides, is_channels_last};
 use offramp_cpu::memory::Buffer;
@@ -104,6 +105,15 @@ pub(crate) fn channels_last(rows: Buffer, shape: [usize; 4]) -> FlexTensor {
 pub(crate) fn dense<const D: usize>(values: Buffer, shape: [usize; D]) -> FlexTensor {
     let layout = Layout::contiguous(Shape::from(shape));
     FlexTensor::new(super::storage::bytes(values), layout, DType::F32)
+}
+
+/// The mean over replicas, row-major.
+pub(crate) fn replica_mean(x: &FlexTensor, replica: &Replica) -> FlexTensor {
+    let mean = replica.mean_here(values(x).into_owned());
+    let mut buffer = Buffer::new(mean.len());
+    buffer.copy_from_slice(&mean);
+    let layout = Layout::contiguous(x.layout().shape().clone());
+    FlexTensor::new(super::storage::bytes(buffer), layout, DType::F32)
 }
 
 /// A vector as a tensor.

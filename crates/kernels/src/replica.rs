@@ -1,0 +1,252 @@
+//! Copies of a network that learn together, each in a thread of its own: data-parallel training.
+
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+/// One of several copies of a network, in the thread that computes it.
+///
+/// Between CUDA devices means are taken by burn's all-reduce (NCCL). Elsewhere they are taken in the
+/// memory of this process, for logical devices: several threads on one processor, by which the way of
+/// the gradients is tested where there are not two GPUs.
+///
+/// What a replica computes is computed [`within`](Self::within) it, so that the others do not wait for one
+/// that has failed.
+#[derive(Clone)]
+pub struct Replica {
+    rank: usize,
+    group: Arc<Group>,
+}
+
+enum Group {
+    #[cfg(feature = "cuda")]
+    Devices(Vec<Device>),
+    Host(Meeting),
+}
+
+impl Replica {
+    /// One replica a device, in their order. The devices are all CUDA devices, or none is.
+    pub fn group(devices: &[Device]) -> Vec<Self> {
+        let group = Arc::new(Group::of(devices));
+        let replica = |rank| Self {
+            rank,
+            group: Arc::clone(&group),
+        };
+        (0..devices.len()).map(replica).collect()
+    }
+
+    /// Its place in the group, from 0.
+    pub fn rank(&self) -> usize {
+        self.rank
+    }
+
+    /// How many there are.
+    pub fn size(&self) -> usize {
+        match &*self.group {
+            #[cfg(feature = "cuda")]
+            Group::Devices(devices) => devices.len(),
+            Group::Host(meeting) => meeting.size,
+        }
+    }
+
+    /// The mean over all replicas, `1/R sum_r x_r`; every replica gives its tensor and waits for the
+    /// others. They call in the same order with tensors of one shape.
+    ///
+    /// Differentiable where [`differentiable`](Self::differentiable) says so: with the loss `L_r` of each replica,
+    /// the gradient of `x_r` is that of `sum_s L_s`, the mean over `s` of what each `L_s` gives.
+    ///
+    /// # Panics
+    /// When another replica's thread has failed, or came with another shape, and for tensors in a graph
+    /// where there is no gradient.
+    pub fn mean<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        match &*self.group {
+            #[cfg(feature = "cuda")]
+            Group::Devices(devices) => {
+                use burn::tensor::distributed::{ReduceOperation, all_reduce};
+                all_reduce(x, ReduceOperation::Mean, devices.clone()).resolve()
+            }
+            Group::Host(meeting) => match x.is_tracked() {
+                false => {
+                    let device = x.device();
+                    let data = x.into_data();
+                    let shape = data.shape().clone();
+                    let mean = meeting.mean(self.rank, data.iter::<f32>().collect());
+                    Tensor::from_data(TensorData::new(mean, shape), &device)
+                }
+                #[cfg(feature = "flex")]
+                true if crate::flex::functional::run_here(&x) => {
+                    crate::flex::functional::replica_mean(x, self.clone())
+                }
+                true => panic!("means over replicas have gradients on CUDA and on cpu alone"),
+            },
+        }
+    }
+
+    /// Whether [`mean`](Self::mean) has a gradient on this device.
+    pub fn differentiable(device: &Device) -> bool {
+        #[cfg(feature = "cuda")]
+        if is_cuda(device) {
+            return true;
+        }
+        #[cfg(feature = "flex")]
+        if *device == Device::flex() {
+            return true;
+        }
+        let _ = device;
+        false
+    }
+
+    /// Computes something of which means are a part. When it fails or panics, the replicas that wait for
+    /// this one, and those that ever will, panic.
+    ///
+    /// # Errors
+    /// What `compute` says.
+    pub fn within<T, E>(&self, compute: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        /// Leaves on the way out.
+        struct Leave<'a>(&'a Group);
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                match self.0 {
+                    #[cfg(feature = "cuda")]
+                    Group::Devices(_) => {}
+                    Group::Host(meeting) => meeting.leave(),
+                }
+            }
+        }
+        let leave = Leave(&self.group);
+        let result = compute()?;
+        std::mem::forget(leave);
+        Ok(result)
+    }
+
+    /// The mean of everybody's values, in the memory of this process.
+    #[cfg(feature = "flex")]
+    pub(crate) fn mean_here(&self, values: Vec<f32>) -> Vec<f32> {
+        match &*self.group {
+            Group::Host(meeting) => meeting.mean(self.rank, values),
+            #[cfg(feature = "cuda")]
+            Group::Devices(_) => values,
+        }
+    }
+}
+
+impl fmt::Debug for Replica {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "replica {} of {}", self.rank, self.size())
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn is_cuda(device: &Device) -> bool {
+    use burn::tensor::DeviceType;
+    Device::enumerate(DeviceType::Cuda)
+        .into_iter()
+        .any(|cuda| cuda == *device)
+}
+
+impl Group {
+    fn of(devices: &[Device]) -> Self {
+        #[cfg(feature = "cuda")]
+        if devices.iter().all(is_cuda) {
+            return Self::Devices(devices.to_vec());
+        }
+        Self::Host(Meeting::new(devices.len()))
+    }
+}
+
+/// Where the threads of one process meet.
+#[derive(Debug)]
+struct Meeting {
+    round: Mutex<Round>,
+    changed: Condvar,
+    size: usize,
+}
+
+#[derive(Debug, Default)]
+struct Round {
+    /// What each has given to the mean that is being collected.
+    given: Vec<Option<Vec<f32>>>,
+    /// The mean, and how many have yet to take it.
+    mean: Vec<f32>,
+    waiting: usize,
+    /// Somebody has gone.
+    left: bool,
+}
+
+impl Meeting {
+    fn new(size: usize) -> Self {
+        let given = vec![None; size];
+        Self {
+            round: Mutex::new(Round {
+                given,
+                ..Round::default()
+            }),
+            changed: Condvar::new(),
+            size,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Round> {
+        self.round.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn leave(&self) {
+        self.lock().left = true;
+        self.changed.notify_all();
+    }
+
+    fn wait<'a>(&self, round: MutexGuard<'a, Round>) -> MutexGuard<'a, Round> {
+        if round.left {
+            drop(round);
+            panic!("another replica has stopped");
+        }
+        self.changed
+            .wait(round)
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn mean(&self, rank: usize, values: Vec<f32>) -> Vec<f32> {
+        let mut round = self.lock();
+        // The mean before this one has not been taken by all.
+        while round.waiting > 0 {
+            round = self.wait(round);
+        }
+        round.given[rank] = Some(values);
+        if round.given.iter().all(Option::is_some) {
+            let given = round.given.iter_mut().filter_map(Option::take);
+            round.mean = average(given.collect(), self.size);
+            round.waiting = self.size;
+            self.changed.notify_all();
+        }
+        while round.waiting == 0 {
+            round = self.wait(round);
+        }
+        round.waiting -= 1;
+        let mean = match round.waiting {
+            0 => std::mem::take(&mut round.mean),
+            _ => round.mean.clone(),
+        };
+        self.changed.notify_all();
+        mean
+    }
+}
+
+/// In the order of the ranks, so that the last bit does not depend on who came first.
+fn average(given: Vec<Vec<f32>>, size: usize) -> Vec<f32> {
+    let mut given = given.into_iter();
+    let mut sum = given.next().unwrap_or_default();
+    for values in given {
+        assert_eq!(
+            sum.len(),
+            values.len(),
+            "replicas average tensors of one shape"
+        );
+        for (sum, value) in sum.iter_mut().zip(values) {
+            *sum += value;
+        }
+    }
+    let factor = 1.0 / size as f32;
+    sum.iter_mut().for_each(|sum| *sum *= factor);
+    sum
+}
