@@ -20,6 +20,14 @@ test-portable ISA="portable":
 test-ndarray:
     OFFRAMP_DEVICE=ndarray cargo test --release --workspace --features offramp-cli/ndarray
 
+# one suite on the processor, burn's ndarray and wgpu (software Vulkan will do: Debian's mesa-vulkan-drivers); builds burn once more
+test-devices DEVICES="cpu,ndarray,wgpu" *ARGS:
+    OFFRAMP_DEVICES={{DEVICES}} cargo test --release -p offramp-conformance --features ndarray,wgpu --test devices -- {{ARGS}}
+
+# one stripped program for a machine with a GPU: the suite, and images/s beside PyTorch (FEATURES: nvrtc, vulkan)
+gpu-check FEATURES="nvrtc":
+    bash crates/conformance/gpu-check.sh {{FEATURES}}
+
 # the kernels' tests under AddressSanitizer (ISA: avx512, avx2, portable)
 asan ISA="avx512":
     RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Cdebug-assertions --cfg exact_buffers" CARGO_PROFILE_RELEASE_OPT_LEVEL=1 OFFRAMP_KERNELS={{ISA}} cargo test --release -p offramp-cpu --lib --target x86_64-unknown-linux-gnu --target-dir target/asan
