@@ -1,9 +1,9 @@
 """Uses the service's page in headless Chromium as a person would, by mouse and by keyboard.
 
-Usage: check_page.py URL PICTURES [FOLDER for screenshots]
+Usage: check_page.py PROGRAM RUN PICTURES [FOLDER for screenshots]
 
-URL is a running service whose model has a calibrated curve; PICTURES a folder of PNG files, a run's
-`gallery.json` or records of CIFAR-100 (`test.bin`).
+PROGRAM is the built `offramp`, RUN a run folder with `calibrate.json`; PICTURES a folder of PNG files, a
+run's `gallery.json` or records of CIFAR-100 (`test.bin`).
 
 Fails when the console says anything, when another host is asked, when a control has no name, when the
 answer on the page is not the one of the API, when the slider changes neither numbers nor exit, or when
@@ -219,20 +219,19 @@ def only_its_own_host(driver, url):
 
 
 def main():
-    url = sys.argv[1].rstrip("/") + "/"
-    screenshots = Path(sys.argv[3]) if len(sys.argv) > 3 else None
-
-    curve = service.model(url)["curve"]
-    ask = functools.partial(service.ask, url)
-    with tempfile.TemporaryDirectory() as folder, chromium() as driver:
-        paths = pictures(sys.argv[2], PICTURES, folder)
+    program, run, source = sys.argv[1:4]
+    screenshots = Path(sys.argv[4]) if len(sys.argv) > 4 else None
+    with tempfile.TemporaryDirectory() as folder, chromium() as driver, service.service(program, run) as url:
+        curve = service.model(url)["curve"]
+        ask = functools.partial(service.ask, url)
+        paths = pictures(source, PICTURES, folder)
         picture = differing(curve, paths, ask)
         for view in VIEWS:
             look(driver, url, view, curve, picture, ask)
             if screenshots:
                 show(driver, view, screenshots / f"serve-{view[0]}.png")
             must_be_silent(driver)
-        uploads(driver, curve, pictures(sys.argv[2], UPLOADED, folder), ask)
+        uploads(driver, curve, paths[:UPLOADED], ask)
         keyboard(driver)
         camera(driver)
         damaged(driver)
