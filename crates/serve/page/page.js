@@ -139,7 +139,8 @@
     }
   }
 
-  // Exits come in the rhythm of their measured times, stretched so that one can follow.
+  // Exits come in the rhythm of their cost, stretched so that one can follow; times measured on a busy machine
+  // say less.
   async function answer(said, mine, reveal) {
     at("exits").replaceChildren();
     at("top").hidden = true;
@@ -148,10 +149,10 @@
     for (const exit of said.trace) {
       if (reveal) {
         at("said").textContent = `Exit ${exit.exit} …`;
-        await pause((900 * (exit.ms - before)) / (whole.ms || 1));
+        await pause((900 * (exit.macs - before)) / whole.macs);
         if (mine !== turn) return;
       }
-      before = exit.ms;
+      before = exit.macs;
       at("exits").append(row(exit, said));
     }
     at("said").textContent = `${said.class}, ${percent(said.probability)} sure, at exit ${said.exit}: ${macs(said.macs)} MACs, ${percent(said.macs / whole.macs, 0)} of the whole network, ${said.ms.toFixed(1)} ms ${window.offramp ? "in this browser" : "with the queue"}.`;
