@@ -145,18 +145,17 @@ def look(driver, url, view, curve, picture, ask):
     print(f"{name}: {told}, as the API says")
 
 
-def show(driver, view, path):
+def show(driver, view, path, folder, curve, ask):
     """A screenshot with the slider in the middle and a picture that may be shown."""
-    name, width, _, _ = view
-    with tempfile.NamedTemporaryFile(suffix=".png") as file:
-        file.write(drawing(driver))
-        file.flush()
-        upload(driver, file.name)
-        answered(driver)
-        slide(driver, int(driver.find_element(By.ID, "slider").get_attribute("max")) // 2)
-        WebDriverWait(driver, 20).until(lambda d: d.execute_script("return !document.getAnimations().length"))
-        driver.execute_script("document.activeElement.blur()")
-        screenshot(driver, path, width)
+    # The page reads it again at every move of the slider.
+    picture = Path(folder) / "drawing.png"
+    picture.write_bytes(drawing(driver))
+    place = len(curve) // 2
+    slide(driver, place)
+    upload(driver, picture)
+    answered(driver, says(ask(f"max_macs={budget(curve[place])}", picture)))
+    driver.execute_script("document.activeElement.blur()")
+    screenshot(driver, path, view[1])
 
 
 def uploads(driver, curve, paths, ask):
@@ -229,7 +228,7 @@ def main():
         for view in VIEWS:
             look(driver, url, view, curve, picture, ask)
             if screenshots:
-                show(driver, view, screenshots / f"serve-{view[0]}.png")
+                show(driver, view, screenshots / f"serve-{view[0]}.png", folder, curve, ask)
             must_be_silent(driver)
         uploads(driver, curve, paths[:UPLOADED], ask)
         keyboard(driver)

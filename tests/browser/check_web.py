@@ -200,7 +200,7 @@ def bad_input(driver):
 
 
 
-def look_at_page(driver, page, paths, screenshots):
+def look_at_page(driver, page, paths, folder, screenshots):
     """The page as a person would use it; the answers expected are the module's own."""
     _, width, height, scheme = VIEWS[0]
     open_view(driver, page, width, height, scheme)
@@ -211,7 +211,7 @@ def look_at_page(driver, page, paths, screenshots):
     for view in VIEWS:
         look(driver, page, view, curve, picture, module)
         if screenshots and view[0] == "light":
-            show(driver, view, screenshots / "web.png")
+            show(driver, view, screenshots / "web.png", folder, curve, module)
     uploads(driver, curve, paths[:UPLOADED], module)
     keyboard(driver)
     camera(driver)
@@ -228,7 +228,7 @@ def main():
           service.service(program, run, "--plan", plan) as url):
         temporary = Path(temporary)
         paths = pictures(source, PICTURES, temporary)
-        look_at_page(driver, page, paths, screenshots)
+        look_at_page(driver, page, paths, temporary, screenshots)
         predicts(program, run, plan, url, paths)
         same_answers(driver, url, paths, bytes_)
         other_sizes(driver, url, temporary, bytes_)
