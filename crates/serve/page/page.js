@@ -69,7 +69,7 @@
     at("cost").textContent = macs(here.macs);
     at("share").textContent = percent(here.macs / whole);
     at("accuracy").textContent = right;
-    at("leave").textContent = here.leave.map((f, k) => `${k}: ${percent(f, 0)}`).join(", ");
+    at("leave").textContent = here.leave.map((f, k) => `${k}:\u00a0${percent(f, 0)}`).join(", ");
     slider.setAttribute("aria-valuetext", `${macs(here.macs)} multiply-accumulates, right: ${right}`);
     draw(here);
   }
