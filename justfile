@@ -44,10 +44,10 @@ test-wasm TARGET="wasm32-unknown-unknown":
 web RUN="runs/demo" *OUT:
     web/build.sh {{RUN}} {{OUT}}
 
-# that folder of a CIFAR-100 run with calibrate.json in Chromium, beside `offramp predict`; needs chromium, chromium-driver, a Python with selenium, and test.bin
-test-web RUN RECORDS PYTHON="python3": (web RUN)
-    cargo build --release --bin offramp
-    {{PYTHON}} tests/browser/check_web.py target/release/offramp {{RUN}} {{RUN}}/export/web {{RECORDS}}
+# that folder of a run with calibrate.json in Chromium, beside `offramp serve`; PICTURES: a folder of PNG files, gallery.json, or test.bin of CIFAR-100
+test-web RUN PICTURES PYTHON="python3": (web RUN)
+    cargo build --release --workspace --bin offramp
+    {{PYTHON}} tests/browser/check_web.py ${CARGO_TARGET_DIR:-target}/release/offramp {{RUN}} {{RUN}}/export/web {{PICTURES}}
 
 # damaged weight files for so many minutes (TARGET: weights, pickle); needs nightly Rust and cargo-fuzz
 fuzz TARGET="weights" MINUTES="10":
@@ -61,7 +61,7 @@ test-export PYTHON="python3":
 
 # the Python package beside the command line; needs a Python with numpy and pillow (PYTHON=...)
 test-python:
-    cargo build --release --bin offramp
+    cargo build --release --workspace --bin offramp
     ${PYTHON:-python3} -m pip install ./crates/python
     ${PYTHON:-python3} tests/python/check_package.py ${CARGO_TARGET_DIR:-target}/release/offramp
 
@@ -69,15 +69,15 @@ test-python:
 ci:
     bash .ci/run
 
-# the service's page in headless Chromium; needs chromium, chromium-driver and a Python with selenium
-test-browser PYTHON="python3" PORT="8091":
-    cargo build --release -p offramp-serve --example toy
-    target/release/examples/toy 127.0.0.1:{{PORT}} & trap "kill $!" EXIT; sleep 1; {{PYTHON}} tests/browser/check_page.py http://127.0.0.1:{{PORT}}
+# headless Chromium on networks trained for it: PARTS of report, page, web, all unless named; needs chromium, chromium-driver, a Python with selenium (PYTHON=...), for web the Rust target wasm32-unknown-unknown
+test-browser *PARTS:
+    cargo build --release --workspace --bin offramp
+    tests/browser/run.sh ${CARGO_TARGET_DIR:-target}/release/offramp {{PARTS}}
 
 # schemathesis against the service's OpenAPI document; needs the program `schemathesis` (PyPI)
 test-openapi SCHEMATHESIS="schemathesis" PORT="8092":
     cargo build --release -p offramp-serve --example toy
-    target/release/examples/toy 127.0.0.1:{{PORT}} & trap "kill $!" EXIT; sleep 1; {{SCHEMATHESIS}} --config-file tests/openapi/schemathesis.toml run http://127.0.0.1:{{PORT}}/openapi.json --checks all --max-examples 100 --seed 1 --no-color
+    ${CARGO_TARGET_DIR:-target}/release/examples/toy 127.0.0.1:{{PORT}} & trap "kill $!" EXIT; sleep 1; {{SCHEMATHESIS}} --config-file tests/openapi/schemathesis.toml run http://127.0.0.1:{{PORT}}/openapi.json --checks all --max-examples 100 --seed 1 --no-color
 
 # criterion benches
 bench *ARGS:

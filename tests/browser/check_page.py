@@ -1,43 +1,31 @@
 """Uses the service's page in headless Chromium as a person would, by mouse and by keyboard.
 
-Usage: check_page.py URL [FOLDER for screenshots [PICTURE that the ends of the curve answer differently]]
+Usage: check_page.py PROGRAM RUN PICTURES [FOLDER for screenshots]
 
-Needs Debian's packages chromium and chromium-driver, and selenium 4 (tests/python/requirements.txt).
+PROGRAM is the built `offramp`, RUN a run folder with `calibrate.json`; PICTURES a folder of PNG files, a
+run's `gallery.json` or records of CIFAR-100 (`test.bin`).
+
 Fails when the console says anything, when another host is asked, when a control has no name, when the
 answer on the page is not the one of the API, when the slider changes neither numbers nor exit, or when
 the page is wider than the screen.
 """
 
-import json
-import struct
+import functools
 import sys
 import tempfile
-import urllib.request
-import zlib
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
+import service
+from chromium import VIEWS, chromium, drawing, must_be_silent, must_fit, open_view, requests, screenshot
+from pictures import pictures
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-VIEWS = [
-    ("light", 1280, 1000, "light"),
-    ("dark", 1280, 1000, "dark"),
-    ("phone", 390, 844, "light"),
-]
-
-# Accessible names as far as a page without labels by other means has them.
-NAMELESS = """
-return [...document.querySelectorAll('button, input, select, a, video:not([hidden])')].filter(e => {
-  const label = [...(e.labels || [])].map(l => l.textContent).join('');
-  return !(e.getAttribute('aria-label') || label || e.textContent || '').trim();
-}).map(e => e.outerHTML);
-"""
-
+PICTURES = 40
+UPLOADED = 10
 
 # When each exit came: they answer one after another, and no look from outside is quick enough to tell.
 WATCH = """
@@ -49,43 +37,16 @@ new MutationObserver(() => {
 """
 
 
-def browser():
-    options = webdriver.ChromeOptions()
-    for argument in (
-        "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-quic",
-        "--no-first-run", "--disable-background-networking", "--disable-component-update",
-        "--disable-sync", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
-    ):
-        options.add_argument(argument)
-    options.binary_location = "/usr/bin/chromium"
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    return webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
-
-
-def png(colour, side=32):
-    def chunk(name, data):
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    rows = (b"\0" + bytes(colour) * side) * side
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-
-
 def text(driver, name):
     return driver.find_element(By.ID, name).text
-
-
-def api(url, query, picture):
-    request = urllib.request.Request(f"{url}v1/predict?{query}", data=picture, headers={"content-type": "application/octet-stream"})
-    with urllib.request.urlopen(request) as reply:
-        return json.load(reply)["predictions"][0]
 
 
 # One look at the page; a new answer may replace elements at any time.
 STATE = """
 const exits = [...document.querySelectorAll('#exits li')];
 const taken = document.querySelector('#exits li.taken');
-return {said: document.getElementById('said').innerText, exits: exits.map(e => e.innerText),
+const text = (e) => e.innerText.replaceAll('\\u00a0', ' ');
+return {said: text(document.getElementById('said')), exits: exits.map(text),
         shares: exits.map(e => e.querySelector('.bar i').clientWidth / e.querySelector('.bar').clientWidth),
         taken: taken && Number(taken.dataset.exit), busy: document.getElementById('answer').ariaBusy};
 """
@@ -115,57 +76,100 @@ def slide(driver, place):
     return numbers
 
 
-def look(driver, url, name, width, height, scheme, screenshots, picture):
-    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    features = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", features)
-    driver.get(url)
-    WebDriverWait(driver, 20).until(lambda d: d.find_element(By.ID, "slider").is_enabled())
-    nameless = driver.execute_script(NAMELESS)
-    assert not nameless, nameless
-
-    driver.execute_script(WATCH)
+def upload(driver, picture):
     driver.find_element(By.ID, "file").send_keys(str(picture))
-    said, exit_taken, exits = answered(driver)
+
+
+def budget(point):
+    """Whole MACs, as the page asks."""
+    return -int(-point["mean_macs"] // 1)
+
+
+def says(expected):
+    """Whether the page shows this answer."""
+    begin, middle = f"{expected['class']}, {100 * expected['probability']:.1f} %", f"at exit {expected['exit']}:"
+    return lambda state: state["said"].startswith(begin) and middle in state["said"]
+
+
+def must_say(exits, taken, expected):
+    """What each exit says on the page is what the API says of it."""
+    assert taken == expected["exit"], (taken, expected)
+    for shown, exit in zip(exits, expected["trace"], strict=True):
+        assert exit["class"] in shown and f"{100 * exit['probability']:.1f} %" in shown, (shown, exit)
+
+
+def differing(curve, paths, ask):
+    """A picture that the two ends of the curve answer at different exits, a first one if there is."""
+    ends = [f"max_macs={budget(curve[at])}" for at in (0, -1)]
+    found = [(cheap, path) for path in paths
+             if (cheap := ask(ends[0], path)["exit"]) < ask(ends[1], path)["exit"]]
+    assert found, "the two ends of the curve answer each picture at the same exit"
+    return min(found)[1]
+
+
+def one_after_another(driver, picture):
+    """Exits appear in their order, and so that one can follow."""
+    driver.execute_script(WATCH)
+    upload(driver, picture)
+    _, _, exits = answered(driver)
     came = driver.execute_script("return window.came")
     assert [count for count, _ in came] == list(range(1, len(exits) + 1)), came
-    times = [time for _, time in came]
-    assert len(exits) > 1 and all(a < b for a, b in zip(times, times[1:])), came
+    assert len(exits) > 1 and came[-1][1] - came[0][1] > 200, f"the exits come all at once: {came}"
     assert not text(driver, "error"), text(driver, "error")
-    last = int(driver.find_element(By.ID, "slider").get_attribute("max"))
 
-    with urllib.request.urlopen(f"{url}v1/model") as reply:
-        curve = json.load(reply)["curve"]
-    # What the page says is what the API says, at both ends of the slider and in between.
+
+def slider(driver, curve, picture, ask):
+    """By the slider alone, numbers and exit change, and are those of the API at both ends and in between."""
+    last = int(driver.find_element(By.ID, "slider").get_attribute("max"))
+    assert last == len(curve) - 1, (last, len(curve))
     found = {}
     for place in sorted({0, last // 2, last}):
         numbers = slide(driver, place)
-        chosen = f"max_macs={-int(-curve[place]['mean_macs'] // 1)}" if curve else f"exit={place}"
-        expected = api(url, f"{chosen}&trace=true", picture.read_bytes())
-        sentence = f"at exit {expected['exit']}:"
-        said, exit_taken, exits = answered(
-            driver, lambda state: state["said"].startswith(f"{expected['class']}, ") and sentence in state["said"])
-        assert exit_taken == expected["exit"], (place, said, expected)
-        for shown, exit in zip(exits, expected["trace"], strict=True):
-            assert exit["class"] in shown and f"{100 * exit['probability']:.1f} %" in shown, (shown, exit)
-        found[place] = (numbers, exit_taken)
+        expected = ask(f"max_macs={budget(curve[place])}&trace=true", picture)
+        _, taken, exits = answered(driver, says(expected))
+        must_say(exits, taken, expected)
+        found[place] = (numbers, taken)
     first, final = found[0], found[last]
     assert first[0] != final[0], "the slider changes no number"
     assert first[1] < final[1], f"the slider changes no exit: {found}"
-    print(f"{name}: exit {first[1]} at {first[0][0]} MACs, exit {final[1]} at {final[0][0]} MACs, as the API says")
+    return f"exit {first[1]} at {first[0][0]} MACs, exit {final[1]} at {final[0][0]} MACs"
 
-    wide = driver.execute_script("return document.documentElement.scrollWidth")
-    assert wide <= width, f"{name}: the page is {wide} pixels wide, the screen {width}"
-    ground = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
-    assert (ground == "rgb(255, 255, 255)") == (scheme == "light"), (name, ground)
-    if screenshots:
-        slide(driver, last // 2)
-        driver.execute_script("scrollTo(0, 0)")
-        answered(driver)
-        size = driver.execute_script("return document.documentElement.scrollHeight")
-        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {**metrics, "height": size})
-        driver.save_screenshot(str(screenshots / f"serve-{name}.png"))
+
+def look(driver, url, view, curve, picture, ask):
+    name, width, height, scheme = view
+    open_view(driver, url, width, height, scheme)
+    WebDriverWait(driver, 60).until(lambda d: d.find_element(By.ID, "slider").is_enabled())
+    one_after_another(driver, picture)
+    told = slider(driver, curve, picture, ask)
+    must_fit(driver, name, width, scheme)
+    print(f"{name}: {told}, as the API says")
+
+
+def show(driver, view, path, folder, curve, ask):
+    """A screenshot with the slider in the middle and a picture that may be shown."""
+    # The page reads it again at every move of the slider.
+    picture = Path(folder) / "drawing.png"
+    picture.write_bytes(drawing(driver))
+    place = len(curve) // 2
+    slide(driver, place)
+    upload(driver, picture)
+    answered(driver, says(ask(f"max_macs={budget(curve[place])}", picture)))
+    driver.execute_script("document.activeElement.blur()")
+    screenshot(driver, path, view[1])
+
+
+def uploads(driver, curve, paths, ask):
+    """Pictures one after another, each answered as the API answers it."""
+    place = len(curve) // 2
+    slide(driver, place)
+    exits = []
+    for path in paths:
+        expected = ask(f"max_macs={budget(curve[place])}&trace=true", path)
+        upload(driver, path)
+        _, taken, said = answered(driver, says(expected))
+        must_say(said, taken, expected)
+        exits.append(taken)
+    print(f"{len(paths)} pictures uploaded, exits {exits}, as the API says")
 
 
 def damaged(driver):
@@ -173,12 +177,11 @@ def damaged(driver):
     with tempfile.NamedTemporaryFile(suffix=".png") as file:
         file.write(b"no picture")
         file.flush()
-        driver.find_element(By.ID, "file").send_keys(file.name)
+        upload(driver, file.name)
         WebDriverWait(driver, 20).until(lambda d: text(d, "error"))
         assert "picture" in text(driver, "error"), text(driver, "error")
     # Chromium notes every answer of 4xx on the console; this one was asked for.
-    noted = [entry for entry in driver.get_log("browser") if "422" not in entry["message"]]
-    assert not noted, noted
+    must_be_silent(driver, expected=["422"])
 
 
 def camera(driver):
@@ -210,35 +213,29 @@ def keyboard(driver):
 
 
 def only_its_own_host(driver, url):
-    host = urlsplit(url).netloc
-    for entry in driver.get_log("performance"):
-        message = json.loads(entry["message"])["message"]
-        if message["method"] == "Network.requestWillBeSent":
-            asked = urlsplit(message["params"]["request"]["url"])
-            assert asked.scheme in ("data", "blob") or asked.netloc == host, asked.geturl()
+    others = [asked for asked in requests(driver) if urlsplit(asked).netloc != urlsplit(url).netloc]
+    assert not others, others
 
 
 def main():
-    url = sys.argv[1].rstrip("/") + "/"
-    screenshots = Path(sys.argv[2]) if len(sys.argv) > 2 else None
-    with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder) / "dull.png"
-        picture.write_bytes(png((130, 100, 100)))
-        if len(sys.argv) > 3:
-            picture = Path(sys.argv[3]).resolve()
-        driver = browser()
-        try:
-            for view in VIEWS:
-                look(driver, url, *view, screenshots, picture)
-                said = driver.get_log("browser")
-                assert not said, said
-            keyboard(driver)
-            camera(driver)
-            damaged(driver)
-            only_its_own_host(driver, url)
-            print("nothing on the console, no other host asked")
-        finally:
-            driver.quit()
+    program, run, source = sys.argv[1:4]
+    screenshots = Path(sys.argv[4]) if len(sys.argv) > 4 else None
+    with tempfile.TemporaryDirectory() as folder, chromium() as driver, service.service(program, run) as url:
+        curve = service.model(url)["curve"]
+        ask = functools.partial(service.ask, url)
+        paths = pictures(source, PICTURES, folder)
+        picture = differing(curve, paths, ask)
+        for view in VIEWS:
+            look(driver, url, view, curve, picture, ask)
+            if screenshots:
+                show(driver, view, screenshots / f"serve-{view[0]}.png", folder, curve, ask)
+            must_be_silent(driver)
+        uploads(driver, curve, paths[:UPLOADED], ask)
+        keyboard(driver)
+        camera(driver)
+        damaged(driver)
+        only_its_own_host(driver, url)
+        print("nothing on the console, no other host asked")
 
 
 if __name__ == "__main__":

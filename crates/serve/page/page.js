@@ -6,7 +6,7 @@
   let model = null, budgets = [], chosen = null, key = "", turn = 0, stream = null;
 
   const macs = (n) => (n >= 1e9 ? (n / 1e9).toFixed(2) + " G" : n >= 1e6 ? (n / 1e6).toFixed(2) + " M" : (n / 1e3).toFixed(1) + " k");
-  const percent = (p, digits = 1) => (100 * p).toFixed(digits) + " %";
+  const percent = (p, digits = 1) => (100 * p).toFixed(digits) + "\u00a0%";
   const pause = (ms) => new Promise((done) => setTimeout(done, ms));
   const make = (tag, name, text) => {
     const element = document.createElement(tag);
@@ -69,7 +69,7 @@
     at("cost").textContent = macs(here.macs);
     at("share").textContent = percent(here.macs / whole);
     at("accuracy").textContent = right;
-    at("leave").textContent = here.leave.map((f, k) => `${k}: ${percent(f, 0)}`).join(", ");
+    at("leave").textContent = here.leave.map((f, k) => `${k}:\u00a0${percent(f, 0)}`).join(", ");
     slider.setAttribute("aria-valuetext", `${macs(here.macs)} multiply-accumulates, right: ${right}`);
     draw(here);
   }
@@ -78,11 +78,11 @@
     const known = budgets.filter((b) => b.top1 !== undefined);
     at("curve").replaceChildren();
     if (known.length < 2) return;
-    const [w, h, pad] = [400, 170, 34];
+    const [w, h, left, pad] = [400, 170, 52, 28];
     const range = (list) => [Math.min(...list), Math.max(...list)];
     const [x0, x1] = range(known.map((b) => b.macs)), [y0, y1] = range(known.map((b) => b.top1));
-    const x = (b) => pad + ((b.macs - x0) / (x1 - x0 || 1)) * (w - 2 * pad);
-    const y = (b) => h - pad + 6 - ((b.top1 - y0) / (y1 - y0 || 1)) * (h - 2 * pad);
+    const x = (b) => left + ((b.macs - x0) / (x1 - x0 || 1)) * (w - left - pad);
+    const y = (b) => h - pad - 8 - ((b.top1 - y0) / (y1 - y0 || 1)) * (h - 2 * pad);
     const ns = "http" + "://www.w3.org/2000/svg";
     const put = (tag, attributes, text) => {
       const element = document.createElementNS(ns, tag);
@@ -96,10 +96,10 @@
     svg.setAttribute("aria-label", `Accuracy from ${y0.toFixed(1)} to ${y1.toFixed(1)} percent for ${macs(x0)} to ${macs(x1)} multiply-accumulates`);
     put("polyline", { class: "path", points: known.map((b) => `${x(b)},${y(b)}`).join(" ") });
     known.forEach((b) => put("circle", { class: b === here ? "dot here" : "dot", cx: x(b), cy: y(b), r: b === here ? 6 : 2.5 }));
-    put("text", { x: pad, y: h - 6 }, macs(x0));
+    put("text", { x: left, y: h - 6 }, macs(x0));
     put("text", { x: w - pad, y: h - 6, "text-anchor": "end" }, macs(x1) + " MACs");
-    put("text", { x: 4, y: y({ top1: y1 }) - 8 }, y1.toFixed(1) + " %");
-    put("text", { x: 4, y: y({ top1: y0 }) + 14 }, y0.toFixed(1) + " %");
+    put("text", { x: 6, y: y({ top1: y1 }) + 4 }, y1.toFixed(1) + " %");
+    put("text", { x: 6, y: y({ top1: y0 }) + 4 }, y0.toFixed(1) + " %");
     at("curve").append(svg);
   }
 
@@ -139,7 +139,8 @@
     }
   }
 
-  // Exits come in the rhythm of their measured times, stretched so that one can follow.
+  // Exits come in the rhythm of their cost, stretched so that one can follow; times measured on a busy machine
+  // say less.
   async function answer(said, mine, reveal) {
     at("exits").replaceChildren();
     at("top").hidden = true;
@@ -148,10 +149,10 @@
     for (const exit of said.trace) {
       if (reveal) {
         at("said").textContent = `Exit ${exit.exit} …`;
-        await pause((900 * (exit.ms - before)) / (whole.ms || 1));
+        await pause((900 * (exit.macs - before)) / whole.macs);
         if (mine !== turn) return;
       }
-      before = exit.ms;
+      before = exit.macs;
       at("exits").append(row(exit, said));
     }
     at("said").textContent = `${said.class}, ${percent(said.probability)} sure, at exit ${said.exit}: ${macs(said.macs)} MACs, ${percent(said.macs / whole.macs, 0)} of the whole network, ${said.ms.toFixed(1)} ms ${window.offramp ? "in this browser" : "with the queue"}.`;
@@ -216,7 +217,11 @@
     clearTimeout(later);
     later = setTimeout(() => ask(false), 120);
   };
-  file.onchange = () => take(file.files[0]);
+  // Emptied, so that the same file can be chosen again after another picture.
+  file.onchange = () => {
+    take(file.files[0]);
+    file.value = "";
+  };
   at("open-camera").onclick = openCamera;
   at("close-camera").onclick = closeCamera;
   at("take").onclick = shoot;
