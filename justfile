@@ -10,7 +10,7 @@ test:
 
 # the slow group: every recipe on the low-data CIFAR-100 for two epochs (OFFRAMP_DATA)
 test-slow:
-    cargo test --release --workspace --test every_recipe -- --ignored --nocapture
+    cargo test --release --workspace --test every_recipe --test narrow -- --ignored --nocapture
 
 # all tests with the kernels' portable code (or avx2), as on an older machine
 test-portable ISA="portable":

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use offramp_core::DeviceSpec;
 use offramp_data::Split;
 use offramp_interop::export::Opset;
+use offramp_train::Checkpointing;
 
 use crate::commands::{bench, report, serve};
 use crate::engine::EngineArgs;
@@ -111,12 +112,34 @@ pub struct TrainArgs {
     /// Go on with the run in the folder from its newest checkpoint
     #[arg(long)]
     pub resume: bool,
+    /// What the network computes with: f32, bf16 or fp16; short for --set train.precision=...
+    #[arg(long, value_name = "NUMBERS")]
+    pub precision: Option<offramp_core::Precision>,
+    /// Parts in which a batch is computed, to save memory; short for --set train.accumulate=N
+    #[arg(long, value_name = "N")]
+    pub accumulate: Option<usize>,
+    /// none or stages: computes stages twice, to save memory; short for --set train.checkpointing=...
+    #[arg(long, value_name = "WHAT")]
+    pub checkpointing: Option<Checkpointing>,
     /// Data and device.
     #[command(flatten)]
     pub place: Place,
     /// Print the final scores as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+impl TrainArgs {
+    /// Changes of the recipe, in the order in which they are made.
+    pub fn settings(&self) -> Vec<String> {
+        let precision = self.precision.map(|it| format!("train.precision={it}"));
+        let accumulate = self.accumulate.map(|it| format!("train.accumulate={it}"));
+        let checkpointing = self
+            .checkpointing
+            .map(|it| format!("train.checkpointing={it}"));
+        let short = [precision, accumulate, checkpointing].into_iter().flatten();
+        self.set.iter().cloned().chain(short).collect()
+    }
 }
 
 /// Arguments of `eval`.

@@ -14,13 +14,17 @@ mod cost;
 mod device;
 mod exit;
 pub mod files;
+mod gradients;
 pub mod images;
 mod network;
 pub mod params;
+mod precision;
 mod suggest;
 
 pub use cost::Cost;
 pub use device::{DeviceError, DeviceSpec, default_device};
 pub use exit::{ExitOutput, ExitOutputs, widened};
+pub use gradients::{add_gradient, add_gradients};
 pub use network::{Backbone, ExitHead, FeatureValues, Features, MapShape, StageInfo};
+pub use precision::{Precision, PrecisionError};
 pub use suggest::nearest;

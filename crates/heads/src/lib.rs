@@ -7,6 +7,7 @@ mod gradients;
 mod head;
 mod heads;
 mod net;
+mod recompute;
 mod registry;
 mod saved;
 mod trace;
@@ -23,5 +24,6 @@ pub use heads::{
     SepConvStyle,
 };
 pub use net::MultiExitNet;
+pub use recompute::Boundaries;
 pub use registry::{ConvWidth, HeadConfig, HeadEntry, registry};
 pub use saved::{MODEL_FORMAT, ModelCard, ModelError, load_card, load_model, save_model};

@@ -131,16 +131,16 @@ impl MultiExitNet {
         self
     }
 
-    /// All exits.
+    /// All exits. Layers compute in the type of the images; what heads return is float32, the
+    /// maps after the stages are as they were computed.
     ///
     /// # Shapes
     /// - `x`: `[N, 3, H, W]`; logits: `[N, classes]`
     pub fn forward(&self, x: Tensor<4>) -> ExitOutputs {
-        let (exits, gradients) = (self.heads.len(), self.gradients);
         let mut features = Features::from(x);
         let mut outputs = ExitOutputs::default();
-        for exit in 0..exits {
-            let seen = |features: &Features| gradients.to_exit(features.map.clone(), exit, exits);
+        for exit in 0..self.heads.len() {
+            let seen = |features: &Features| self.to_exit(features.map.clone(), exit);
             for stage in self.segment_stages(exit) {
                 features = self.backbone.forward_stage(stage, features);
                 outputs.stages.push(seen(&features));
@@ -149,9 +149,19 @@ impl MultiExitNet {
             outputs
                 .exits
                 .push(self.exit(exit, seen(&features), previous));
-            features = gradients.onward(features, exit, exits);
+            features = self.onward(features, exit);
         }
         outputs
+    }
+
+    /// The map as exit `exit` sees it, which decides what it teaches the stages before.
+    pub(crate) fn to_exit(&self, map: Tensor<4>, exit: usize) -> Tensor<4> {
+        self.gradients.to_exit(map, exit, self.heads.len())
+    }
+
+    /// What goes on behind exit `exit`.
+    pub(crate) fn onward(&self, features: Features, exit: usize) -> Features {
+        self.gradients.onward(features, exit, self.heads.len())
     }
 
     /// The stages between exit `exit - 1` (or the image) and exit `exit`.

@@ -64,7 +64,8 @@ pub trait Method {
     fn rehearse(&mut self, _rehearsal: &Rehearsal) {}
 
     /// To be called after the optimiser's step, with the outputs that the losses were computed
-    /// from.
+    /// from. Where a batch was computed in parts, they are those of the whole batch, without maps: an exit's
+    /// map is its embedding, and there are no stages.
     fn after_step(&mut self, _outputs: &ExitOutputs) {}
 
     /// Values to log beside the losses: `teacher/R/K`, the weight of exit `K` in teacher `R`, and

@@ -2,10 +2,10 @@
 
 use burn::module::{Content, DisplaySettings, Flag, Module, ModuleDisplay, Param};
 use burn::tensor::{Tensor, activation};
-use offramp_core::Cost;
+use offramp_core::{Cost, widened};
 use offramp_kernels::{batch_norm_eval, batch_norm_train};
 
-use crate::{Buffer, Init, replica};
+use crate::{Buffer, Init, narrow, replica};
 
 /// Batch normalisation over `[N, C, H, W]`, PyTorch's `nn.BatchNorm2d`
 /// (Ioffe and Szegedy, ICML 2015):
@@ -15,6 +15,9 @@ use crate::{Buffer, Init, replica};
 /// follow them: `running <- (1 - momentum) * running + momentum * batch`, where
 /// the running variance takes the unbiased estimate, as PyTorch does. In
 /// evaluation (after [`Module::valid`], or frozen) the running ones are used.
+///
+/// Maps of float16 and bfloat16 are normalised in float32 and come back in their own type; the
+/// statistics are float32.
 ///
 /// The ReLU and the residual addition that follow a batch norm in most networks
 /// are part of the same call, so that a backend can fuse them.
@@ -94,7 +97,13 @@ impl BatchNorm2d {
         self.run(x, Some(residual), true)
     }
 
+    /// In float32, whatever the type of the map: a variance is a sum of squares.
     fn run(&self, x: Tensor<4>, residual: Option<Tensor<4>>, relu: bool) -> Tensor<4> {
+        let residual = residual.map(|residual| widened(&residual));
+        narrow::around(x, |x| self.wide(x, residual, relu))
+    }
+
+    fn wide(&self, x: Tensor<4>, residual: Option<Tensor<4>>, relu: bool) -> Tensor<4> {
         let (weight, bias) = (self.weight.val(), self.bias.val());
         if !(x.is_autodiff() && self.training.is_enabled()) {
             let (mean, var) = (self.running_mean.value(), self.running_var.value());

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use offramp_core::{Cost, MapShape};
 use offramp_kernels::{Conv2dOptions, conv2d};
 
-use crate::Init;
+use crate::{Init, narrow};
 
 /// Settings of a [`Conv2d`]. The padding keeps the size at stride 1 unless it is set.
 #[derive(Clone, Copy, Debug)]
@@ -93,13 +93,14 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
-    /// Convolves.
+    /// Convolves, in the type of the map.
     ///
     /// # Shapes
     /// - `x`: `[N, C_in, H, W]`, output: `[N, C_out, H_out, W_out]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let bias = self.bias.as_ref().map(Param::val);
-        conv2d(x, self.weight.val(), bias, self.options())
+        let weight = narrow::like(self.weight.val(), &x);
+        let bias = (self.bias.as_ref()).map(|bias| narrow::like(bias.val(), &x));
+        conv2d(x, weight, bias, self.options())
     }
 
     /// The geometry.

@@ -4,7 +4,7 @@ use burn::module::{Content, DisplaySettings, Module, ModuleDisplay, Param};
 use burn::tensor::Tensor;
 use offramp_core::Cost;
 
-use crate::Init;
+use crate::{Init, narrow};
 
 /// Every row brought to mean 0 and variance 1, PyTorch's `nn.LayerNorm` over the last axis (Ba,
 /// Kiros and Hinton, 2016): `y = weight * (x - mean) / sqrt(var + eps) + bias`, with the biased
@@ -34,10 +34,12 @@ impl LayerNorm {
     /// # Shapes
     /// - `x` and output: `[N, D]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let centred = x.clone() - x.mean_dim(1);
-        let variance = centred.clone().square().mean_dim(1);
-        let normal = centred / (variance + self.eps).sqrt();
-        normal * self.weight.val().unsqueeze() + self.bias.val().unsqueeze()
+        narrow::around(x, |x| {
+            let centred = x.clone() - x.mean_dim(1);
+            let variance = centred.clone().square().mean_dim(1);
+            let normal = centred / (variance + self.eps).sqrt();
+            normal * self.weight.val().unsqueeze() + self.bias.val().unsqueeze()
+        })
     }
 
     /// What is added to the variance.

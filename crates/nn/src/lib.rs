@@ -8,6 +8,9 @@
 //! Every layer has a `trace` beside its `forward`, which writes it into a graph
 //! ([`offramp_graph`]).
 //!
+//! Parameters are float32. A layer computes in the type of the map that it is given, so that a network
+//! given images of bfloat16 computes in bfloat16; normalisations compute in float32 within.
+//!
 //! Initial weights come from an explicit generator, [`Init`], and are the same on
 //! every device.
 
@@ -17,6 +20,7 @@ mod conv;
 mod init;
 mod layer_norm;
 mod linear;
+mod narrow;
 mod pool;
 mod replica;
 mod trace;

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use offramp_core::Cost;
 use offramp_kernels::linear;
 
-use crate::Init;
+use crate::{Init, narrow};
 
 /// `y = x W^T + b`, PyTorch's `nn.Linear`.
 #[derive(Module, Debug)]
@@ -40,8 +40,9 @@ impl Linear {
     /// # Shapes
     /// - `x`: `[N, in]`, output: `[N, out]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let bias = self.bias.as_ref().map(Param::val);
-        linear(x, self.weight.val(), bias)
+        let weight = narrow::like(self.weight.val(), &x);
+        let bias = (self.bias.as_ref()).map(|bias| narrow::like(bias.val(), &x));
+        linear(x, weight, bias)
     }
 
     /// Number of inputs.

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use offramp_core::DeviceError;
 use offramp_core::files::FileError;
 use offramp_core::params::ParamError;
+use offramp_core::{DeviceError, PrecisionError};
 use offramp_data::DataError;
 use offramp_heads::{ModelError, NetError};
 use offramp_methods::MethodError;
@@ -26,6 +26,9 @@ pub enum TrainError {
     /// The device.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// The numbers that the device is to compute with.
+    #[error(transparent)]
+    Precision(#[from] PrecisionError),
     /// The images.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -59,7 +62,8 @@ pub enum TrainError {
     /// The loss is no number any more.
     #[error(
         "step {step} (epoch {epoch:.2}): {term} is {value}; the last good checkpoint is {}; \
-         lower train.optimizer.lr, raise train.warmup-epochs or set train.clip-norm",
+         lower train.optimizer.lr, raise train.warmup-epochs or set train.clip-norm; \
+         with train.precision = \"fp16\" try \"bf16\"",
         checkpoint_name(checkpoint)
     )]
     NotFinite {
@@ -114,6 +118,15 @@ pub enum TrainError {
          set train.optimizer = {{ name = \"sgd\" }}"
     )]
     Lookahead {
+        /// Name of the method.
+        method: &'static str,
+    },
+    /// The method tries steps out on the whole batch, which is never there as a whole.
+    #[error(
+        "method {method:?} looks ahead on the whole batch, which train.accumulate takes apart; set \
+         train.accumulate = 1, and a smaller train.batch-size if memory is short"
+    )]
+    RehearsalInParts {
         /// Name of the method.
         method: &'static str,
     },

@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use offramp_core::params;
+use offramp_core::{DeviceSpec, Precision, params};
 use offramp_heads::load_model;
 use offramp_methods::distill::{Teachers, distillers};
 use offramp_train::Recipe;
@@ -71,6 +71,41 @@ fn every_distiller_trains_logs_and_resumes_exactly() {
         assert_same_run(&whole, &parts);
     }
     assert_eq!(fs::read(teacher.join("model.safetensors")).unwrap(), before);
+}
+
+/// bfloat16 where the device has it, three parts a batch, and stages computed twice.
+#[test]
+fn every_distiller_learns_in_parts_and_in_narrow_numbers() {
+    let parent = tempfile::tempdir().unwrap();
+    let teacher = teacher(parent.path(), "teacher", &["seed=5"]);
+    let spec = DeviceSpec::from_env().unwrap().best();
+    let narrow = Precision::Bf16.check(spec, &spec.device().unwrap()).is_ok();
+    for entry in distillers() {
+        let teachers: &[&Path] = match entry.teachers {
+            Teachers::None => &[],
+            Teachers::One => &[&teacher],
+            Teachers::All => &[&teacher, &teacher],
+        };
+        let mut settings = needs(entry.name).to_vec();
+        settings.extend([
+            "train.accumulate=3",
+            "train.checkpointing=stages",
+            "train.epochs=1",
+        ]);
+        if narrow {
+            settings.push("train.precision=bf16");
+        }
+        let recipe = student(entry.name, teachers, &settings);
+        let (whole, stopped) = (
+            parent.path().join(entry.name),
+            parent.path().join("stopped"),
+        );
+        run(&recipe, &whole, false, None).unwrap();
+        run(&recipe, &stopped, false, Some(3)).unwrap();
+        run(&recipe, &stopped, true, None).unwrap();
+        assert_same_run(&whole, &stopped);
+        fs::remove_dir_all(&stopped).unwrap();
+    }
 }
 
 /// A student of `loss` whose exits go through the classifier of its only teacher.

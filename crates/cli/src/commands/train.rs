@@ -11,7 +11,7 @@ use crate::error::CliError;
 
 /// Trains and prints the scores of the result.
 pub fn run(args: &TrainArgs) -> Result<(), CliError> {
-    let recipe = Recipe::load(&args.recipe, &args.set)?;
+    let recipe = Recipe::load(&args.recipe, &args.settings())?;
     let out = match &args.out {
         Some(out) => out.clone(),
         None => Path::new("runs").join(&recipe.name),

@@ -15,13 +15,14 @@ pub use projector::{ProjectorConfig, ProjectorHead};
 pub use sepconv::{SepConvHead, SepConvStyle};
 
 use burn::tensor::Tensor;
-use offramp_core::ExitOutput;
+use offramp_core::{ExitOutput, widened};
 use offramp_graph::{Builder, GraphError, Value};
 use offramp_kernels::global_avg_pool;
 use offramp_nn::Linear;
 
 /// What every head ends with: mean over positions, then a linear layer.
 fn classify(map: Tensor<4>, fc: &Linear) -> ExitOutput {
+    let map = widened(&map);
     let embedding = global_avg_pool(map.clone());
     ExitOutput {
         logits: fc.forward(embedding.clone()),

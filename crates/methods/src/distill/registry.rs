@@ -22,7 +22,7 @@ pub trait Distiller {
     fn losses(&self, lesson: &Lesson) -> LossTerms;
 
     /// To be called after the optimiser's step, with the lesson that the losses were computed
-    /// from.
+    /// from. Where a batch was computed in parts, it is that of the whole batch, without maps.
     fn after_step(&mut self, _lesson: &Lesson) {}
 
     /// Puts what teacher and student share into the student's exit `exit`: before the first step,

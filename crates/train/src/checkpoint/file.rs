@@ -152,6 +152,7 @@ pub(super) mod tests {
                 window: Default::default(),
                 epoch: Default::default(),
                 method: BTreeMap::from([("temperature".to_owned(), 1.0 / 3.0)]),
+                loss_scale: Some(crate::LossScale::default()),
                 updates: BTreeMap::from([("net/a.weight".to_owned(), step)]),
                 kept: Vec::new(),
             },

@@ -20,6 +20,7 @@ use thiserror::Error;
 pub use file::{read, write};
 pub use shelf::Shelf;
 
+use crate::loss_scale::LossScale;
 use crate::metrics::Sums;
 
 /// Version of the format; raised when older files can no longer be read.
@@ -67,6 +68,9 @@ pub struct Position {
     pub epoch: Sums,
     /// What the method remembers beside its tensors.
     pub method: BTreeMap<String, f64>,
+    /// The factor of the loss, with float16.
+    #[serde(default)]
+    pub loss_scale: Option<LossScale>,
     /// Updates of each parameter by the optimiser.
     pub updates: BTreeMap<String, u64>,
     /// The checkpoints before this one that are still there, with the best step each knew.

@@ -13,6 +13,7 @@ impl TrainConfig {
         let at_least_one = [
             ("epochs", self.epochs),
             ("batch-size", self.batch_size),
+            ("accumulate", self.accumulate),
             ("eval-batch-size", self.eval_batch_size),
             ("log-every", self.log_every),
             ("workers", self.workers),
@@ -24,6 +25,13 @@ impl TrainConfig {
             if value == 0 {
                 return Err((key.into(), "0 is too small, it must be at least 1".into()));
             }
+        }
+        if self.accumulate > self.batch_size {
+            let problem = "parts are more than the images of a batch";
+            return Err((
+                "accumulate".into(),
+                format!("{} {problem}", self.accumulate),
+            ));
         }
         let in_range = |key: &str, value: f64, allowed: bool, rule: &str| match allowed {
             true => Ok(()),
@@ -154,6 +162,8 @@ mod tests {
             ("epochs = 0", "epochs"),
             ("batch-size = 0", "batch-size"),
             ("log-every = 0", "log-every"),
+            ("accumulate = 0", "accumulate"),
+            ("accumulate = 9\nbatch-size = 8", "accumulate"),
             ("patience = 0", "patience"),
             ("patience = 3\n[checkpoint]\nbest = 'last'", "patience"),
             ("label-smoothing = 1.0", "label-smoothing"),

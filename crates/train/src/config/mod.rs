@@ -3,9 +3,13 @@
 mod check;
 mod model;
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 pub use model::ModelConfig;
+use offramp_core::Precision;
 use offramp_data::Interleave;
 
 use crate::optim::OptimizerConfig;
@@ -32,6 +36,13 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// Whether the last batch of an epoch is left out when it is not full.
     pub drop_last: bool,
+    /// Parts in which the images of a step are computed one after the other, so that the maps of one part
+    /// alone take memory. Batch norms take their statistics from each part.
+    pub accumulate: usize,
+    /// The numbers that the network computes with; weights, statistics and losses are float32.
+    pub precision: Precision,
+    /// What is computed twice instead of kept.
+    pub checkpointing: Checkpointing,
     /// How many rows with a label and without one take turns in the batches of semi-supervised
     /// training, as `{ labelled = 1, unlabelled = 3 }`; absent: as they come.
     pub interleave: Option<Interleave>,
@@ -69,6 +80,9 @@ impl Default for TrainConfig {
             epochs: 200,
             batch_size: 128,
             drop_last: true,
+            accumulate: 1,
+            precision: Precision::F32,
+            checkpointing: Checkpointing::None,
             interleave: None,
             warmup_epochs: 0.0,
             label_smoothing: 0.0,
@@ -84,6 +98,42 @@ impl Default for TrainConfig {
             ema: None,
             checkpoint: CheckpointConfig::default(),
         }
+    }
+}
+
+/// What a step computes twice instead of keeping it for the way back (Chen et al., *Training Deep Nets
+/// with Sublinear Memory Cost*, 2016).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Checkpointing {
+    /// Nothing.
+    #[default]
+    None,
+    /// The stages of the backbone: the maps between them are kept, and what lies within one stage is
+    /// there while that stage learns.
+    Stages,
+}
+
+impl FromStr for Checkpointing {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "none" => Ok(Self::None),
+            "stages" => Ok(Self::Stages),
+            _ => Err(format!(
+                "no checkpointing is called {name:?}; there are none and stages"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Checkpointing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Stages => "stages",
+        })
     }
 }
 

@@ -44,6 +44,12 @@ pub struct TrainRecord {
     /// Mean norm of the gradient before clipping; only with `clip-norm`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gradient_norm: Option<f64>,
+    /// Steps that were left out since a gradient was not finite; only with `precision = "fp16"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped_steps: Option<u64>,
+    /// The factor of the loss for the next step; only with `precision = "fp16"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<f64>,
     /// What the method logs beside its terms, such as the weights of its teachers.
     pub scalars: BTreeMap<String, f64>,
     /// Images trained on a second, the time to wait for data included.

@@ -25,6 +25,9 @@ pub struct Sums {
     pub correct: Vec<f64>,
     /// Of gradient norms.
     pub gradient_norm: Option<f64>,
+    /// Steps that were left out, where the loss is scaled.
+    #[serde(default)]
+    pub skipped: Option<u64>,
     /// Seconds.
     pub seconds: f64,
 }
@@ -44,6 +47,10 @@ pub struct StepValues {
     pub correct: Vec<f64>,
     /// Norm of the gradient, if it was computed.
     pub gradient_norm: Option<f64>,
+    /// Whether nothing was learned, since a gradient was not finite.
+    pub skipped: bool,
+    /// The factor of the loss, where it is scaled.
+    pub loss_scale: Option<f64>,
     /// How long the step took, the wait for its batch included.
     pub seconds: f64,
 }
@@ -67,10 +74,14 @@ impl StepValues {
         let norm = self
             .gradient_norm
             .map(|norm| ("the gradient norm".to_owned(), norm));
+        // A smaller factor would not help: these gradients are themselves too large, or no numbers.
+        let hopeless = self.skipped && self.loss_scale.is_some_and(|factor| factor <= 1.0);
+        let hopeless = hopeless.then(|| ("a gradient".to_owned(), f64::NAN));
         terms
             .map(|term| (format!("the loss term {:?}", term.name), term.value))
             .chain([("the total loss".to_owned(), self.loss)])
             .chain(norm)
+            .chain(hopeless)
             .find(|(_, value)| !value.is_finite())
     }
 }
@@ -95,12 +106,16 @@ impl Sums {
         if let Some(norm) = step.gradient_norm {
             *self.gradient_norm.get_or_insert_default() += norm;
         }
+        if step.loss_scale.is_some() {
+            *self.skipped.get_or_insert_default() += u64::from(step.skipped);
+        }
         self.seconds += step.seconds;
     }
 
     /// The means. `scalars` and `seconds` of the run are the caller's.
     pub fn record(&self, step: u64, epoch: f64, lr: f64) -> TrainRecord {
         let steps = self.steps.max(1) as f64;
+        let taken = self.steps.saturating_sub(self.skipped.unwrap_or(0)).max(1) as f64;
         let percent = |correct: &f64| 100.0 * correct / self.labelled.max(1) as f64;
         TrainRecord {
             step,
@@ -113,7 +128,9 @@ impl Sums {
                 .map(|(n, v)| (n.clone(), v / steps))
                 .collect(),
             train_top1: self.correct.iter().map(percent).collect(),
-            gradient_norm: self.gradient_norm.map(|norm| norm / steps),
+            gradient_norm: self.gradient_norm.map(|norm| norm / taken),
+            skipped_steps: self.skipped,
+            loss_scale: None,
             scalars: BTreeMap::new(),
             images_per_second: self.images as f64 / self.seconds.max(1e-9),
             seconds: 0.0,
@@ -138,8 +155,8 @@ mod tests {
             loss,
             terms: vec![term("ce/0", loss, 1.0), term("kd/0", 2.0 * loss, 0.0)],
             correct: vec![1.0, 2.0],
-            gradient_norm: None,
             seconds: 0.5,
+            ..StepValues::default()
         }
     }
 
@@ -181,5 +198,30 @@ mod tests {
         let mut step = values(1.0);
         step.gradient_norm = Some(f64::INFINITY);
         assert_eq!(step.not_finite().unwrap().0, "the gradient norm");
+        let scaled = |loss_scale| StepValues {
+            skipped: true,
+            loss_scale: Some(loss_scale),
+            ..values(1.0)
+        };
+        assert_eq!(scaled(2.0).not_finite(), None);
+        assert_eq!(scaled(1.0).not_finite().unwrap().0, "a gradient");
+    }
+
+    #[test]
+    fn steps_left_out_are_counted_where_the_loss_is_scaled() {
+        let mut sums = Sums::default();
+        for (skipped, norm) in [(false, Some(3.0)), (true, None), (false, Some(5.0))] {
+            sums.add(&StepValues {
+                skipped,
+                gradient_norm: norm,
+                loss_scale: Some(8.0),
+                ..values(1.0)
+            });
+        }
+        let record = sums.record(3, 0.5, 0.1);
+        assert_eq!(
+            (record.skipped_steps, record.gradient_norm),
+            (Some(1), Some(4.0))
+        );
     }
 }

@@ -7,9 +7,20 @@ use burn::tensor::{Gradients, Tensor};
 #[derive(Clone, Debug, Default)]
 pub struct GradientNorm {
     squares: Option<Tensor<1>>,
+    /// Of the loss that the gradients are of.
+    factor: Option<f64>,
 }
 
 impl GradientNorm {
+    /// The norm of gradients of a loss that was multiplied by `factor`, if by any; it is taken out
+    /// again.
+    pub fn of_scaled(factor: Option<f64>) -> Self {
+        Self {
+            squares: None,
+            factor,
+        }
+    }
+
     /// Adds the gradients of a module. They stay where they are.
     pub fn add<M: Module>(&mut self, module: &M, gradients: &Gradients) {
         struct Sum<'a> {
@@ -37,7 +48,18 @@ impl GradientNorm {
 
     /// The norm, `[1]`, on the device; `None` when there was no gradient.
     pub fn value(&self) -> Option<Tensor<1>> {
-        self.squares.clone().map(Tensor::sqrt)
+        let norm = self.squares.clone()?.sqrt();
+        Some(match self.factor {
+            Some(factor) => norm * (1.0 / factor),
+            None => norm,
+        })
+    }
+
+    /// Whether every gradient is finite, which takes a transfer from the device. Gradients whose
+    /// squares add up to more than 3e38 do not count as finite: a step of theirs would lead nowhere.
+    pub fn is_finite(&self) -> bool {
+        let finite = |squares: Tensor<1>| squares.into_scalar::<f32>().is_finite();
+        self.squares.clone().is_none_or(finite)
     }
 
     /// The factor that brings the norm down to `max` and leaves smaller ones alone:
@@ -45,6 +67,18 @@ impl GradientNorm {
     pub fn clip(&self, max: f64) -> Option<Tensor<1>> {
         let norm = self.value()?;
         Some(((norm + 1e-6).recip() * max).clamp_max(1.0))
+    }
+
+    /// What the gradients are to be multiplied by before the step, `[1]`: what takes the factor of the loss
+    /// out of them, and brings their norm down to `max`. `None` for nothing.
+    pub fn scale(&self, max: Option<f64>) -> Option<Tensor<1>> {
+        let clip = max.and_then(|max| self.clip(max));
+        match (self.factor, clip) {
+            (None, clip) => clip,
+            (Some(factor), Some(clip)) => Some(clip * (1.0 / factor)),
+            (Some(factor), None) => (self.squares.as_ref())
+                .map(|squares| Tensor::full([1], 1.0 / factor, &squares.device())),
+        }
     }
 }
 
@@ -76,5 +110,26 @@ mod tests {
         assert!((scalar(norm.clip(1.0)) - 0.2).abs() < 1e-6);
         assert_eq!(scalar(norm.clip(10.0)), 1.0);
         assert!(a.weight.val().grad(&gradients).is_some());
+    }
+
+    #[test]
+    fn the_factor_of_the_loss_is_taken_out_before_clipping() {
+        let device = default_device().unwrap().autodiff();
+        let weight = Vector {
+            weight: Param::from_tensor(Tensor::from_floats([3.0, 4.0], &device)),
+        };
+        let norm = |factor: f64| {
+            let loss = weight.weight.val().square().sum() / 2.0 * factor;
+            let mut norm = GradientNorm::of_scaled(Some(factor));
+            norm.add(&weight, &loss.backward());
+            norm
+        };
+        let scalar = |tensor: Option<Tensor<1>>| tensor.unwrap().into_scalar::<f32>();
+        let scaled = norm(1024.0);
+        assert_eq!(scalar(scaled.value()), 5.0);
+        assert_eq!(scalar(scaled.scale(None)), 1.0 / 1024.0);
+        assert!((scalar(scaled.scale(Some(1.0))) * 1024.0 - 0.2).abs() < 1e-6);
+        assert!(scaled.is_finite());
+        assert!(!norm(f64::from(f32::MAX)).is_finite());
     }
 }

@@ -127,6 +127,8 @@ pub(crate) mod tests {
                 .into(),
             train_top1: vec![10.0, 20.04],
             gradient_norm: None,
+            skipped_steps: None,
+            loss_scale: None,
             scalars: Default::default(),
             images_per_second: 640.0,
             seconds: 10.0,

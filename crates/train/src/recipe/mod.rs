@@ -70,12 +70,14 @@ pub struct TeacherConfig {
     pub cache: bool,
 }
 
-/// Keys that change no result: an interrupted run may go on with others.
-const WITHOUT_EFFECT: [&str; 7] = [
+/// Keys that change no result, or like the device its last digits alone: an interrupted run may go on
+/// with others.
+const WITHOUT_EFFECT: [&str; 8] = [
     "device",
     "data.augment.on-device",
     "data.cache",
     "data.dir",
+    "train.checkpointing",
     "train.log-every",
     "train.prefetch",
     "train.workers",

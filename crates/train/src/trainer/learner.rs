@@ -1,16 +1,20 @@
 //! What training changes, and one step of it.
 
 use burn::module::Module;
-use burn::tensor::{Gradients, Int, Tensor};
-use offramp_core::ExitOutputs;
+use burn::tensor::{Gradients, Tensor};
+use offramp_core::Precision;
 use offramp_heads::MultiExitNet;
 use offramp_methods::distill::{Distillers, TaughtBatch};
-use offramp_methods::{AnyMethod, Lookahead, LossTerms, Method, Rehearsal, StepContext};
+use offramp_methods::{AnyMethod, Lookahead, Method, Rehearsal, StepContext};
 
+use super::pass::{Class, Seen};
+use super::readings::Readings;
 use crate::batch::Input;
+use crate::config::Checkpointing;
 use crate::ema::Ema;
 use crate::lectures::Faculty;
-use crate::metrics::{StepValues, TermValue};
+use crate::loss_scale::LossScale;
+use crate::metrics::StepValues;
 use crate::optim::{GradientNorm, Optimizer};
 use crate::{DISTILL, METHOD, NET, TrainError};
 
@@ -23,6 +27,8 @@ pub(crate) struct Learner {
     pub faculty: Faculty,
     pub optimizer: Optimizer,
     pub ema: Option<Ema>,
+    /// With float16 alone.
+    pub scale: Option<LossScale>,
 }
 
 /// What is minimised; some of it has parameters of its own.
@@ -41,6 +47,10 @@ pub(crate) struct StepSettings {
     pub step: u64,
     pub lr: f64,
     pub clip_norm: Option<f64>,
+    pub precision: Precision,
+    /// Parts of the batch.
+    pub accumulate: usize,
+    pub checkpointing: Checkpointing,
     pub context: StepContext,
 }
 
@@ -48,88 +58,124 @@ impl Learner {
     /// Learns from one batch: forward, backward, update. Everything that is logged comes back
     /// from the device in one transfer, after the update has been queued.
     ///
+    /// Where the loss is scaled, the step is left out when a gradient is not finite: of everything here
+    /// only the running statistics, which forward passes move, and the scale change then.
+    ///
     /// # Errors
     /// [`TrainError::NoLoss`] when nothing can be learned.
     pub fn step(
-        self,
+        mut self,
         input: Input,
         settings: StepSettings,
     ) -> Result<(Self, StepValues), TrainError> {
-        let Self {
-            net,
-            objective:
-                Objective {
-                    mut method,
-                    mut distill,
-                },
-            faculty,
-            mut optimizer,
-            mut ema,
-        } = self;
-        if method.rehearses(&settings.context) {
-            method.rehearse(&Rehearsal {
-                net: &net,
-                images: &input.images,
-                targets: &input.targets,
-                optimizer: &Trial {
-                    optimizer: &optimizer,
-                    lr: settings.lr,
-                },
+        if self.objective.method.rehearses(&settings.context) {
+            self.rehearse(&input, settings.lr);
+        }
+        let (images, labelled) = (input.rows.len(), input.labelled);
+        let factor = self.scale.as_ref().map_or(1.0, LossScale::factor);
+        let class = Class {
+            net: &self.net,
+            objective: &self.objective,
+            faculty: &self.faculty,
+            settings: &settings,
+        };
+        let mut sum: Option<Gradients> = None;
+        let (mut readings, mut seen) = (Readings::default(), Vec::new());
+        let parts = input.parts(settings.accumulate);
+        for part in &parts {
+            let share = part.rows.len() as f64 / images as f64;
+            let pass = class.pass(part, factor * share)?;
+            readings.note(&pass, &part.targets.labels, share);
+            sum = Some(match sum {
+                Some(sum) => class.add(sum, pass.gradients),
+                None => pass.gradients,
+            });
+            seen.push(match parts.len() {
+                1 => pass.seen,
+                _ => pass.seen.answers(),
             });
         }
-        let outputs = net.forward(input.images.clone());
-        let lectures = faculty.lectures(&input, &distill)?;
-        let batch = TaughtBatch {
+        let mut gradients = sum.ok_or(TrainError::NoLoss)?;
+
+        let norm = self.norm(&settings, &gradients);
+        let finite = match self.scale {
+            Some(_) => norm.is_finite(),
+            None => true,
+        };
+        if finite {
+            let scale = norm.scale(settings.clip_norm);
+            self = self.update(&mut gradients, &settings, scale.as_ref());
+            self.look_back(&input, &Seen::joined(seen), &settings);
+        }
+        let logged = settings.clip_norm.filter(|_| finite);
+        let mut values = readings.read(logged.and_then(|_| norm.value()));
+        values.images = images;
+        values.labelled = labelled;
+        values.skipped = !finite;
+        values.loss_scale = self.scale.as_ref().map(LossScale::factor);
+        self.scale = self.scale.map(|scale| scale.after(finite));
+        Ok((self, values))
+    }
+
+    /// In float32, whatever the step computes in: how a loss changes over a thousandth of a step is
+    /// below what narrower numbers can tell apart.
+    fn rehearse(&mut self, input: &Input, lr: f64) {
+        let optimizer = &Trial {
+            optimizer: &self.optimizer,
+            lr,
+        };
+        self.objective.method.rehearse(&Rehearsal {
+            net: &self.net,
+            images: &input.images,
+            targets: &input.targets,
+            optimizer,
+        });
+    }
+
+    /// The norm of all gradients; nothing where nobody asks for it.
+    fn norm(&self, settings: &StepSettings, gradients: &Gradients) -> GradientNorm {
+        let mut norm = GradientNorm::of_scaled(self.scale.as_ref().map(LossScale::factor));
+        if settings.clip_norm.is_some() || self.scale.is_some() {
+            norm.add(&self.net, gradients);
+            norm.add(&self.objective.method, gradients);
+            norm.add(&self.objective.distill, gradients);
+        }
+        norm
+    }
+
+    /// The optimiser's step.
+    fn update(
+        mut self,
+        gradients: &mut Gradients,
+        settings: &StepSettings,
+        scale: Option<&Tensor<1>>,
+    ) -> Self {
+        let (lr, optimizer) = (settings.lr, &mut self.optimizer);
+        let Objective { method, distill } = self.objective;
+        self.net = optimizer.step(NET, self.net, gradients, lr, scale);
+        self.objective = Objective {
+            method: optimizer.step(METHOD, method, gradients, lr, scale),
+            distill: optimizer.step(DISTILL, distill, gradients, lr, scale),
+        };
+        self
+    }
+
+    /// What follows an update.
+    fn look_back(&mut self, input: &Input, seen: &Seen, settings: &StepSettings) {
+        let Objective { method, distill } = &mut self.objective;
+        method.after_step(&seen.outputs);
+        distill.after_step(&TaughtBatch {
             images: &input.images,
             rows: &input.rows,
-            outputs: &outputs,
-            teachers: &lectures,
+            outputs: &seen.outputs,
+            teachers: &seen.lectures,
             targets: &input.targets,
             context: &settings.context,
-        };
-        let mut terms = method.losses(&outputs, &input.targets, &settings.context);
-        distill.push_losses(&mut terms, &batch);
-        if terms.is_empty() {
-            return Err(TrainError::NoLoss);
-        }
-        let total = terms.total();
-        if !total.is_tracked() {
-            return Err(TrainError::NoLoss);
-        }
-        let mut gradients = total.backward();
-
-        let norm = settings.clip_norm.map(|max| {
-            let mut norm = GradientNorm::default();
-            norm.add(&net, &gradients);
-            norm.add(&method, &gradients);
-            norm.add(&distill, &gradients);
-            (norm.value(), norm.clip(max))
         });
-        let (norm, scale) = norm.unwrap_or_default();
-        let (lr, scale) = (settings.lr, scale.as_ref());
-        let net = optimizer.step(NET, net, &mut gradients, lr, scale);
-        method = optimizer.step(METHOD, method, &mut gradients, lr, scale);
-        distill = optimizer.step(DISTILL, distill, &mut gradients, lr, scale);
-        method.after_step(&outputs);
-        distill.after_step(&batch);
-        let net = distill.share(net);
-        if let Some(ema) = &mut ema {
-            ema.update(&net, settings.step);
+        self.net = distill.share(self.net.clone());
+        if let Some(ema) = &mut self.ema {
+            ema.update(&self.net, settings.step);
         }
-
-        let mut values = read_back(&terms, total, &outputs, &input.targets.labels, norm);
-        values.images = input.rows.len();
-        values.labelled = input.labelled;
-        Ok((
-            Self {
-                net,
-                objective: Objective { method, distill },
-                faculty,
-                optimizer,
-                ema,
-            },
-            values,
-        ))
     }
 }
 
@@ -152,52 +198,5 @@ impl Lookahead for Trial<'_> {
 
     fn progress(&self) -> f64 {
         self.lr / self.optimizer.base_lr()
-    }
-}
-
-/// Total, terms, right answers of each exit and the norm, in one transfer.
-fn read_back(
-    terms: &LossTerms,
-    total: Tensor<1>,
-    outputs: &ExitOutputs,
-    labels: &Tensor<1, Int>,
-    norm: Option<Tensor<1>>,
-) -> StepValues {
-    let labels = labels.clone().without_autodiff().unsqueeze_dim::<2>(1);
-    let correct = outputs.logits().map(|logits| {
-        let prediction = logits.clone().without_autodiff().argmax(1);
-        prediction.equal(labels.clone()).float().sum()
-    });
-    let exits = correct.len();
-    let clipped = norm.is_some();
-    let all: Vec<Tensor<1>> = [total.without_autodiff()]
-        .into_iter()
-        .chain(
-            terms
-                .iter()
-                .map(|term| term.value.clone().without_autodiff()),
-        )
-        .chain(correct)
-        .chain(norm)
-        .collect();
-    let mut values = Tensor::cat(all, 0)
-        .into_data()
-        .iter::<f64>()
-        .collect::<Vec<_>>()
-        .into_iter();
-    let mut next = || values.next().unwrap_or(f64::NAN);
-    StepValues {
-        loss: next(),
-        terms: terms
-            .iter()
-            .map(|term| TermValue {
-                name: term.name.clone(),
-                value: next(),
-                weight: term.weight,
-            })
-            .collect(),
-        correct: (0..exits).map(|_| next()).collect(),
-        gradient_norm: clipped.then(&mut next),
-        ..StepValues::default()
     }
 }

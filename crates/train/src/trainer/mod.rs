@@ -3,13 +3,17 @@
 mod finish;
 mod initial;
 mod learner;
+mod pass;
+mod readings;
 mod session;
 mod state;
 mod steps;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 
-use offramp_core::DeviceSpec;
+use offramp_core::{DeviceSpec, Precision};
 
 use crate::log::RunLog;
 use crate::progress::Progress;
@@ -72,32 +76,40 @@ pub struct Outcome {
 /// Whatever is wrong with the recipe, the data, the run folder or a checkpoint, and
 /// [`TrainError::NotFinite`] when the loss is; what was written before stays.
 pub fn train(recipe: &Recipe, options: TrainOptions<'_>) -> Result<TrainReport, TrainError> {
+    let device = device(recipe, &options);
+    if recipe.train.precision != Precision::F32 {
+        recipe.train.precision.check(device, &device.device()?)?;
+    }
     let out = &options.out;
     let folder = match options.resume {
         false => RunFolder::create(out, recipe)?,
         true => RunFolder::reopen(out, recipe)?,
     };
     let _log = RunLog::start(&folder.log())?;
-    let result = run(recipe, folder, options);
+    let result = run(recipe, folder, device, options);
     if let Err(error) = &result {
         tracing::info!("stopped: {error}");
     }
     result
 }
 
+/// Where to run.
+fn device(recipe: &Recipe, options: &TrainOptions) -> DeviceSpec {
+    options.device.unwrap_or(recipe.device).best()
+}
+
 fn run(
     recipe: &Recipe,
     folder: RunFolder,
+    device: DeviceSpec,
     options: TrainOptions<'_>,
 ) -> Result<TrainReport, TrainError> {
     let TrainOptions {
         data_root,
-        device,
         progress,
         stop_after_steps,
         ..
     } = options;
-    let device = device.unwrap_or(recipe.device).best();
     let out = folder.path().to_owned();
     let mut session = Session::open(recipe, folder, data_root.as_deref(), device, progress)?;
     let finished = session.train(stop_after_steps)?;

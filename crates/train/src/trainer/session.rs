@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use burn::tensor::Device;
-use offramp_core::{Cost, DeviceSpec, MapShape};
+use offramp_core::{Cost, DeviceSpec, MapShape, Precision};
 use offramp_data::{DatasetInfo, Loader, LoaderConfig, Split, Splits, Subset};
 use offramp_heads::{HeadConfig, MultiExitNet, NetConfig};
 use offramp_methods::distill::{Distillers, Student, ViewShape};
@@ -18,6 +18,7 @@ use crate::checkpoint::{BestSoFar, Kept, Shelf};
 use crate::ema::Ema;
 use crate::evaluate::{EvalOptions, evaluate};
 use crate::lectures::{Faculty, Rows};
+use crate::loss_scale::LossScale;
 use crate::metrics::{MetricsFile, Sums, TrainRecord};
 use crate::optim::Optimizer;
 use crate::progress::{Plan, Progress};
@@ -227,6 +228,7 @@ impl<'a> Session<'a> {
         let mut record = sums.record(step, epoch, lr);
         if let Some(learner) = &self.learner {
             record.scalars = learner.objective.method.scalars().into_iter().collect();
+            record.loss_scale = learner.scale.as_ref().map(LossScale::factor);
         }
         record.seconds = self.state.seconds;
         record
@@ -318,6 +320,11 @@ fn learner(
             method: recipe.method.name(),
         });
     }
+    if method.rehearses(&StepContext::default()) && recipe.train.accumulate > 1 {
+        return Err(TrainError::RehearsalInParts {
+            method: recipe.method.name(),
+        });
+    }
     let student = Student {
         net: &net,
         config: model,
@@ -354,5 +361,6 @@ fn learner(
         faculty: Faculty::new(teachers),
         optimizer,
         ema,
+        scale: (recipe.train.precision == Precision::Fp16).then(LossScale::default),
     })
 }

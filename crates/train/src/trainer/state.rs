@@ -37,6 +37,7 @@ impl Session<'_> {
             window: state.window.clone(),
             epoch: state.epoch.clone(),
             method: learner.objective.method.state(),
+            loss_scale: learner.scale,
             updates: updates
                 .map(|(name, slot)| (name.clone(), slot.steps))
                 .collect(),
@@ -95,6 +96,7 @@ impl Session<'_> {
             faculty: learner.faculty,
             optimizer: learner.optimizer.with_slots(slots),
             ema,
+            scale: position.loss_scale.or(learner.scale),
         });
         let kept = self.shelf.kept(&position);
         self.state = State {

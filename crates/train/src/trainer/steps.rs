@@ -22,6 +22,9 @@ impl Session<'_> {
             step,
             lr: self.schedule.at(step),
             clip_norm: train.clip_norm,
+            precision: train.precision,
+            accumulate: train.accumulate,
+            checkpointing: train.checkpointing,
             context: StepContext {
                 epoch,
                 epochs: train.epochs as f64,

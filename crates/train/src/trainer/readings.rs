@@ -1,0 +1,81 @@
+//! What is logged of a step, from the device in one transfer.
+
+use burn::tensor::{Int, Tensor};
+
+use super::pass::Pass;
+use crate::metrics::{StepValues, TermValue};
+
+/// Numbers on the device.
+#[derive(Default)]
+pub(super) struct Readings {
+    parts: Vec<Part>,
+}
+
+/// Those of one part of a batch.
+struct Part {
+    /// Of the batch's rows.
+    share: f64,
+    /// Name and weight of each term.
+    terms: Vec<(String, f64)>,
+    /// Total, terms, right answers of each exit.
+    values: Tensor<1>,
+}
+
+impl Readings {
+    /// Notes total, terms and right answers of a part of the batch.
+    pub fn note(&mut self, pass: &Pass, labels: &Tensor<1, Int>, share: f64) {
+        let labels = labels.clone().without_autodiff().unsqueeze_dim::<2>(1);
+        let correct = pass.seen.outputs.logits().map(|logits| {
+            let prediction = logits.clone().without_autodiff().argmax(1);
+            prediction.equal(labels.clone()).float().sum()
+        });
+        let terms = pass.terms.iter();
+        let values = [pass.total.clone()]
+            .into_iter()
+            .chain(terms.clone().map(|term| term.value.clone()))
+            .map(Tensor::without_autodiff)
+            .chain(correct);
+        self.parts.push(Part {
+            share,
+            values: Tensor::cat(values.collect(), 0),
+            terms: terms.map(|term| (term.name.clone(), term.weight)).collect(),
+        });
+    }
+
+    /// The numbers of the whole batch, with the norm of its gradient: losses are means over the
+    /// parts, weighed by their rows.
+    pub fn read(self, norm: Option<Tensor<1>>) -> StepValues {
+        let clipped = norm.is_some();
+        let parts = self.parts.iter().map(|part| part.values.clone());
+        let all = Tensor::cat(parts.chain(norm).collect(), 0).into_data();
+        let mut numbers = all.iter::<f64>();
+        let mut sum = StepValues::default();
+        for Part {
+            share,
+            terms,
+            values,
+        } in self.parts
+        {
+            let [count] = values.dims();
+            let numbers: Vec<f64> = numbers.by_ref().take(count).collect();
+            let (losses, correct) = numbers.split_at(1 + terms.len());
+            sum.loss += share * losses[0];
+            sum.correct.resize(correct.len(), 0.0);
+            for (sum, more) in sum.correct.iter_mut().zip(correct) {
+                *sum += more;
+            }
+            for ((name, weight), value) in terms.into_iter().zip(&losses[1..]) {
+                match sum.terms.iter_mut().find(|term| term.name == name) {
+                    Some(term) => term.value += share * value,
+                    None => sum.terms.push(TermValue {
+                        name,
+                        value: share * value,
+                        weight,
+                    }),
+                }
+            }
+        }
+        sum.gradient_norm = clipped.then(|| numbers.next().unwrap_or(f64::NAN));
+        sum
+    }
+}
