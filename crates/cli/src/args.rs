@@ -118,6 +118,9 @@ pub struct TrainArgs {
     /// Parts in which a batch is computed, to save memory; short for --set train.accumulate=N
     #[arg(long, value_name = "N")]
     pub accumulate: Option<usize>,
+    /// Devices that share each batch, the run's and those after it; short for --set train.replicas=N
+    #[arg(long, value_name = "N")]
+    pub replicas: Option<usize>,
     /// none or stages: computes stages twice, to save memory; short for --set train.checkpointing=...
     #[arg(long, value_name = "WHAT")]
     pub checkpointing: Option<Checkpointing>,
@@ -137,7 +140,9 @@ impl TrainArgs {
         let checkpointing = self
             .checkpointing
             .map(|it| format!("train.checkpointing={it}"));
-        let short = [precision, accumulate, checkpointing].into_iter().flatten();
+        let replicas = self.replicas.map(|it| format!("train.replicas={it}"));
+        let short = [precision, accumulate, replicas, checkpointing];
+        let short = short.into_iter().flatten();
         self.set.iter().cloned().chain(short).collect()
     }
 }

@@ -36,7 +36,6 @@ fn numbers(place: &Place) -> Numbers {
     vec![
         ("exit".into(), each(|answer| answer.exit as f64)),
         ("class".into(), each(|answer| answer.class as f64)),
-        ("macs".into(), each(|answer| answer.macs as f64)),
         (
             "logits".into(),
             (answers.iter())

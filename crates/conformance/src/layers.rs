@@ -9,7 +9,7 @@ use offramp_kernels::{
 use crate::place::values;
 use crate::{Check, Numbers, Place};
 
-const TOLERANCE: f64 = 2e-5;
+const TOLERANCE: f64 = 5e-6;
 
 /// The result of a function of maps and its gradients.
 fn check<const N: usize>(

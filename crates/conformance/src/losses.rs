@@ -10,7 +10,7 @@ use offramp_losses::{
 use crate::place::values;
 use crate::{Check, Numbers, Place};
 
-const TOLERANCE: f64 = 5e-5;
+const TOLERANCE: f64 = 2e-5;
 /// Logits and embeddings, `[N, C]`.
 const ROWS: [usize; 2] = [6, 5];
 const MAP: [usize; 4] = [3, 4, 5, 5];

@@ -7,7 +7,7 @@ use offramp_methods::{Method, NetworkInfo, StepContext, Targets, registry};
 use crate::place::values;
 use crate::{Check, Numbers, Place};
 
-const TOLERANCE: f64 = 1e-4;
+const TOLERANCE: f64 = 2e-5;
 const EXITS: usize = 3;
 const CLASSES: usize = 4;
 const WIDTH: usize = 6;

@@ -81,6 +81,16 @@ pub struct ExternalTeacher {
 }
 
 impl ExternalTeacher {
+    /// The same teacher on another device.
+    pub fn on(&self, device: &Device) -> Self {
+        let change = self.change.clone();
+        Self {
+            net: self.net.clone().to_device(device),
+            change: change.map(|change| change.map(|tensor| tensor.to_device(device))),
+            ..self.clone()
+        }
+    }
+
     /// A teacher from its run folder, for students of the given images.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use offramp_core::files::FileError;
 use offramp_core::params::ParamError;
-use offramp_core::{DeviceError, PrecisionError};
+use offramp_core::{DeviceError, DeviceSpec, PrecisionError};
 use offramp_data::DataError;
 use offramp_heads::{ModelError, NetError};
 use offramp_methods::MethodError;
@@ -121,6 +121,50 @@ pub enum TrainError {
         /// Name of the method.
         method: &'static str,
     },
+    /// The device gave up on the way.
+    #[error(
+        "{device} failed at step {step}: {reason}; if its memory ran out, go on with --checkpointing stages and \
+         --resume, or start again with train.batch-size = {} or --accumulate 2; \
+         {}", (batch_size / 2).max(1), resumed(checkpoint)
+    )]
+    DeviceFailed {
+        /// The device.
+        device: DeviceSpec,
+        /// The step that was not finished, from 1.
+        step: u64,
+        /// What the device said.
+        reason: String,
+        /// Images of a step.
+        batch_size: usize,
+        /// From where the run goes on.
+        checkpoint: Option<PathBuf>,
+    },
+    /// Batch norm over several devices of a kind that has no gradients of means.
+    #[error(
+        "train.sync-batch-norm needs CUDA devices, or cpu to try it out; {device} cannot do it: set it to \
+         false, and leave each replica enough images"
+    )]
+    NotSynchronised {
+        /// The device.
+        device: DeviceSpec,
+    },
+    /// A batch with less than an image for each replica.
+    #[error(
+        "a batch of {rows} images for {replicas} replicas; set train.drop-last = true, or lower \
+         train.replicas"
+    )]
+    FewerRowsThanReplicas {
+        /// Images of the batch.
+        rows: usize,
+        /// Replicas.
+        replicas: usize,
+    },
+    /// Something that cannot be divided between replicas.
+    #[error("{what} needs the whole batch in one place; set train.replicas = 1")]
+    NotParallel {
+        /// What it is.
+        what: String,
+    },
     /// The method tries steps out on the whole batch, which is never there as a whole.
     #[error(
         "method {method:?} looks ahead on the whole batch, which train.accumulate takes apart; set \
@@ -156,6 +200,13 @@ pub enum TrainError {
         /// The data set.
         dataset: String,
     },
+}
+
+fn resumed(checkpoint: &Option<PathBuf>) -> String {
+    match checkpoint {
+        Some(path) => format!("--resume goes on from {}", path.display()),
+        None => "there is no checkpoint yet (train.checkpoint.every-steps)".to_owned(),
+    }
 }
 
 fn checkpoint_name(checkpoint: &Option<PathBuf>) -> String {

@@ -34,6 +34,16 @@ pub enum DeviceError {
         /// What to do about it.
         hint: &'static str,
     },
+    /// Several devices of a kind of which offramp uses one.
+    #[error(
+        "{count} replicas need {count} devices; of {device} one is used: take cuda, or train.replicas = 1"
+    )]
+    Alone {
+        /// What was asked for.
+        device: DeviceSpec,
+        /// How many.
+        count: usize,
+    },
     /// The environment variable [`DeviceSpec::VARIABLE`] names no device.
     #[error("the environment variable {}: {source}", DeviceSpec::VARIABLE)]
     Environment {

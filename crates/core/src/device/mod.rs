@@ -151,6 +151,20 @@ impl DeviceSpec {
         }
     }
 
+    /// So many devices for data-parallel training: this one and those after it, of CUDA, or so many times
+    /// the processor.
+    ///
+    /// # Errors
+    /// [`DeviceError::Alone`] for devices that are not numbered.
+    pub fn neighbours(self, count: usize) -> Result<Vec<Self>, DeviceError> {
+        let device = |k: usize| match self.best() {
+            Self::Cuda(index) => Ok(Self::Cuda(index + k)),
+            device @ (Self::Cpu | Self::Ndarray) => Ok(device),
+            device => Err(DeviceError::Alone { device, count }),
+        };
+        (0..count).map(device).collect()
+    }
+
     /// Whether [`Auto`](Self::Auto) may stand for it.
     fn is_found(self) -> bool {
         match self {

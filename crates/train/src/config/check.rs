@@ -14,6 +14,7 @@ impl TrainConfig {
             ("epochs", self.epochs),
             ("batch-size", self.batch_size),
             ("accumulate", self.accumulate),
+            ("replicas", self.replicas),
             ("eval-batch-size", self.eval_batch_size),
             ("log-every", self.log_every),
             ("workers", self.workers),
@@ -32,6 +33,16 @@ impl TrainConfig {
                 "accumulate".into(),
                 format!("{} {problem}", self.accumulate),
             ));
+        }
+        if self.accumulate * self.replicas > self.batch_size {
+            let problem =
+                "replicas, each with train.accumulate parts, are more than the images of a batch";
+            return Err(("replicas".into(), format!("{} {problem}", self.replicas)));
+        }
+        if self.sync_batch_norm && self.accumulate > 1 {
+            let problem =
+                "true goes with train.accumulate = 1 only: parts are not computed at one time";
+            return Err(("sync-batch-norm".into(), problem.into()));
         }
         let in_range = |key: &str, value: f64, allowed: bool, rule: &str| match allowed {
             true => Ok(()),
@@ -163,6 +174,9 @@ mod tests {
             ("batch-size = 0", "batch-size"),
             ("log-every = 0", "log-every"),
             ("accumulate = 0", "accumulate"),
+            ("replicas = 0", "replicas"),
+            ("replicas = 3\naccumulate = 3\nbatch-size = 8", "replicas"),
+            ("sync-batch-norm = true\naccumulate = 2", "sync-batch-norm"),
             ("accumulate = 9\nbatch-size = 8", "accumulate"),
             ("patience = 0", "patience"),
             ("patience = 3\n[checkpoint]\nbest = 'last'", "patience"),

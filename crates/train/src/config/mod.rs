@@ -39,6 +39,11 @@ pub struct TrainConfig {
     /// Parts in which the images of a step are computed one after the other, so that the maps of one part
     /// alone take memory. Batch norms take their statistics from each part.
     pub accumulate: usize,
+    /// Devices on which the images of a step are computed side by side: the run's and those after it
+    /// (`cuda:0`, `cuda:1`, ...), or threads of one processor to try it out.
+    pub replicas: usize,
+    /// Whether batch norm takes its statistics from the images of all replicas instead of its own.
+    pub sync_batch_norm: bool,
     /// The numbers that the network computes with; weights, statistics and losses are float32.
     pub precision: Precision,
     /// What is computed twice instead of kept.
@@ -81,6 +86,8 @@ impl Default for TrainConfig {
             batch_size: 128,
             drop_last: true,
             accumulate: 1,
+            replicas: 1,
+            sync_batch_norm: false,
             precision: Precision::F32,
             checkpointing: Checkpointing::None,
             interleave: None,

@@ -41,6 +41,15 @@ impl Faculty {
         }
     }
 
+    /// The same teachers on another device, where all of them compute.
+    pub fn on(&self, device: &Device) -> Self {
+        Self::new(
+            (self.teachers.iter())
+                .map(|teacher| teacher.on(device))
+                .collect(),
+        )
+    }
+
     /// Opens the cache of every teacher for which the recipe asks for one; what is not there yet is
     /// computed. `say` is told of each.
     ///

@@ -67,6 +67,32 @@ pub struct TermValue {
 }
 
 impl StepValues {
+    /// The numbers of a batch from those of its parts, each with its share of the rows: losses are means,
+    /// counts are sums, and of the gradient all parts know the same.
+    pub fn joined(parts: impl IntoIterator<Item = (f64, Self)>) -> Self {
+        let mut sum = Self::default();
+        for (share, part) in parts {
+            sum.images += part.images;
+            sum.labelled += part.labelled;
+            sum.loss += share * part.loss;
+            sum.correct.resize(part.correct.len(), 0.0);
+            for (sum, more) in sum.correct.iter_mut().zip(part.correct) {
+                *sum += more;
+            }
+            for term in part.terms {
+                let value = share * term.value;
+                match sum.terms.iter_mut().find(|other| other.name == term.name) {
+                    Some(other) => other.value += value,
+                    None => sum.terms.push(TermValue { value, ..term }),
+                }
+            }
+            sum.gradient_norm = part.gradient_norm;
+            sum.skipped = part.skipped;
+            sum.loss_scale = part.loss_scale;
+        }
+        sum
+    }
+
     /// The first of the numbers that must be finite and is not: its name and value. A term of
     /// weight 0 takes no part in the loss and may be anything.
     pub fn not_finite(&self) -> Option<(String, f64)> {

@@ -14,7 +14,7 @@ mod sgd;
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{Gradients, Tensor};
+use burn::tensor::{Device, Gradients, Tensor};
 use offramp_core::params::Path;
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +91,19 @@ impl Optimizer {
     pub fn with_slots(mut self, slots: BTreeMap<String, Slot>) -> Self {
         self.slots = slots;
         self
+    }
+
+    /// The same with what it remembers on another device.
+    pub fn on(&self, device: &Device) -> Self {
+        let mut other = self.clone();
+        for tensor in other
+            .slots
+            .values_mut()
+            .flat_map(|slot| slot.tensors.values_mut())
+        {
+            *tensor = tensor.clone().to_device(device);
+        }
+        other
     }
 
     /// Updates every trainable parameter of `module` that has a gradient, taking the gradients

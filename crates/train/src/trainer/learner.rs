@@ -1,7 +1,7 @@
 //! What training changes, and one step of it.
 
 use burn::module::Module;
-use burn::tensor::{Gradients, Tensor};
+use burn::tensor::{Device, Gradients, Tensor};
 use offramp_core::Precision;
 use offramp_heads::MultiExitNet;
 use offramp_methods::distill::{Distillers, TaughtBatch};
@@ -9,6 +9,7 @@ use offramp_methods::{AnyMethod, Lookahead, Method, Rehearsal, StepContext};
 
 use super::pass::{Class, Seen};
 use super::readings::Readings;
+use super::team::Together;
 use crate::batch::Input;
 use crate::config::Checkpointing;
 use crate::ema::Ema;
@@ -61,18 +62,22 @@ impl Learner {
     /// Where the loss is scaled, the step is left out when a gradient is not finite: of everything here
     /// only the running statistics, which forward passes move, and the scale change then.
     ///
+    /// With other replicas, `input` is a part of the batch, and the step is by the gradient of all.
+    ///
     /// # Errors
     /// [`TrainError::NoLoss`] when nothing can be learned.
     pub fn step(
         mut self,
         input: Input,
         settings: StepSettings,
+        together: Option<&Together>,
     ) -> Result<(Self, StepValues), TrainError> {
         if self.objective.method.rehearses(&settings.context) {
             self.rehearse(&input, settings.lr);
         }
         let (images, labelled) = (input.rows.len(), input.labelled);
-        let factor = self.scale.as_ref().map_or(1.0, LossScale::factor);
+        let factor = self.scale.as_ref().map_or(1.0, LossScale::factor)
+            * together.map_or(1.0, Together::factor);
         let class = Class {
             net: &self.net,
             objective: &self.objective,
@@ -84,7 +89,10 @@ impl Learner {
         let parts = input.parts(settings.accumulate);
         for part in &parts {
             let share = part.rows.len() as f64 / images as f64;
-            let pass = class.pass(part, factor * share)?;
+            let pass = match together {
+                Some(together) => together.pass(|| class.pass(part, factor * share))?,
+                None => class.pass(part, factor * share)?,
+            };
             readings.note(&pass, &part.targets.labels, share);
             sum = Some(match sum {
                 Some(sum) => class.add(sum, pass.gradients),
@@ -96,6 +104,9 @@ impl Learner {
             });
         }
         let mut gradients = sum.ok_or(TrainError::NoLoss)?;
+        if let Some(together) = together {
+            together.average(&self.net, &self.objective, &mut gradients);
+        }
 
         let norm = self.norm(&settings, &gradients);
         let finite = match self.scale {
@@ -115,6 +126,19 @@ impl Learner {
         values.loss_scale = self.scale.as_ref().map(LossScale::factor);
         self.scale = self.scale.map(|scale| scale.after(finite));
         Ok((self, values))
+    }
+
+    /// A copy on another device, which has no moving average.
+    pub fn on(&self, device: &Device) -> Self {
+        let tracked = device.clone().autodiff();
+        Self {
+            net: self.net.clone().fork(&tracked),
+            objective: self.objective.clone().fork(&tracked),
+            faculty: self.faculty.on(device),
+            optimizer: self.optimizer.on(device),
+            ema: None,
+            scale: self.scale.clone(),
+        }
     }
 
     /// In float32, whatever the step computes in: how a loss changes over a thousandth of a step is

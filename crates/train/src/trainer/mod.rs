@@ -8,6 +8,7 @@ mod readings;
 mod session;
 mod state;
 mod steps;
+mod team;
 #[cfg(test)]
 mod tests;
 

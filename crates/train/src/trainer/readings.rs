@@ -49,32 +49,24 @@ impl Readings {
         let parts = self.parts.iter().map(|part| part.values.clone());
         let all = Tensor::cat(parts.chain(norm).collect(), 0).into_data();
         let mut numbers = all.iter::<f64>();
-        let mut sum = StepValues::default();
-        for Part {
-            share,
-            terms,
-            values,
-        } in self.parts
-        {
-            let [count] = values.dims();
+        let part = |part: Part| {
+            let [count] = part.values.dims();
             let numbers: Vec<f64> = numbers.by_ref().take(count).collect();
-            let (losses, correct) = numbers.split_at(1 + terms.len());
-            sum.loss += share * losses[0];
-            sum.correct.resize(correct.len(), 0.0);
-            for (sum, more) in sum.correct.iter_mut().zip(correct) {
-                *sum += more;
-            }
-            for ((name, weight), value) in terms.into_iter().zip(&losses[1..]) {
-                match sum.terms.iter_mut().find(|term| term.name == name) {
-                    Some(term) => term.value += share * value,
-                    None => sum.terms.push(TermValue {
-                        name,
-                        value: share * value,
-                        weight,
-                    }),
-                }
-            }
-        }
+            let (losses, correct) = numbers.split_at(1 + part.terms.len());
+            let term = |((name, weight), &value)| TermValue {
+                name,
+                value,
+                weight,
+            };
+            let values = StepValues {
+                loss: losses[0],
+                terms: part.terms.into_iter().zip(&losses[1..]).map(term).collect(),
+                correct: correct.to_vec(),
+                ..StepValues::default()
+            };
+            (part.share, values)
+        };
+        let mut sum = StepValues::joined(self.parts.into_iter().map(part));
         sum.gradient_norm = clipped.then(|| numbers.next().unwrap_or(f64::NAN));
         sum
     }

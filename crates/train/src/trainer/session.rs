@@ -7,13 +7,14 @@ use burn::tensor::Device;
 use offramp_core::{Cost, DeviceSpec, MapShape, Precision};
 use offramp_data::{DatasetInfo, Loader, LoaderConfig, Split, Splits, Subset};
 use offramp_heads::{HeadConfig, MultiExitNet, NetConfig};
-use offramp_methods::distill::{Distillers, Student, ViewShape};
+use offramp_methods::distill::{DistillConfig, Distillers, Student, ViewShape};
 use offramp_methods::{Method, NetworkInfo, StepContext};
 use offramp_nn::Init;
 use offramp_teachers::{ExternalTeacher, StudentImages};
 
 use super::initial::Initial;
 use super::learner::{Learner, Objective};
+use super::team::Team;
 use crate::checkpoint::{BestSoFar, Kept, Shelf};
 use crate::ema::Ema;
 use crate::evaluate::{EvalOptions, evaluate};
@@ -35,7 +36,7 @@ pub(super) struct Session<'a> {
     pub folder: RunFolder,
     pub shelf: Shelf,
     pub device: Device,
-    pub device_name: String,
+    pub spec: DeviceSpec,
     pub splits: Splits,
     pub loader: Loader,
     pub schedule: Schedule,
@@ -44,6 +45,8 @@ pub(super) struct Session<'a> {
     pub progress: &'a mut dyn Progress,
     /// Always there but within a step.
     pub learner: Option<Learner>,
+    /// Those who learn with it, when training has begun.
+    pub team: Option<Team>,
     pub state: State,
 }
 
@@ -72,8 +75,8 @@ impl<'a> Session<'a> {
         progress: &'a mut dyn Progress,
     ) -> Result<Self, TrainError> {
         let train = &recipe.train;
-        let device_name = device.to_string();
-        let device = device.device()?.autodiff();
+        let spec = device;
+        let device = spec.device()?.autodiff();
         let mut splits = offramp_data::open(&recipe.data, data_root)?;
         let initial = Initial::of(&recipe.model, &device)?;
         if let Some(initial) = &initial {
@@ -141,7 +144,7 @@ impl<'a> Session<'a> {
             folder,
             shelf,
             device,
-            device_name,
+            spec,
             splits,
             loader,
             schedule,
@@ -149,6 +152,7 @@ impl<'a> Session<'a> {
             metrics,
             progress,
             learner: Some(learner),
+            team: None,
             state: State::default(),
         };
         if let Some((path, checkpoint)) = newest {
@@ -165,6 +169,7 @@ impl<'a> Session<'a> {
     /// Trains to the end; whether that was reached, and not `stop_after` steps first.
     pub fn train(&mut self, stop_after: Option<u64>) -> Result<bool, TrainError> {
         self.announce();
+        self.gather()?;
         while self.state.step < self.schedule.steps && !self.state.stopped {
             let per_epoch = self.schedule.steps_per_epoch;
             let (epoch, first) = (self.state.step / per_epoch, self.state.step % per_epoch);
@@ -180,11 +185,21 @@ impl<'a> Session<'a> {
         Ok(true)
     }
 
+    /// The other replicas start as the first is, be it new or resumed.
+    fn gather(&mut self) -> Result<(), TrainError> {
+        let train = &self.recipe.train;
+        if let Some(learner) = &self.learner {
+            let (replicas, synchronised) = (train.replicas, train.sync_batch_norm);
+            self.team = Team::around(learner, self.spec, replicas, synchronised)?;
+        }
+        Ok(())
+    }
+
     fn announce(&mut self) {
         let recipe = self.recipe;
         let plan = Plan {
             name: recipe.name.clone(),
-            device: self.device_name.clone(),
+            device: self.spec.to_string(),
             summary: format!(
                 "{} ({} images), {}, {} exits, {}",
                 self.splits.info.name,
@@ -324,6 +339,19 @@ fn learner(
         return Err(TrainError::RehearsalInParts {
             method: recipe.method.name(),
         });
+    }
+    if recipe.train.replicas > 1 {
+        let rehearses = method.rehearses(&StepContext::default());
+        let crd = |taught: &&DistillConfig| taught.loss.name() == "crd";
+        let what = match recipe.distill.values().find(crd) {
+            Some(_) => Some("the distiller \"crd\", which remembers every image,".to_owned()),
+            None => {
+                rehearses.then(|| format!("method {:?}, which looks ahead,", recipe.method.name()))
+            }
+        };
+        if let Some(what) = what {
+            return Err(TrainError::NotParallel { what });
+        }
     }
     let student = Student {
         net: &net,

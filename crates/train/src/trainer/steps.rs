@@ -1,7 +1,11 @@
 //! One step after another, and what is due after each.
 
+use std::any::Any;
+use std::panic::{self, AssertUnwindSafe};
 use std::time::Instant;
 
+use burn::tensor::Device;
+use offramp_core::DeviceSpec;
 use offramp_data::{Batch, Split};
 use offramp_methods::StepContext;
 use offramp_policies::PolicyError;
@@ -32,15 +36,25 @@ impl Session<'_> {
                 seed: self.recipe.seed,
             },
         };
-        let input = Input::new(
-            batch,
-            &self.splits.info,
-            train.label_smoothing,
-            &self.device,
-        );
+        let info = &self.splits.info;
+        let input =
+            |batch: Batch, device: &Device| Input::new(batch, info, train.label_smoothing, device);
         // Missing only after an error, and then no further step is taken.
         let learner = self.learner.take().ok_or(TrainError::NoLoss)?;
-        let (learner, mut values) = learner.step(input, settings)?;
+        let team = self.team.take();
+        let learn = || match team {
+            None => {
+                let (learner, values) = learner.step(input(batch, &self.device), settings, None)?;
+                Ok((learner, None, values))
+            }
+            Some(mut team) => {
+                let tracked =
+                    |batch: Batch, device: &Device| input(batch, &device.clone().autodiff());
+                let (learner, values) = team.step(learner, &batch, tracked, settings)?;
+                Ok((learner, Some(team), values))
+            }
+        };
+        let (learner, team, mut values) = self.guarded(learn)?;
         if let Some((term, value)) = values.not_finite() {
             return Err(TrainError::NotFinite {
                 step: step + 1,
@@ -51,9 +65,30 @@ impl Session<'_> {
             });
         }
         self.learner = Some(learner);
+        self.team = team;
         values.seconds = began.elapsed().as_secs_f64();
         self.count(&values);
         self.after_step(settings.lr)
+    }
+
+    /// Computes on the device. burn reports a device that fails by a panic, which becomes an error with what
+    /// to do; on a processor a panic is ours, and stays one.
+    pub(super) fn guarded<T>(
+        &self,
+        compute: impl FnOnce() -> Result<T, TrainError>,
+    ) -> Result<T, TrainError> {
+        if matches!(self.spec, DeviceSpec::Cpu | DeviceSpec::Ndarray) {
+            return compute();
+        }
+        panic::catch_unwind(AssertUnwindSafe(compute)).unwrap_or_else(|panic| {
+            Err(TrainError::DeviceFailed {
+                device: self.spec,
+                step: self.state.step + 1,
+                reason: said(&*panic),
+                batch_size: self.recipe.train.batch_size,
+                checkpoint: self.state.newest.clone(),
+            })
+        })
     }
 
     fn count(&mut self, values: &StepValues) {
@@ -135,7 +170,7 @@ impl Session<'_> {
             return Ok(false);
         };
         let report = self
-            .evaluate(&learner.evaluated(), Split::Val)
+            .guarded(|| self.evaluate(&learner.evaluated(), Split::Val))
             .map_err(|error| self.diverged(error))?;
         let top1 = report.top1();
         let value = match self.recipe.train.checkpoint.best {
@@ -174,4 +209,14 @@ impl Session<'_> {
         self.metrics.append(&Record::Eval(record))?;
         Ok(best)
     }
+}
+
+/// What a panic says, in one line and without burn's notes on backtraces.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    let lines = text.unwrap_or("it did not say why").lines().map(str::trim);
+    let worth =
+        |line: &&str| !["", "Caused by:", "Asked at:", "No backtrace available"].contains(line);
+    lines.filter(worth).collect::<Vec<_>>().join(": ")
 }
