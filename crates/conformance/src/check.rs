@@ -162,6 +162,7 @@ fn compare(pairs: &[Pair<'_>], size: Size, noise: f64) -> Result<Verdict, String
     for ((tensor, found), (_, expected)) in pairs {
         let differences = &mut found.iter().zip(expected).map(|(a, e)| a - e);
         let error = size(differences) / sizes(expected).max(floor);
+        let error = if error.is_nan() { f64::INFINITY } else { error };
         if error > worst.error {
             worst.error = error;
             worst.tensor.clone_from(tensor);

@@ -3,7 +3,7 @@
 //! Run: `cargo run --release -p offramp-serve --example load -- ADDRESS FOLDER [CONNECTIONS] [SECONDS]
 //! [QUERY]`, where FOLDER holds pictures.
 //!
-//! Prints one JSON document: answers by status, throughput, quantiles of the latency, shares of the
+//! Prints one JSON document: answers by status, requests without an answer, throughput, quantiles of the latency, shares of the
 //! exits, and the service's own mean batch.
 
 use std::collections::BTreeMap;
@@ -22,6 +22,8 @@ struct Seen {
     milliseconds: Vec<f64>,
     statuses: BTreeMap<u16, usize>,
     exits: BTreeMap<u64, usize>,
+    /// Requests that were sent whole and got no reply: the service closed the connection.
+    unanswered: usize,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -49,12 +51,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         joined.map(Option::unwrap_or_default).collect()
     });
     let elapsed = start.elapsed().as_secs_f64();
-    let after = batches(address)?;
+    // Gone, if the service was stopped in the middle.
+    let after = batches(address).unwrap_or((f64::NAN, f64::NAN));
     let mut all = Seen::default();
     for seen in seen {
         all.milliseconds.extend(seen.milliseconds);
         merge(&mut all.statuses, seen.statuses);
         merge(&mut all.exits, seen.exits);
+        all.unanswered += seen.unanswered;
     }
     all.milliseconds.sort_by(f64::total_cmp);
     let quantile = |p: f64| {
@@ -67,6 +71,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "seconds": elapsed,
         "pictures": requests.len(),
         "statuses": all.statuses,
+        "unanswered": all.unanswered,
         "answers_per_second": answered as f64 / elapsed,
         "ms": {"p50": quantile(0.5), "p90": quantile(0.9), "p99": quantile(0.99), "max": quantile(1.0 - 1e-9)},
         "exits": all.exits,
@@ -128,8 +133,13 @@ fn ask(
             break;
         }
         let start = Instant::now();
-        stream.write_all(request)?;
-        let (status, body) = reply(&mut replies)?;
+        if stream.write_all(request).is_err() {
+            break;
+        }
+        let Ok(Reply { status, body, last }) = reply(&mut replies) else {
+            seen.unanswered += 1;
+            break;
+        };
         *seen.statuses.entry(status).or_default() += 1;
         if status == 200 {
             seen.milliseconds.push(1e3 * start.elapsed().as_secs_f64());
@@ -140,11 +150,22 @@ fn ask(
         } else {
             thread::sleep(Duration::from_millis(10));
         }
+        if last {
+            break;
+        }
     }
     Ok(seen)
 }
 
-fn reply(replies: &mut impl BufRead) -> Result<(u16, Vec<u8>), std::io::Error> {
+/// What came back.
+struct Reply {
+    status: u16,
+    body: Vec<u8>,
+    /// The service closes the connection after it.
+    last: bool,
+}
+
+fn reply(replies: &mut impl BufRead) -> Result<Reply, std::io::Error> {
     let broken = || std::io::Error::other("no HTTP reply");
     let mut line = String::new();
     replies.read_line(&mut line)?;
@@ -153,7 +174,7 @@ fn reply(replies: &mut impl BufRead) -> Result<(u16, Vec<u8>), std::io::Error> {
         .nth(1)
         .and_then(|status| status.parse().ok());
     let status = status.ok_or_else(broken)?;
-    let mut length = 0;
+    let (mut length, mut last) = (0, false);
     loop {
         line.clear();
         replies.read_line(&mut line)?;
@@ -161,13 +182,16 @@ fn reply(replies: &mut impl BufRead) -> Result<(u16, Vec<u8>), std::io::Error> {
             Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
                 length = value.parse().map_err(|_| broken())?;
             }
-            Some(_) => {}
+            Some((name, value)) => {
+                last |=
+                    name.eq_ignore_ascii_case("connection") && value.eq_ignore_ascii_case("close");
+            }
             None => break,
         }
     }
     let mut body = vec![0; length];
     replies.read_exact(&mut body)?;
-    Ok((status, body))
+    Ok(Reply { status, body, last })
 }
 
 /// Steps and images of the first model so far.

@@ -77,7 +77,7 @@ fn with_batch_norm_synchronised_they_learn_what_the_whole_batch_teaches() {
 fn an_interrupted_run_of_replicas_goes_on_bit_for_bit() {
     let parent = tempfile::tempdir().unwrap();
     let recipe = recipe(
-        "mlcsd",
+        "mate",
         &[
             "train.replicas=2",
             "train.ema={ decay = 0.9 }",

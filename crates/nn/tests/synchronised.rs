@@ -1,5 +1,4 @@
 //! Batch norm over the rows of several replicas is batch norm over all rows.
-#![cfg(feature = "flex")]
 
 use std::thread;
 
