@@ -64,9 +64,14 @@ pub trait Method {
     fn rehearse(&mut self, _rehearsal: &Rehearsal) {}
 
     /// To be called after the optimiser's step, with the outputs that the losses were computed
-    /// from. Where a batch was computed in parts, they are those of the whole batch, without maps: an exit's
-    /// map is its embedding, and there are no stages.
+    /// from. Where a batch was computed in parts, they are those of the whole batch; an exit's map is its
+    /// embedding then, and there are no stages unless [`looks_back_at_stages`](Self::looks_back_at_stages).
     fn after_step(&mut self, _outputs: &ExitOutputs) {}
+
+    /// Whether [`after_step`](Self::after_step) looks at the maps after stages.
+    fn looks_back_at_stages(&self) -> bool {
+        false
+    }
 
     /// Values to log beside the losses: `teacher/R/K`, the weight of exit `K` in teacher `R`, and
     /// what else the method adapts. May read from the device.

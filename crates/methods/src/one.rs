@@ -134,6 +134,11 @@ impl Method for One {
         self.teacher.observe(&shared);
     }
 
+    /// The gate looks at the map that the branches share.
+    fn looks_back_at_stages(&self) -> bool {
+        true
+    }
+
     fn scalars(&self) -> Vec<(String, f64)> {
         teacher_scalars(&self.teacher.weights())
     }

@@ -151,6 +151,10 @@ impl Method for AnyMethod {
         self.inner_mut().after_step(&outputs.widened());
     }
 
+    fn looks_back_at_stages(&self) -> bool {
+        self.inner().looks_back_at_stages()
+    }
+
     fn scalars(&self) -> Vec<(String, f64)> {
         self.inner().scalars()
     }

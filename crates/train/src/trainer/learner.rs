@@ -100,7 +100,9 @@ impl Learner {
             });
             seen.push(match parts.len() {
                 1 => pass.seen,
-                _ => pass.seen.answers(),
+                _ => pass
+                    .seen
+                    .answers(self.objective.method.looks_back_at_stages()),
             });
         }
         let mut gradients = sum.ok_or(TrainError::NoLoss)?;

@@ -99,17 +99,21 @@ impl Class<'_> {
 
 impl Seen {
     /// What is left of it when the next part of the batch is computed: the answers without a way back,
-    /// and no maps.
-    pub fn answers(self) -> Self {
+    /// and of the maps those after the student's stages, where somebody looks back at them.
+    pub fn answers(self, stages: bool) -> Self {
         let answer =
             |exit: ExitOutput| ExitOutput::new(exit.embedding.detach(), exit.logits.detach());
-        let answers = |outputs: ExitOutputs| -> ExitOutputs {
-            let exits: Vec<_> = outputs.exits.into_iter().map(answer).collect();
-            exits.into()
+        let answers = |outputs: ExitOutputs, stages: bool| ExitOutputs {
+            exits: outputs.exits.into_iter().map(answer).collect(),
+            stages: match stages {
+                true => outputs.stages.into_iter().map(Tensor::detach).collect(),
+                false => Vec::new(),
+            },
         };
+        let lectures = self.lectures.into_iter();
         Self {
-            outputs: answers(self.outputs),
-            lectures: self.lectures.into_iter().map(answers).collect(),
+            outputs: answers(self.outputs, stages),
+            lectures: lectures.map(|outputs| answers(outputs, false)).collect(),
         }
     }
 
@@ -130,7 +134,10 @@ impl Seen {
 }
 
 fn join(parts: Vec<&ExitOutputs>) -> ExitOutputs {
-    let exits = parts.iter().map(|part| part.len()).min().unwrap_or(0);
+    let fewest = |count: fn(&ExitOutputs) -> usize| {
+        let counts = parts.iter().map(|part| count(part));
+        0..counts.min().unwrap_or(0)
+    };
     let exit = |exit: usize| {
         let of = |pick: fn(&ExitOutput) -> &Tensor<2>| {
             let rows = parts.iter().map(|part| pick(&part.exits[exit]).clone());
@@ -138,5 +145,12 @@ fn join(parts: Vec<&ExitOutputs>) -> ExitOutputs {
         };
         ExitOutput::new(of(|exit| &exit.embedding), of(|exit| &exit.logits))
     };
-    (0..exits).map(exit).collect::<Vec<_>>().into()
+    let stage = |stage: usize| {
+        let rows = parts.iter().map(|part| part.stages[stage].clone());
+        Tensor::cat(rows.collect(), 0)
+    };
+    ExitOutputs {
+        exits: fewest(ExitOutputs::len).map(exit).collect(),
+        stages: fewest(|part| part.stages.len()).map(stage).collect(),
+    }
 }
