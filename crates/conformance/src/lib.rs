@@ -30,7 +30,7 @@ pub mod throughput;
 pub mod training;
 
 pub use check::{Check, Numbers, Verdict};
-pub use devices::devices;
+pub use devices::{Found, devices};
 pub use place::Place;
 
 /// Every check, cheap ones first.

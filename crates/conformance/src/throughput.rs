@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use offramp_core::MapShape;
+use offramp_core::{MapShape, Precision};
 use offramp_heads::NetConfig;
 use offramp_losses::{Targets, cross_entropy};
 use offramp_nn::Init;
@@ -22,6 +22,8 @@ pub struct Job {
     pub side: usize,
     /// Images of a step.
     pub batch: usize,
+    /// The numbers that the network computes with.
+    pub precision: Precision,
     /// How long to measure, seconds.
     pub seconds: f64,
 }
@@ -52,7 +54,7 @@ pub fn measure(job: &Job, device: &Device) -> Result<Throughput, String> {
 
     let mut optimizer = Optimizer::new(OptimizerConfig::default());
     let train = rate(job, || {
-        let outputs = net.forward(images(&tracked));
+        let outputs = net.forward(job.precision.cast(images(&tracked)));
         let losses = outputs.logits().map(|z| cross_entropy(z.clone(), &targets));
         let loss = losses.reduce(|sum, loss| sum + loss).ok_or("no exits")?;
         let mut gradients = loss.backward();
@@ -61,7 +63,7 @@ pub fn measure(job: &Job, device: &Device) -> Result<Throughput, String> {
     })?;
     let net = net.valid();
     let infer = rate(job, || {
-        let outputs = net.forward(images(device));
+        let outputs = net.forward(job.precision.cast(images(device)));
         let sums = outputs.logits().map(|z| z.clone().sum());
         read(sums.reduce(|sum, z| sum + z).ok_or("no exits")?)
     })?;

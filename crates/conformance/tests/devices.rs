@@ -5,7 +5,7 @@
 use std::sync::{Arc, OnceLock};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use offramp_conformance::{Check, Numbers, Place, checks, devices, training};
+use offramp_conformance::{Check, Found, Numbers, Place, checks, devices, training};
 use offramp_core::DeviceSpec;
 
 fn main() {
@@ -16,7 +16,7 @@ fn main() {
     match devices() {
         Err(error) => trials.push(failing("OFFRAMP_DEVICES", error.to_string())),
         Ok(devices) => {
-            for (spec, place) in devices {
+            for Found { spec, place } in devices {
                 match place {
                     Ok(place) => trials.extend(of_device(spec, &place, &shared)),
                     Err(error) => {

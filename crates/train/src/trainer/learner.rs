@@ -139,7 +139,7 @@ impl Learner {
             faculty: self.faculty.on(device),
             optimizer: self.optimizer.on(device),
             ema: None,
-            scale: self.scale.clone(),
+            scale: self.scale,
         }
     }
 

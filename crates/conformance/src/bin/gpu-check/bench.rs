@@ -6,7 +6,7 @@ use std::process::Command;
 use burn::tensor::Device;
 use clap::Args;
 use offramp_conformance::throughput::{Job, Throughput, measure};
-use offramp_core::DeviceSpec;
+use offramp_core::{DeviceSpec, Precision};
 use offramp_heads::NetConfig;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -28,6 +28,9 @@ pub struct Options {
     /// ResNet-18 at 32 x 32 with batches of these sizes
     #[arg(long, value_delimiter = ',', default_value = "128,256,512,1024")]
     batches: Vec<usize>,
+    /// The numbers to compute with: f32, bf16, fp16
+    #[arg(long, value_delimiter = ',', default_value = "f32,bf16")]
+    precisions: Vec<Precision>,
     /// ResNet-50 at 224 x 224 with a batch of this size; 0 leaves it out
     #[arg(long, default_value_t = 64)]
     large_batch: usize,
@@ -42,6 +45,8 @@ pub struct Row {
     pub side: usize,
     /// Images of a step.
     pub batch: usize,
+    /// The numbers that were computed with.
+    pub precision: Precision,
     /// Every measurement of ours.
     pub ours: Vec<Throughput>,
     /// Every measurement of PyTorch's: what its script printed.
@@ -56,26 +61,29 @@ pub fn run(options: &Options, spec: DeviceSpec, device: &Device) -> Vec<Row> {
         "images/s, median of {} rounds of {} s",
         options.rounds, options.seconds
     );
-    println!("network   side batch  | train: ours  torch  ratio | infer: ours  torch  ratio");
+    println!("network   side batch type | train: ours  torch  ratio | infer: ours  torch  ratio");
     let small = options
         .batches
         .iter()
         .map(|&batch| ("resnet18", 32, 100, batch));
     let large = (options.large_batch > 0).then_some(("resnet50", 224, 1000, options.large_batch));
-    let jobs = small.chain(large);
-    jobs.map(|(network, side, classes, batch)| {
-        let job = Job {
-            net: net(network, side),
-            classes,
-            side,
-            batch,
-            seconds: options.seconds,
-        };
-        let row = rounds(options, spec, device, network, &job);
-        println!("{}", line(&row));
-        row
-    })
-    .collect()
+    let mut rows = Vec::new();
+    for (network, side, classes, batch) in small.chain(large) {
+        for &precision in &options.precisions {
+            let job = Job {
+                net: net(network, side),
+                classes,
+                side,
+                batch,
+                precision,
+                seconds: options.seconds,
+            };
+            let row = rounds(options, spec, device, network, &job);
+            println!("{}", line(&row));
+            rows.push(row);
+        }
+    }
+    rows
 }
 
 fn net(name: &str, side: usize) -> NetConfig {
@@ -95,10 +103,16 @@ fn rounds(
         network,
         side: job.side,
         batch: job.batch,
+        precision: job.precision,
         ours: Vec::new(),
         torch: Vec::new(),
         error: None,
     };
+    // A device without the type is no failure.
+    if let Err(error) = job.precision.check(spec, device) {
+        row.torch.push(json!({ "error": error.to_string() }));
+        return row;
+    }
     for _ in 0..options.rounds {
         match measure(job, device) {
             Ok(found) => row.ours.push(found),
@@ -128,7 +142,11 @@ fn twin(python: &Path, spec: DeviceSpec, network: &str, job: &Job) -> Result<Val
     let done = Command::new(python)
         .args(["-c", TWIN, network])
         .args(numbers)
-        .args(["f32", &job.seconds.to_string(), &device])
+        .args([
+            &job.precision.to_string(),
+            &job.seconds.to_string(),
+            &device,
+        ])
         .output()
         .map_err(|error| format!("{}: {error}", python.display()))?;
     let text = String::from_utf8_lossy(&done.stdout);
@@ -142,7 +160,13 @@ fn twin(python: &Path, spec: DeviceSpec, network: &str, job: &Job) -> Result<Val
 }
 
 fn line(row: &Row) -> String {
-    let head = format!("{:<9} {:>4} {:>5}  |", row.network, row.side, row.batch);
+    let head = format!(
+        "{:<9} {:>4} {:>5} {:>4} |",
+        row.network,
+        row.side,
+        row.batch,
+        row.precision.to_string()
+    );
     if let Some(error) = &row.error {
         return format!("{head} FAILED: {error}");
     }
@@ -157,7 +181,7 @@ fn line(row: &Row) -> String {
     };
     let (train, infer) = (pair(|t| t.train, "train"), pair(|t| t.infer, "infer"));
     let error = row.torch.iter().find_map(|found| found["error"].as_str());
-    let note = error.map(|error| format!(" (PyTorch: {error})"));
+    let note = error.map(|error| format!(" ({error})"));
     format!("{head} {train} | {infer}{}", note.unwrap_or_default())
 }
 
