@@ -73,13 +73,13 @@ fn every_distiller_trains_logs_and_resumes_exactly() {
     assert_eq!(fs::read(teacher.join("model.safetensors")).unwrap(), before);
 }
 
-/// bfloat16 where the device has it, three parts a batch, and stages computed twice.
+/// Two steps in float16 where the device has it, three parts a batch, and stages computed twice.
 #[test]
 fn every_distiller_learns_in_parts_and_in_narrow_numbers() {
     let parent = tempfile::tempdir().unwrap();
     let teacher = teacher(parent.path(), "teacher", &["seed=5"]);
     let spec = DeviceSpec::from_env().unwrap().best();
-    let narrow = Precision::Bf16.check(spec, &spec.device().unwrap()).is_ok();
+    let narrow = Precision::Fp16.check(spec, &spec.device().unwrap()).is_ok();
     for entry in distillers() {
         let teachers: &[&Path] = match entry.teachers {
             Teachers::None => &[],
@@ -87,24 +87,21 @@ fn every_distiller_learns_in_parts_and_in_narrow_numbers() {
             Teachers::All => &[&teacher, &teacher],
         };
         let mut settings = needs(entry.name).to_vec();
-        settings.extend([
-            "train.accumulate=3",
-            "train.checkpointing=stages",
-            "train.epochs=1",
-        ]);
+        settings.extend(["train.accumulate=3", "train.checkpointing=stages"]);
         if narrow {
-            settings.push("train.precision=bf16");
+            settings.push("train.precision=fp16");
         }
-        let recipe = student(entry.name, teachers, &settings);
-        let (whole, stopped) = (
-            parent.path().join(entry.name),
-            parent.path().join("stopped"),
-        );
-        run(&recipe, &whole, false, None).unwrap();
-        run(&recipe, &stopped, false, Some(3)).unwrap();
-        run(&recipe, &stopped, true, None).unwrap();
-        assert_same_run(&whole, &stopped);
-        fs::remove_dir_all(&stopped).unwrap();
+        let out = parent.path().join(entry.name);
+        run(
+            &student(entry.name, teachers, &settings),
+            &out,
+            false,
+            Some(2),
+        )
+        .unwrap();
+        let lines = metrics(&out);
+        let loss = lines.iter().find(|line| line["kind"] == "step").unwrap();
+        assert!(loss["loss"].is_number(), "{}: {loss}", entry.name);
     }
 }
 
