@@ -123,8 +123,9 @@ pub enum TrainError {
     },
     /// The device gave up on the way.
     #[error(
-        "{device} failed at step {step}: {reason}; if its memory ran out, go on with --checkpointing stages and \
-         --resume, or start again with train.batch-size = {} or --accumulate 2; \
+        "{device} failed at step {step}: {reason}; if its memory ran out, go on (--resume) with --checkpointing stages, \
+         and a smaller train.eval-batch-size if it was validated; or start again with train.batch-size = {} or \
+         --accumulate 2; \
          {}", (batch_size / 2).max(1), resumed(checkpoint)
     )]
     DeviceFailed {

@@ -72,12 +72,13 @@ pub struct TeacherConfig {
 
 /// Keys that change no result, or like the device its last digits alone: an interrupted run may go on
 /// with others.
-const WITHOUT_EFFECT: [&str; 8] = [
+const WITHOUT_EFFECT: [&str; 9] = [
     "device",
     "data.augment.on-device",
     "data.cache",
     "data.dir",
     "train.checkpointing",
+    "train.eval-batch-size",
     "train.log-every",
     "train.prefetch",
     "train.workers",
