@@ -211,12 +211,36 @@ impl Session<'_> {
     }
 }
 
-/// What a panic says, in one line and without burn's notes on backtraces.
+/// What a panic says, in one line, without burn's notes on backtraces and on what else was not done.
 fn said(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
     let lines = text.unwrap_or("it did not say why").lines().map(str::trim);
-    let worth =
-        |line: &&str| !["", "Caused by:", "Asked at:", "No backtrace available"].contains(line);
+    let notes = [
+        "Caused by:",
+        "Asked at:",
+        "No backtrace",
+        "skipped ",
+        "Several failures",
+    ];
+    let worth = |line: &&str| !line.is_empty() && !notes.iter().any(|note| line.starts_with(note));
     lines.filter(worth).collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_told_in_one_line() {
+        let burn = "Error while reading data\nCaused by:\n  Several failures at once\n  skipped `KernelBinop`\n\n\
+                    Caused by:\n  can't allocate buffer of size: 327680000\nNo backtrace available";
+        let told = said(&burn.to_owned());
+        assert_eq!(
+            told,
+            "Error while reading data: can't allocate buffer of size: 327680000"
+        );
+        assert_eq!(said(&"no memory"), "no memory");
+        assert_eq!(said(&7), "it did not say why");
+    }
 }
