@@ -23,8 +23,8 @@ pub struct Check {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
     /// The largest difference of any number, relative to the largest expected number of the same
-    /// tensor, or to a thousandth of the largest of the whole check where that is more: what should
-    /// be zero is not compared with its own noise.
+    /// tensor, or to a thousandth of the largest of the whole check where that is more (a hundredth for
+    /// [`Check::turning`] gradients): what should be zero is not compared with its own noise.
     pub error: f64,
     /// The tensor it was found in.
     pub tensor: String,

@@ -26,6 +26,9 @@ enum Group {
 }
 
 impl Replica {
+    /// What a replica panics with that waited for one that has failed: a consequence, not the cause.
+    pub const LEFT: &str = "another replica has stopped";
+
     /// One replica a device, in their order. The devices are all CUDA devices, or none is.
     pub fn group(devices: &[Device]) -> Vec<Self> {
         let group = Arc::new(Group::of(devices));
@@ -34,11 +37,6 @@ impl Replica {
             group: Arc::clone(&group),
         };
         (0..devices.len()).map(replica).collect()
-    }
-
-    /// Its place in the group, from 0.
-    pub fn rank(&self) -> usize {
-        self.rank
     }
 
     /// How many there are.
@@ -199,7 +197,7 @@ impl Meeting {
     fn wait<'a>(&self, round: MutexGuard<'a, Round>) -> MutexGuard<'a, Round> {
         if round.left {
             drop(round);
-            panic!("another replica has stopped");
+            panic!("{}", Replica::LEFT);
         }
         self.changed
             .wait(round)

@@ -25,8 +25,7 @@ mod cuda {
             0 => (
                 "libcuda, which comes with NVIDIA's driver, is not there or lists no GPU"
                     .to_owned(),
-                "install the driver and NVIDIA's NVRTC (package cuda-nvrtc), and look whether nvidia-smi lists the \
-                 GPU; or take --device cpu",
+                "install the driver and look whether nvidia-smi lists the GPU; or take --device cpu",
             ),
             _ => (
                 format!("it has {found}, cuda:0 to cuda:{}", found - 1),
@@ -66,15 +65,18 @@ mod wgpu {
         Ok(Device::wgpu(DeviceKind::DefaultDevice))
     }
 
-    /// Whether there is an adapter that is not a processor.
+    /// Whether there is an adapter that is not a processor. Looked for once a process.
     pub(in crate::device) fn has_graphics_card() -> bool {
-        let found = Device::enumerate(DeviceType::Wgpu);
-        let cards = [
-            DeviceKind::DiscreteGpu(0),
-            DeviceKind::IntegratedGpu(0),
-            DeviceKind::VirtualGpu(0),
-        ];
-        let cards = cards.map(Device::wgpu);
-        found.into_iter().any(|device| cards.contains(&device))
+        static FOUND: OnceLock<bool> = OnceLock::new();
+        *FOUND.get_or_init(|| {
+            let found = Device::enumerate(DeviceType::Wgpu);
+            let cards = [
+                DeviceKind::DiscreteGpu(0),
+                DeviceKind::IntegratedGpu(0),
+                DeviceKind::VirtualGpu(0),
+            ];
+            let cards = cards.map(Device::wgpu);
+            found.into_iter().any(|device| cards.contains(&device))
+        })
     }
 }

@@ -212,6 +212,21 @@ mod tests {
     }
 
     #[test]
+    fn replicas_are_the_devices_that_follow_or_one_processor() {
+        let two = |spec: DeviceSpec| spec.neighbours(2);
+        assert_eq!(
+            two(DeviceSpec::Cuda(1)),
+            Ok(vec![DeviceSpec::Cuda(1), DeviceSpec::Cuda(2)])
+        );
+        assert_eq!(two(DeviceSpec::Cpu), Ok(vec![DeviceSpec::Cpu; 2]));
+        let error = two(DeviceSpec::Wgpu).unwrap_err().to_string();
+        assert!(
+            error.contains("wgpu") && error.contains("train.replicas"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn unknown_names_are_named() {
         for name in ["gpu", "cuda:", "cuda:x", ""] {
             let error = name.parse::<DeviceSpec>().unwrap_err();

@@ -110,17 +110,24 @@ pub(crate) fn dense<const D: usize>(values: Buffer, shape: [usize; D]) -> FlexTe
 /// The mean over replicas, row-major.
 pub(crate) fn replica_mean(x: &FlexTensor, replica: &Replica) -> FlexTensor {
     let mean = replica.mean_here(values(x).into_owned());
-    let mut buffer = Buffer::new(mean.len());
-    buffer.copy_from_slice(&mean);
-    let layout = Layout::contiguous(x.layout().shape().clone());
-    FlexTensor::new(super::storage::bytes(buffer), layout, DType::F32)
+    copied(&mean, x.layout().shape().clone())
 }
 
 /// A vector as a tensor.
 pub(crate) fn vector(values: Vec<f32>) -> FlexTensor {
+    let shape = Shape::from([values.len()]);
+    copied(&values, shape)
+}
+
+/// Row-major values as a tensor, in memory of the kernels.
+fn copied(values: &[f32], shape: Shape) -> FlexTensor {
     let mut buffer = Buffer::new(values.len());
-    buffer.copy_from_slice(&values);
-    dense(buffer, [values.len()])
+    buffer.copy_from_slice(values);
+    FlexTensor::new(
+        super::storage::bytes(buffer),
+        Layout::contiguous(shape),
+        DType::F32,
+    )
 }
 
 /// `factor * value`, written into it if nobody else holds it.

@@ -34,7 +34,7 @@ impl TrainConfig {
                 format!("{} {problem}", self.accumulate),
             ));
         }
-        if self.accumulate * self.replicas > self.batch_size {
+        if self.accumulate.saturating_mul(self.replicas) > self.batch_size {
             let problem =
                 "replicas, each with train.accumulate parts, are more than the images of a batch";
             return Err(("replicas".into(), format!("{} {problem}", self.replicas)));
@@ -176,6 +176,8 @@ mod tests {
             ("accumulate = 0", "accumulate"),
             ("replicas = 0", "replicas"),
             ("replicas = 3\naccumulate = 3\nbatch-size = 8", "replicas"),
+            // Their product is 2^64.
+            ("replicas = 4611686018427387904\naccumulate = 4", "replicas"),
             ("sync-batch-norm = true\naccumulate = 2", "sync-batch-norm"),
             ("accumulate = 9\nbatch-size = 8", "accumulate"),
             ("patience = 0", "patience"),

@@ -212,7 +212,7 @@ impl Session<'_> {
 }
 
 /// What a panic says, in one line, without burn's notes on backtraces and on what else was not done.
-fn said(panic: &(dyn Any + Send)) -> String {
+pub(super) fn said(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
     let lines = text.unwrap_or("it did not say why").lines().map(str::trim);

@@ -16,6 +16,7 @@ use offramp_methods::Method;
 use offramp_nn::synchronised;
 
 use super::learner::{Learner, Objective, StepSettings};
+use super::steps::said;
 use crate::TrainError;
 use crate::batch::Input;
 use crate::metrics::StepValues;
@@ -110,15 +111,17 @@ impl Team {
             threads.into_iter().map(|thread| thread.join()).collect()
         });
         let mut done = Vec::new();
-        let mut panicked = None;
+        let mut panics = Vec::new();
         for result in results {
             match result {
                 Ok(step) => done.push(step?),
-                Err(panic) => panicked = Some(panic),
+                Err(panic) => panics.push(panic),
             }
         }
-        if let Some(panicked) = panicked {
-            panic::resume_unwind(panicked);
+        // The cause before its consequences.
+        panics.sort_by_key(|panic| said(&**panic) == Replica::LEFT);
+        if let Some(cause) = panics.into_iter().next() {
+            panic::resume_unwind(cause);
         }
         let (learners, values): (Vec<_>, Vec<_>) = done.into_iter().unzip();
         let mut learners = learners.into_iter();
