@@ -250,9 +250,9 @@ impl Stream {
                 });
                 continue;
             }
-            let (evidence, decision) = sample.walk.step(&sample.rule, logits);
+            let (shown, decision) = sample.walk.step(&sample.rule, logits);
             if decision == Decision::Exit {
-                let answer = Answer::new(k, &evidence, &self.macs, logits);
+                let answer = Answer::new(k, &shown, &self.macs, logits);
                 answers.push((sample.ticket, answer));
                 sample.walk.clear();
                 self.spare.push(sample.walk);

@@ -159,10 +159,10 @@ impl<N: StagedNet> Runner<N> {
             .enumerate()
         {
             check_finite(logits, sample.ticket, exit)?;
-            let (evidence, decision) = sample.walk.step(&self.rule, logits);
+            let (shown, decision) = sample.walk.step(&self.rule, logits);
             match decision {
                 Decision::Exit => {
-                    let answer = Answer::new(exit, &evidence, &self.macs, logits);
+                    let answer = Answer::new(exit, &shown, &self.macs, logits);
                     answered.push((sample.ticket, answer));
                 }
                 Decision::Continue => staying.push(row),

@@ -20,6 +20,27 @@ pub struct Shown<'a> {
     pub probabilities: &'a [f32],
 }
 
+impl Shown<'_> {
+    /// The likeliest classes, falling, `count` of them or all; of equals the lower one.
+    pub fn likeliest(&self, count: usize) -> Vec<usize> {
+        likeliest(self.evidence.prediction, self.probabilities, count)
+    }
+}
+
+/// Classes by falling probability. The prediction comes first, which more digits have decided than these
+/// probabilities have.
+pub(crate) fn likeliest(prediction: usize, probabilities: &[f32], count: usize) -> Vec<usize> {
+    let mut classes: Vec<usize> = (0..probabilities.len()).collect();
+    classes.sort_by(|&a, &b| {
+        let by_probability = probabilities[b].total_cmp(&probabilities[a]);
+        (b == prediction)
+            .cmp(&(a == prediction))
+            .then(by_probability)
+    });
+    classes.truncate(count);
+    classes
+}
+
 /// What is remembered of an exit that a sample has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Passed {

@@ -1,6 +1,7 @@
 use serde::Serialize;
 
-use crate::{AnyPolicy, Decision, Evidence, PolicyError, PolicyFile, Reading, Readout, Trail};
+use crate::policy::likeliest;
+use crate::{AnyPolicy, Decision, PolicyError, PolicyFile, Reading, Readout, Shown, Trail};
 
 /// When samples stop, and how the logits of the exits are read before that is asked.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -58,9 +59,10 @@ impl Walk {
     ///
     /// # Panics
     /// When the rule is for fewer exits; [`Rule::check`] tells.
-    pub fn step(&mut self, rule: &Rule, logits: &[f32]) -> (Evidence, Decision) {
+    pub fn step(&mut self, rule: &Rule, logits: &[f32]) -> (Shown<'_>, Decision) {
         let shown = rule.readout.read(logits, &mut self.reading);
-        (shown.evidence, self.trail.step(&rule.policy, &shown))
+        let decision = self.trail.step(&rule.policy, &shown);
+        (shown, decision)
     }
 
     /// Back to the start, for another sample.
@@ -84,18 +86,27 @@ pub struct Answer {
     /// Logits of the exit taken, before any temperature or ensemble.
     #[serde(skip)]
     pub logits: Vec<f32>,
+    /// Probabilities of all classes at the exit taken, `[C]`, with its temperature and the ensemble.
+    #[serde(skip)]
+    pub probabilities: Vec<f32>,
 }
 
 impl Answer {
-    /// The answer of an exit that showed `evidence`; `macs[k]` is what it costs to answer at exit `k`.
-    pub fn new(exit: usize, evidence: &Evidence, macs: &[u64], logits: &[f32]) -> Self {
+    /// The answer of an exit with these logits; `macs[k]` is what it costs to answer at exit `k`.
+    pub fn new(exit: usize, shown: &Shown<'_>, macs: &[u64], logits: &[f32]) -> Self {
         Self {
-            class: evidence.prediction,
-            confidence: evidence.confidence,
+            class: shown.evidence.prediction,
+            confidence: shown.evidence.confidence,
             exit,
             macs: macs.get(exit).copied().unwrap_or(0),
             logits: logits.to_vec(),
+            probabilities: shown.probabilities.to_vec(),
         }
+    }
+
+    /// The likeliest classes, falling, `count` of them or all; of equals the lower one.
+    pub fn likeliest(&self, count: usize) -> Vec<usize> {
+        likeliest(self.class, &self.probabilities, count)
     }
 }
 
@@ -124,6 +135,30 @@ pub fn next_segment(fronts: &[Front], most: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Ensemble, FixedExit, ProductEnsemble};
+
+    #[test]
+    fn the_probabilities_of_an_answer_are_those_of_the_ensemble() {
+        let mut rule = Rule::from(AnyPolicy::FixedExit(FixedExit::new(1, 2).unwrap()));
+        rule.readout.ensemble = Some(Ensemble::Product(ProductEnsemble::rising(2).unwrap()));
+        let mut walk = Walk::default();
+        walk.step(&rule, &[0.0, 5.0, 1.0]);
+        let logits = [3.0, 1.0, 2.0];
+        let (shown, decision) = walk.step(&rule, &logits);
+        assert_eq!(decision, Decision::Exit);
+        let answer = Answer::new(1, &shown, &[1, 2], &logits);
+        // Exit 1 alone would say 0, 2, 1.
+        assert_eq!(answer.likeliest(9), [1, 2, 0]);
+        assert_eq!(answer.likeliest(1), [answer.class]);
+        assert_eq!(answer.probabilities[answer.class], answer.confidence);
+        let sum: f32 = answer.probabilities.iter().sum();
+        assert!((sum - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn of_equals_the_lower_class_but_the_prediction_first() {
+        assert_eq!(likeliest(2, &[0.2, 0.3, 0.3, 0.2], 3), [2, 1, 0]);
+    }
 
     fn fronts<const N: usize>(waiting: [(usize, u64); N]) -> [Front; N] {
         waiting.map(|(samples, waited)| Front { samples, waited })

@@ -1,6 +1,7 @@
 //! What the service says.
 
 use offramp_data::DatasetInfo;
+use offramp_policies::Answer;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -29,7 +30,7 @@ pub(crate) struct Prediction {
     pub(crate) label: usize,
     /// Its probability.
     pub(crate) probability: f32,
-    /// The likeliest classes, falling; the first alone where an ensemble answers.
+    /// The likeliest classes, falling.
     pub(crate) top_k: Vec<ClassAnswer>,
     /// The exit taken, from 0.
     pub(crate) exit: usize,
@@ -79,7 +80,7 @@ impl Prediction {
             class: name(info, answer.class),
             label: answer.class,
             probability: answer.confidence,
-            top_k: likeliest(done, info, top_k),
+            top_k: likeliest(answer, info, top_k),
             exit: answer.exit,
             macs: answer.macs,
             ms: done.ms,
@@ -107,31 +108,15 @@ fn name(info: &DatasetInfo, label: usize) -> String {
     info.classes.get(label).cloned().unwrap_or_default()
 }
 
-/// `softmax(z / T)`, its largest first; of equals the lower class.
-fn likeliest(done: &Done, info: &DatasetInfo, count: usize) -> Vec<ClassAnswer> {
-    let answer = &done.answer;
-    let first = ClassAnswer {
-        class: name(info, answer.class),
-        label: answer.class,
-        probability: answer.confidence,
-    };
-    let Some(temperature) = done.temperature else {
-        return vec![first];
-    };
-    let scaled: Vec<f64> = (answer.logits.iter())
-        .map(|&z| f64::from(z) / temperature)
-        .collect();
-    let most = scaled.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let sum: f64 = scaled.iter().map(|z| (z - most).exp()).sum();
-    let mut labels: Vec<usize> = (0..scaled.len()).collect();
-    labels.sort_by(|&a, &b| scaled[b].total_cmp(&scaled[a]));
-    let rest = labels.into_iter().filter(|&label| label != answer.class);
-    let rest = rest.map(|label| ClassAnswer {
+/// The likeliest classes, falling.
+fn likeliest(answer: &Answer, info: &DatasetInfo, count: usize) -> Vec<ClassAnswer> {
+    let labels = answer.likeliest(count).into_iter();
+    let class = |label| ClassAnswer {
         class: name(info, label),
         label,
-        probability: ((scaled[label] - most).exp() / sum) as f32,
-    });
-    std::iter::once(first).chain(rest).take(count).collect()
+        probability: answer.probabilities[label],
+    };
+    labels.map(class).collect()
 }
 
 /// A model and what can be asked of it.

@@ -40,8 +40,6 @@ pub(crate) struct Done {
     pub(crate) ms: f64,
     /// From acceptance to the first stage.
     pub(crate) waited_ms: f64,
-    /// The temperature that the logits of the exit taken were divided by; `None` with an ensemble.
-    pub(crate) temperature: Option<f64>,
 }
 
 /// The way to an engine's thread. The thread ends when all of them are gone and every job is answered.
@@ -103,7 +101,6 @@ struct Loop {
 
 /// A job inside the engine.
 struct Waiting {
-    rule: Arc<Rule>,
     accepted: Instant,
     admitted: Instant,
     reply: oneshot::Sender<Result<Done, EngineError>>,
@@ -170,7 +167,6 @@ impl Loop {
         match self.guarded(|engine| engine.admit(&job.pixels, &rule))? {
             Ok(ticket) => {
                 let waiting = Waiting {
-                    rule,
                     accepted: job.accepted,
                     admitted,
                     reply: job.reply,
@@ -193,15 +189,9 @@ impl Loop {
         };
         let elapsed = waiting.accepted.elapsed();
         self.metrics.answered(answer.exit, elapsed);
-        let readout = &waiting.rule.readout;
-        let temperature = match &readout.temperatures {
-            Some(list) => list.as_slice().get(answer.exit).copied(),
-            None => Some(1.0),
-        };
         let done = Done {
             ms: 1e3 * elapsed.as_secs_f64(),
             waited_ms: 1e3 * (waiting.admitted - waiting.accepted).as_secs_f64(),
-            temperature: temperature.filter(|_| readout.ensemble.is_none()),
             answer,
         };
         let _ = waiting.reply.send(Ok(done));

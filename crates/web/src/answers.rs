@@ -1,5 +1,6 @@
 //! What the page is told: the documents of the service, as far as a page needs them.
 
+use offramp_policies::Shown;
 use serde::Serialize;
 
 /// A network and what can be asked of it.
@@ -80,14 +81,12 @@ pub struct ClassAnswer {
 
 impl ClassAnswer {
     /// The likeliest of all classes, falling; of equals the lower class.
-    pub(crate) fn likeliest(probabilities: &[f32], classes: &[String], count: usize) -> Vec<Self> {
-        let mut labels: Vec<usize> = (0..probabilities.len()).collect();
-        labels.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
+    pub(crate) fn likeliest(shown: &Shown<'_>, classes: &[String], count: usize) -> Vec<Self> {
         let answer = |label: usize| Self {
             class: classes[label].clone(),
             label,
-            probability: probabilities[label],
+            probability: shown.probabilities[label],
         };
-        labels.into_iter().take(count).map(answer).collect()
+        shown.likeliest(count).into_iter().map(answer).collect()
     }
 }

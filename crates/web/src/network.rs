@@ -292,7 +292,7 @@ impl Network {
             probability: shown.evidence.confidence,
             macs: self.about.macs[exit],
             stops,
-            top_k: ClassAnswer::likeliest(shown.probabilities, &self.about.classes, TOP_K),
+            top_k: ClassAnswer::likeliest(&shown, &self.about.classes, TOP_K),
         }))
     }
 }

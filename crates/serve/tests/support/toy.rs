@@ -208,10 +208,10 @@ impl Engine for ToyEngine {
                 continue;
             }
             let logits = logits(sample.means, exit);
-            let (evidence, decision) = sample.walk.step(&sample.rule, &logits);
+            let (shown, decision) = sample.walk.step(&sample.rule, &logits);
             match decision {
                 Decision::Exit => {
-                    answers.push((sample.ticket, Answer::new(exit, &evidence, &MACS, &logits)));
+                    answers.push((sample.ticket, Answer::new(exit, &shown, &MACS, &logits)));
                 }
                 Decision::Continue => self.waiting[exit + 1].push(sample),
             }
