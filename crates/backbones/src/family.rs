@@ -139,9 +139,15 @@ macro_rules! families {
                 }
             }
 
-            fn forward_stage(&self, stage: usize, x: Features) -> Features {
+            fn blocks(&self, stage: usize) -> usize {
                 match self {
-                    $(Self::$variant(net) => net.forward_stage(stage, x)),+
+                    $(Self::$variant(net) => net.blocks(stage)),+
+                }
+            }
+
+            fn forward_block(&self, stage: usize, block: usize, x: Features) -> Features {
+                match self {
+                    $(Self::$variant(net) => net.forward_block(stage, block, x)),+
                 }
             }
 

@@ -121,7 +121,7 @@ pub struct TrainArgs {
     /// Devices that share each batch, the run's and those after it; short for --set train.replicas=N
     #[arg(long, value_name = "N")]
     pub replicas: Option<usize>,
-    /// none or stages: computes stages twice, to save memory; short for --set train.checkpointing=...
+    /// none or blocks: computes blocks twice, to save memory; short for --set train.checkpointing=...
     #[arg(long, value_name = "WHAT")]
     pub checkpointing: Option<Checkpointing>,
     /// Data and device.

@@ -99,11 +99,21 @@ pub trait Backbone {
     /// The stages, in the order of computation.
     fn stages(&self) -> Vec<StageInfo>;
 
+    /// How many blocks stage `stage` is computed in, one after the other. What training with little memory
+    /// keeps are the features between them.
+    fn blocks(&self, stage: usize) -> usize;
+
+    /// Computes a block of stage `stage` from what the block before has made (block 0: the stage before;
+    /// the first of all: from the image).
+    fn forward_block(&self, stage: usize, block: usize, x: Features) -> Features;
+
     /// Computes stage `stage` from the output of the one before (stage 0: from the image).
     ///
     /// # Shapes
     /// - `x`: `[N, C_in, H, W]`, map of the output: `[N, C_stage, H_out, W_out]`
-    fn forward_stage(&self, stage: usize, x: Features) -> Features;
+    fn forward_stage(&self, stage: usize, x: Features) -> Features {
+        (0..self.blocks(stage)).fold(x, |x, block| self.forward_block(stage, block, x))
+    }
 
     /// Writes stage `stage` into a graph: what [`forward_stage`](Self::forward_stage) computes in
     /// evaluation, operation by operation.

@@ -1,4 +1,4 @@
-//! Training with less memory: what lies between two stages is computed twice and never kept.
+//! Training with less memory: what lies within a block is computed twice and never kept.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor};
@@ -6,20 +6,21 @@ use offramp_core::{Backbone, ExitOutputs, Features, add_gradient, add_gradients}
 
 use crate::MultiExitNet;
 
-/// What is kept of a forward pass in which every stage was computed without a way back: the maps between
-/// the stages.
+/// What is kept of a forward pass in which every block was computed without a way back: the maps between
+/// the blocks.
 #[derive(Debug)]
 pub struct Boundaries {
     pieces: Vec<Piece>,
 }
 
-/// One stage of the backbone.
+/// One block of the backbone.
 #[derive(Debug)]
 struct Piece {
     stage: usize,
+    block: usize,
     /// What it was given; leaves of the graph but for the image.
     input: Features,
-    /// The exits between the stage before and this one.
+    /// The exits between the block before and this one.
     exits: Vec<usize>,
     /// What it made of that, leaves of the graph on which the heads look.
     output: Features,
@@ -53,20 +54,26 @@ fn leaf(features: Features) -> Features {
     features.map_each(Tensor::require_grad)
 }
 
+/// The same map as no leaf: the kernels go on summing in the gradient of such, where to a leaf burn adds
+/// one finished gradient after the other.
+fn inner(map: Tensor<4>) -> Tensor<4> {
+    map.swap_dims(2, 3).swap_dims(2, 3)
+}
+
 fn tensors(features: &Features) -> impl Iterator<Item = &Tensor<4>> {
     [&features.map].into_iter().chain(&features.carried)
 }
 
 impl MultiExitNet {
-    /// As [`forward`](Self::forward), for [`backward_by_stages`](Self::backward_by_stages): of each stage
+    /// As [`forward`](Self::forward), for [`backward_by_blocks`](Self::backward_by_blocks): of each block
     /// the output alone is kept, from which heads and losses learn as ever. What is computed is the same to
     /// the last bit.
     ///
-    /// Running statistics stay as they are, since every stage is computed once more.
+    /// Running statistics stay as they are, since every block is computed once more.
     ///
     /// # Shapes
     /// As for [`forward`](Self::forward).
-    pub fn forward_by_stages(&self, x: Tensor<4>) -> (ExitOutputs, Boundaries) {
+    pub fn forward_by_blocks(&self, x: Tensor<4>) -> (ExitOutputs, Boundaries) {
         if !learns(self.backbone()) {
             let pieces = Vec::new();
             return (self.forward(x), Boundaries { pieces });
@@ -82,15 +89,18 @@ impl MultiExitNet {
         for exit in 0..exits {
             let seen = |features: &Features| self.to_exit(features.map.clone(), exit);
             for stage in self.segment_stages(exit) {
-                let input = kept.clone();
-                let plain = input.clone().map_each(|map| map.set_require_grad(false));
-                kept = leaf(backbone.forward_stage(stage, plain));
-                pieces.push(Piece {
-                    stage,
-                    input,
-                    exits: std::mem::take(&mut passed),
-                    output: kept.clone(),
-                });
+                for block in 0..backbone.blocks(stage) {
+                    let input = kept.clone();
+                    let plain = input.clone().map_each(|map| map.set_require_grad(false));
+                    kept = leaf(backbone.forward_block(stage, block, plain));
+                    pieces.push(Piece {
+                        stage,
+                        block,
+                        input,
+                        exits: std::mem::take(&mut passed),
+                        output: kept.clone(),
+                    });
+                }
                 onward = kept.clone();
                 outputs.stages.push(seen(&onward));
             }
@@ -102,17 +112,18 @@ impl MultiExitNet {
         (outputs, Boundaries { pieces })
     }
 
-    /// Completes what the backward pass of the losses has left open: from the last stage to the first, each is
+    /// Completes what the backward pass of the losses has left open: from the last block to the first, each is
     /// computed again from its input and learns from the gradient of its output. `gradients` are those
     /// of the losses, and of everything afterwards.
     ///
-    /// Running statistics follow here, and once. The memory of one stage is in use at a time.
-    pub fn backward_by_stages(&self, boundaries: Boundaries, gradients: &mut Gradients) {
+    /// Running statistics follow here, and once. The memory of one block is in use at a time.
+    pub fn backward_by_blocks(&self, boundaries: Boundaries, gradients: &mut Gradients) {
         let backbone = self.backbone();
         for piece in boundaries.pieces.into_iter().rev() {
             let flowing = |x, &exit: &usize| self.onward(x, exit);
-            let input = piece.exits.iter().fold(piece.input.clone(), flowing);
-            let again = backbone.forward_stage(piece.stage, input);
+            let input = piece.input.clone().map_each(inner);
+            let input = piece.exits.iter().fold(input, flowing);
+            let again = backbone.forward_block(piece.stage, piece.block, input);
             let pulls = tensors(&again).zip(tensors(&piece.output));
             let pulls = pulls.filter_map(|(map, leaf)| {
                 // Its derivative by the map is the gradient; nobody looks at the value.

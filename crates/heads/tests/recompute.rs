@@ -1,4 +1,4 @@
-//! Stages computed twice against stages kept: the same outputs, gradients and statistics.
+//! Blocks computed twice against blocks kept: the same outputs, gradients and statistics.
 
 mod support;
 
@@ -47,13 +47,13 @@ fn same(net: &MultiExitNet, precision: Precision, maps: bool) {
     let expected = gradients(&whole, &loss(&outputs, maps).backward());
     let logits: Vec<_> = outputs.logits().map(|z| values(z.clone())).collect();
 
-    let (outputs, boundaries) = again.forward_by_stages(x);
+    let (outputs, boundaries) = again.forward_by_blocks(x);
     let found: Vec<_> = outputs.logits().map(|z| values(z.clone())).collect();
     assert!(found == logits, "logits");
-    assert!(body(&again) == body(net), "no stage has moved yet");
+    assert!(body(&again) == body(net), "no block has moved yet");
     let mut gradients_found = loss(&outputs, maps).backward();
     drop(outputs);
-    again.backward_by_stages(boundaries, &mut gradients_found);
+    again.backward_by_blocks(boundaries, &mut gradients_found);
     let found = gradients(&again, &gradients_found);
     assert_eq!(
         found.keys().collect::<Vec<_>>(),

@@ -73,7 +73,7 @@ fn every_distiller_trains_logs_and_resumes_exactly() {
     assert_eq!(fs::read(teacher.join("model.safetensors")).unwrap(), before);
 }
 
-/// Two steps in float16 where the device has it, three parts a batch, and stages computed twice.
+/// Two steps in float16 where the device has it, three parts a batch, and blocks computed twice.
 #[test]
 fn every_distiller_learns_in_parts_and_in_narrow_numbers() {
     let parent = tempfile::tempdir().unwrap();
@@ -87,7 +87,7 @@ fn every_distiller_learns_in_parts_and_in_narrow_numbers() {
             Teachers::All => &[&teacher, &teacher],
         };
         let mut settings = needs(entry.name).to_vec();
-        settings.extend(["train.accumulate=3", "train.checkpointing=stages"]);
+        settings.extend(["train.accumulate=3", "train.checkpointing=blocks"]);
         if narrow {
             settings.push("train.precision=fp16");
         }

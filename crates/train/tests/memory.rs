@@ -1,4 +1,4 @@
-//! Whole runs that save memory: batches in parts, stages computed twice.
+//! Whole runs that save memory: batches in parts, blocks computed twice.
 
 mod support;
 
@@ -15,17 +15,17 @@ fn losses(out: &Path) -> Vec<f64> {
 }
 
 #[test]
-fn stages_computed_twice_change_the_last_digits_alone() {
+fn blocks_computed_twice_change_the_last_digits_alone() {
     let parent = tempfile::tempdir().unwrap();
-    let (whole, stages) = (parent.path().join("whole"), parent.path().join("stages"));
+    let (whole, blocks) = (parent.path().join("whole"), parent.path().join("blocks"));
     let settings = ["train.log-every=1", "train.optimizer.lr=0.01"];
     run(&recipe("mate", &settings), &whole, false, None).unwrap();
     // The run that is stopped for want of memory goes on with less.
-    run(&recipe("mate", &settings), &stages, false, Some(4)).unwrap();
-    let less = ["train.checkpointing=stages"];
+    run(&recipe("mate", &settings), &blocks, false, Some(4)).unwrap();
+    let less = ["train.checkpointing=blocks"];
     let less: Vec<&str> = settings.iter().chain(&less).copied().collect();
-    run(&recipe("mate", &less), &stages, true, None).unwrap();
-    let (found, expected) = (losses(&stages), losses(&whole));
+    run(&recipe("mate", &less), &blocks, true, None).unwrap();
+    let (found, expected) = (losses(&blocks), losses(&whole));
     assert_eq!(found.len(), STEPS as usize);
     assert_eq!(found[..5], expected[..5]);
     for (found, expected) in found.iter().zip(&expected) {
@@ -41,7 +41,7 @@ fn a_run_in_parts_resumes_exactly() {
     let parent = tempfile::tempdir().unwrap();
     let settings = [
         "train.accumulate=5",
-        "train.checkpointing=stages",
+        "train.checkpointing=blocks",
         "train.ema={ decay = 0.9 }",
         "train.clip-norm=1.0",
     ];

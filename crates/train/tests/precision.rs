@@ -124,7 +124,7 @@ fn every_method_learns_in_parts_and_in_narrow_numbers() {
     // One of the types, for a step in them is slow on a processor.
     if let Some(precision) = narrow().pop() {
         for entry in registry() {
-            let mut settings = vec!["train.epochs=1", "train.checkpointing=stages"];
+            let mut settings = vec!["train.epochs=1", "train.checkpointing=blocks"];
             if ["one", "okddip"].contains(&entry.name) {
                 settings.extend(["model.head=branch", "model.exits=[1, 1, 1]"]);
             } else {

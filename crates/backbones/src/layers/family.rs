@@ -9,7 +9,7 @@ use offramp_nn::Init;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Chain, Parts};
+use super::{Chain, Parts, run};
 use crate::family::BackboneFamily;
 
 /// A family of backbones that are layers from the image to the last map: what one must say.
@@ -86,8 +86,13 @@ impl Backbone for Layered {
         self.data.stages.clone()
     }
 
-    fn forward_stage(&self, stage: usize, x: Features) -> Features {
-        self.as_slice()[stage].1.forward(x.map).into()
+    fn blocks(&self, stage: usize) -> usize {
+        self.as_slice()[stage].1.blocks().count()
+    }
+
+    fn forward_block(&self, stage: usize, block: usize, x: Features) -> Features {
+        let mut blocks = self.as_slice()[stage].1.blocks();
+        run(blocks.nth(block).expect("the block exists"), x.map).into()
     }
 
     fn trace_stage(

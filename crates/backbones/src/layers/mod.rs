@@ -97,6 +97,12 @@ impl Chain {
         run(self.as_slice(), x)
     }
 
+    /// The layers in pieces, each computed whole: one begins with every layer that is made of layers.
+    fn blocks(&self) -> impl Iterator<Item = &[(String, Layer)]> {
+        let layers = self.as_slice();
+        layers.chunk_by(|_, (_, next)| !next.is_made_of_layers())
+    }
+
     /// Writes the layers into a graph.
     ///
     /// # Errors
@@ -154,6 +160,13 @@ fn both(branches: &Branches) -> [&Chain; 2] {
 impl Layer {
     fn is_relu(&self) -> bool {
         matches!(self, Self::Activation(activation) if activation.is_relu())
+    }
+
+    fn is_made_of_layers(&self) -> bool {
+        matches!(
+            self,
+            Self::Chain(_) | Self::Sum(_) | Self::Concat(_) | Self::Halves(_)
+        )
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {

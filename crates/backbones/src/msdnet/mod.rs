@@ -130,12 +130,15 @@ impl Backbone for MsdNet {
         parts.data.stages.clone()
     }
 
-    fn forward_stage(&self, stage: usize, x: Features) -> Features {
+    fn blocks(&self, stage: usize) -> usize {
+        self.units(stage).count()
+    }
+
+    fn forward_block(&self, stage: usize, block: usize, x: Features) -> Features {
         let mut maps = x.carried;
         maps.push(x.map);
-        let mut maps = self
-            .units(stage)
-            .fold(maps, |maps, unit| unit.forward(maps));
+        let unit = self.units(stage).nth(block).expect("the layer exists");
+        let mut maps = unit.forward(maps);
         let map = maps
             .pop()
             .unwrap_or_else(|| unreachable!("a layer has a scale"));

@@ -67,11 +67,20 @@ impl ResNet {
     }
 
     /// The blocks of a stage: those before the last one, and the last one.
-    fn blocks(&self, stage: usize) -> (&[Block], &Block) {
+    fn layer(&self, stage: usize) -> (&[Block], &Block) {
         let layer = if self.inner_taps { stage / 2 } else { stage };
         let blocks = self.layers().nth(layer).expect("the stage exists");
         let (last, first) = blocks.split_last().expect("a layer has blocks");
         (first, last)
+    }
+
+    fn has_stem(&self, stage: usize) -> bool {
+        stage == 0 && self.conv1.is_some()
+    }
+
+    /// Whether a stage is the second half of its layer's last block.
+    fn is_second_half(&self, stage: usize) -> bool {
+        self.inner_taps && stage % 2 == 1
     }
 
     fn stem_cost(&self, image: MapShape) -> (Cost, MapShape) {
@@ -92,24 +101,34 @@ impl Backbone for ResNet {
         self.stages.clone()
     }
 
-    fn forward_stage(&self, stage: usize, x: Features) -> Features {
-        let mut x = x;
-        if stage == 0 {
-            x.map = self.stem(x.map);
+    fn blocks(&self, stage: usize) -> usize {
+        if self.is_second_half(stage) {
+            return 1;
         }
-        let (first, last) = self.blocks(stage);
-        if self.inner_taps && stage % 2 == 1 {
+        let (first, _) = self.layer(stage);
+        usize::from(self.has_stem(stage)) + first.len() + 1
+    }
+
+    fn forward_block(&self, stage: usize, block: usize, x: Features) -> Features {
+        let mut x = x;
+        let (first, last) = self.layer(stage);
+        if self.is_second_half(stage) {
             // The first half of the last block has left its input beside its map.
             let input = x.carried.pop().expect("features of the stage before");
             return last.second_half(x.map, input).into();
         }
-        let x = first.iter().fold(x.map, |x, block| block.forward(x));
-        match self.inner_taps {
-            true => Features {
-                map: last.first_half(x.clone()),
-                carried: vec![x],
+        let block = match self.has_stem(stage) {
+            true if block == 0 => return self.stem(x.map).into(),
+            true => block - 1,
+            false => block,
+        };
+        match first.get(block) {
+            Some(block) => block.forward(x.map).into(),
+            None if self.inner_taps => Features {
+                map: last.first_half(x.map.clone()),
+                carried: vec![x.map],
             },
-            false => last.forward(x).into(),
+            None => last.forward(x.map).into(),
         }
     }
 
@@ -123,8 +142,8 @@ impl Backbone for ResNet {
         if stage == 0 {
             x.map = self.trace_stem(b, x.map)?;
         }
-        let (first, last) = self.blocks(stage);
-        if self.inner_taps && stage % 2 == 1 {
+        let (first, last) = self.layer(stage);
+        if self.is_second_half(stage) {
             let input = x.carried.pop().expect("features of the stage before");
             return Ok(last.trace_second_half(b, x.map, input)?.into());
         }

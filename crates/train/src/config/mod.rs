@@ -116,9 +116,9 @@ pub enum Checkpointing {
     /// Nothing.
     #[default]
     None,
-    /// The stages of the backbone: the maps between them are kept, and what lies within one stage is
-    /// there while that stage learns.
-    Stages,
+    /// The blocks of the backbone: the maps between them are kept, and what lies within one block is
+    /// there while that block learns.
+    Blocks,
 }
 
 impl FromStr for Checkpointing {
@@ -127,9 +127,9 @@ impl FromStr for Checkpointing {
     fn from_str(name: &str) -> Result<Self, String> {
         match name {
             "none" => Ok(Self::None),
-            "stages" => Ok(Self::Stages),
+            "blocks" => Ok(Self::Blocks),
             _ => Err(format!(
-                "no checkpointing is called {name:?}; there are none and stages"
+                "no checkpointing is called {name:?}; there are none and blocks"
             )),
         }
     }
@@ -139,7 +139,7 @@ impl fmt::Display for Checkpointing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::None => "none",
-            Self::Stages => "stages",
+            Self::Blocks => "blocks",
         })
     }
 }

@@ -51,8 +51,8 @@ impl Class<'_> {
         let images = settings.precision.cast(input.images.clone());
         let (outputs, boundaries) = match settings.checkpointing {
             Checkpointing::None => (net.forward(images), None),
-            Checkpointing::Stages => {
-                let (outputs, boundaries) = net.forward_by_stages(images);
+            Checkpointing::Blocks => {
+                let (outputs, boundaries) = net.forward_by_blocks(images);
                 (outputs, Some(boundaries))
             }
         };
@@ -79,7 +79,7 @@ impl Class<'_> {
             false => (total.clone() * factor).backward(),
         };
         if let Some(boundaries) = boundaries {
-            net.backward_by_stages(boundaries, &mut gradients);
+            net.backward_by_blocks(boundaries, &mut gradients);
         }
         Ok(Pass {
             seen: Seen { outputs, lectures },

@@ -209,7 +209,7 @@ fn parts_add_up_to_the_batch() {
     let (whole, sums) = one_step(&[]);
     for parts in ["2", "5", "12"] {
         let accumulate = format!("train.accumulate={parts}");
-        let (found, found_sums) = one_step(&[&accumulate, "train.checkpointing=stages"]);
+        let (found, found_sums) = one_step(&[&accumulate, "train.checkpointing=blocks"]);
         near(&found.momentum, &whole.momentum, 1e-5);
         for ((name, weight), (_, expected)) in found.method.iter().zip(&whole.method) {
             assert!(
