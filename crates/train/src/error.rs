@@ -1,11 +1,12 @@
 //! What can go wrong while training.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use offramp_core::files::FileError;
 use offramp_core::params::ParamError;
 use offramp_core::{DeviceError, DeviceSpec, PrecisionError};
-use offramp_data::DataError;
+use offramp_data::{DataError, Split};
 use offramp_heads::{ModelError, NetError};
 use offramp_methods::MethodError;
 use offramp_methods::distill::DistillError;
@@ -123,20 +124,17 @@ pub enum TrainError {
     },
     /// The device gave up on the way.
     #[error(
-        "{device} failed at step {step}: {reason}; if its memory ran out, go on (--resume) with --checkpointing stages, \
-         and a smaller train.eval-batch-size if it was validated; or start again with train.batch-size = {} or \
-         --accumulate 2; \
-         {}", (batch_size / 2).max(1), resumed(checkpoint)
+        "{device} failed at {work}: {reason}; if its memory ran out, {}; {}",
+        work.with_less_memory(),
+        resumed(checkpoint)
     )]
     DeviceFailed {
         /// The device.
         device: DeviceSpec,
-        /// The step that was not finished, from 1.
-        step: u64,
+        /// What was not finished.
+        work: Work,
         /// What the device said.
         reason: String,
-        /// Images of a step.
-        batch_size: usize,
         /// From where the run goes on.
         checkpoint: Option<PathBuf>,
     },
@@ -201,6 +199,53 @@ pub enum TrainError {
         /// The data set.
         dataset: String,
     },
+}
+
+/// What a device was doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// A step of training.
+    Step {
+        /// Its number, from 1.
+        step: u64,
+        /// Its images.
+        images: usize,
+    },
+    /// Scores of a split, so many images at a time.
+    Scores {
+        /// The split.
+        split: Split,
+        /// Steps done before.
+        step: u64,
+        /// Images at a time.
+        images: usize,
+    },
+}
+
+impl Work {
+    fn with_less_memory(self) -> String {
+        match self {
+            Self::Step { images, .. } => format!(
+                "go on (--resume) with --checkpointing blocks, or start again with --accumulate 2 or train.batch-size = {}",
+                (images / 2).max(1)
+            ),
+            Self::Scores { images, .. } => format!(
+                "go on (--resume) with train.eval-batch-size = {}",
+                (images / 2).max(1)
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Step { step, .. } => write!(f, "step {step}"),
+            Self::Scores { split, step, .. } => {
+                write!(f, "the {split} rows after step {step}")
+            }
+        }
+    }
 }
 
 fn resumed(checkpoint: &Option<PathBuf>) -> String {
@@ -285,4 +330,40 @@ pub enum RunError {
         /// The file.
         path: PathBuf,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(work: Work) -> String {
+        TrainError::DeviceFailed {
+            device: DeviceSpec::Cuda(1),
+            work,
+            reason: "no memory".to_owned(),
+            checkpoint: Some("run/checkpoints/step-00000004.safetensors".into()),
+        }
+        .to_string()
+    }
+
+    #[test]
+    fn a_device_that_fails_is_told_with_what_needs_less_memory() {
+        let (step, images) = (6, 128);
+        assert_eq!(
+            told(Work::Step { step, images }),
+            "cuda:1 failed at step 6: no memory; if its memory ran out, go on (--resume) with --checkpointing \
+             blocks, or start again with --accumulate 2 or train.batch-size = 64; --resume goes on from \
+             run/checkpoints/step-00000004.safetensors"
+        );
+        let split = Split::Val;
+        let told = told(Work::Scores {
+            split,
+            step,
+            images,
+        });
+        assert!(
+            told.contains("the val rows after step 6") && told.contains("eval-batch-size = 64"),
+            "{told}"
+        );
+    }
 }

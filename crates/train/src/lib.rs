@@ -32,7 +32,7 @@ mod trainer;
 
 pub use config::{Best, CheckpointConfig, Checkpointing, EmaConfig, ModelConfig, TrainConfig};
 pub use ema::Ema;
-pub use error::{RunError, TrainError};
+pub use error::{RunError, TrainError, Work};
 pub use evaluate::{EvalOptions, evaluate};
 pub use loss_scale::LossScale;
 pub use recipe::Recipe;

@@ -26,7 +26,7 @@ use crate::progress::{Plan, Progress};
 use crate::recipe::{Recipe, TeacherConfig};
 use crate::run_folder::RunFolder;
 use crate::schedule::Schedule;
-use crate::{EvalReport, RunError, TrainError};
+use crate::{EvalReport, RunError, TrainError, Work};
 
 /// A run that goes on.
 pub(super) struct Session<'a> {
@@ -233,7 +233,13 @@ impl<'a> Session<'a> {
             Split::Val => &self.splits.val,
             Split::Test => &self.splits.test,
         };
-        let table = evaluate(net, rows, split, &self.splits.info, &options)?;
+        let work = Work::Scores {
+            split,
+            step: self.state.step,
+            images: self.recipe.train.eval_batch_size,
+        };
+        let info = &self.splits.info;
+        let table = self.guarded(work, || Ok(evaluate(net, rows, split, info, &options)?))?;
         Ok(EvalReport::new(&split.to_string(), &table, &self.costs))
     }
 

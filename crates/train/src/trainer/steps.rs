@@ -15,7 +15,7 @@ use super::session::Session;
 use crate::batch::Input;
 use crate::checkpoint::BestSoFar;
 use crate::metrics::{EvalRecord, Record, StepValues};
-use crate::{Best, TrainError};
+use crate::{Best, TrainError, Work};
 
 impl Session<'_> {
     /// One step and whatever is due after it.
@@ -54,7 +54,11 @@ impl Session<'_> {
                 Ok((learner, Some(team), values))
             }
         };
-        let (learner, team, mut values) = self.guarded(learn)?;
+        let work = Work::Step {
+            step: step + 1,
+            images: train.batch_size,
+        };
+        let (learner, team, mut values) = self.guarded(work, learn)?;
         if let Some((term, value)) = values.not_finite() {
             return Err(TrainError::NotFinite {
                 step: step + 1,
@@ -75,6 +79,7 @@ impl Session<'_> {
     /// to do; on a processor a panic is ours, and stays one.
     pub(super) fn guarded<T>(
         &self,
+        work: Work,
         compute: impl FnOnce() -> Result<T, TrainError>,
     ) -> Result<T, TrainError> {
         if matches!(self.spec, DeviceSpec::Cpu | DeviceSpec::Ndarray) {
@@ -83,9 +88,8 @@ impl Session<'_> {
         panic::catch_unwind(AssertUnwindSafe(compute)).unwrap_or_else(|panic| {
             Err(TrainError::DeviceFailed {
                 device: self.spec,
-                step: self.state.step + 1,
+                work,
                 reason: said(&*panic),
-                batch_size: self.recipe.train.batch_size,
                 checkpoint: self.state.newest.clone(),
             })
         })
@@ -169,9 +173,8 @@ impl Session<'_> {
         let Some(learner) = &self.learner else {
             return Ok(false);
         };
-        let report = self
-            .guarded(|| self.evaluate(&learner.evaluated(), Split::Val))
-            .map_err(|error| self.diverged(error))?;
+        let report = self.evaluate(&learner.evaluated(), Split::Val);
+        let report = report.map_err(|error| self.diverged(error))?;
         let top1 = report.top1();
         let value = match self.recipe.train.checkpoint.best {
             Best::Deepest => top1.last().copied(),
