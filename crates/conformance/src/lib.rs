@@ -1,7 +1,7 @@
 //! One suite of checks for every device that offramp runs on.
 //!
 //! A [`Check`] computes named numbers on a [`Place`], a device and a type of numbers: an operation and its
-//! gradients, a network, a loss, a method, an optimiser's steps, a run of the early-exit runner. Each is
+//! gradients, a network, a loss, a method, a distiller, an optimiser's steps, a run of the early-exit runner. Each is
 //! written once, and its numbers on any device in `f32` are compared with those of `flex` in `f64`, where no
 //! kernel of this project runs. [`training`] compares whole runs, and takes the checkpoint of one device to
 //! another.
@@ -18,6 +18,7 @@
 
 mod check;
 mod devices;
+mod distillers;
 mod images;
 mod inference;
 mod layers;
@@ -40,6 +41,7 @@ pub fn checks() -> Vec<Check> {
         layers::checks(),
         losses::checks(),
         methods::checks(),
+        distillers::checks(),
         optimizers::checks(),
         inference::checks(),
         networks::checks(),

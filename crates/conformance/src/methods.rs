@@ -14,7 +14,7 @@ const WIDTH: usize = 6;
 const LABELS: [i64; 5] = [0, -1, 3, 1, 1];
 
 /// The end of training: every ramp is at 1.
-const END: StepContext = StepContext {
+pub(crate) const END: StepContext = StepContext {
     epoch: 10.0,
     epochs: 10.0,
     step: 100,

@@ -20,6 +20,11 @@ pub struct Buffer<const D: usize> {
     value: Mutex<Tensor<D>>,
 }
 
+/// A value that nothing learns from. To detach alone is not enough: what was a leaf stays one in burn.
+fn constant<const D: usize>(value: Tensor<D>) -> Tensor<D> {
+    value.detach().set_require_grad(false)
+}
+
 impl<const D: usize> Buffer<D> {
     /// A buffer with its first value.
     pub fn new(value: Tensor<D>) -> Self {
@@ -29,7 +34,7 @@ impl<const D: usize> Buffer<D> {
     fn with_id(id: ParamId, value: Tensor<D>) -> Self {
         Self {
             id,
-            value: Mutex::new(value.detach()),
+            value: Mutex::new(constant(value)),
         }
     }
 
@@ -46,7 +51,7 @@ impl<const D: usize> Buffer<D> {
     /// Replaces the value. Gradients do not flow into it.
     pub fn update(&self, change: impl FnOnce(Tensor<D>) -> Tensor<D>) {
         let mut value = self.lock();
-        *value = change(value.clone()).detach();
+        *value = constant(change(value.clone()));
     }
 
     /// A panic of another thread cannot leave the value half-written, so a poisoned lock is fine.
@@ -78,7 +83,7 @@ impl<const D: usize> Module for Buffer<D> {
     fn map<M: ModuleMapper>(self, mapper: &mut M) -> Self {
         let (id, value) = self.into_parts();
         let (_, value, _) = mapper.map_float(Param::initialized(id, value)).consume();
-        Self::with_id(id, value.set_require_grad(false))
+        Self::with_id(id, value)
     }
 
     fn to_device(self, device: &Device) -> Self {
@@ -127,6 +132,16 @@ impl<const D: usize> ModuleDisplay for Buffer<D> {}
 mod tests {
     use super::*;
     use offramp_core::default_device;
+
+    #[test]
+    fn what_began_as_a_parameter_learns_nothing() {
+        let device = default_device().unwrap().autodiff();
+        let leaf = || Tensor::<1>::ones([1], &device).require_grad();
+        let buffer = Buffer::new(leaf());
+        assert!(!buffer.value().is_require_grad());
+        buffer.update(|_| leaf());
+        assert!(!buffer.value().is_require_grad());
+    }
 
     #[test]
     fn a_clone_has_its_own_value_and_updates_are_seen_at_once() {

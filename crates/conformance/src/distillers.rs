@@ -1,0 +1,175 @@
+//! Distillers: the losses of each, the gradients of what the student has computed and of what the distiller
+//! learns, and what it remembers after a step.
+
+use std::cell::RefCell;
+
+use burn::tensor::Tensor;
+use offramp_core::{ExitOutput, ExitOutputs, MapShape, params};
+use offramp_heads::{MODEL_FORMAT, ModelCard, MultiExitNet, NetConfig};
+use offramp_methods::distill::{
+    AnyDistiller, Distiller, DistillerEntry, Lesson, LessonPlan, TeacherPlan, Teachers, View,
+    ViewShape, distillers,
+};
+use offramp_methods::{LossTerm, Targets};
+use offramp_teachers::{ExternalTeacher, StudentImages};
+use serde_json::{Value, json};
+
+use crate::methods::END;
+use crate::place::values;
+use crate::{Check, Numbers, Place};
+
+/// Of everything but gradients.
+const TOLERANCE: f64 = 2e-5;
+/// Of gradients; distillers have ReLUs of their own, and some have networks.
+const TURNING: f64 = 1e-2;
+const LABELS: [i64; 5] = [0, 1, -1, 3, 1];
+const CLASSES: usize = 4;
+const ROWS: [usize; 5] = [0, 2, 3, 5, 6];
+const IMAGE: MapShape = MapShape {
+    channels: 3,
+    height: 8,
+    width: 8,
+};
+
+pub(crate) fn checks() -> Vec<Check> {
+    // The teacher that `atsc` trains takes images in float32, so that there is nothing to compare with.
+    let entries = distillers().iter().filter(|entry| entry.name != "atsc");
+    let check = |entry: &'static DistillerEntry| {
+        let name = format!("distillers/{}", entry.name);
+        let compute = move |place: &Place| numbers(entry, place);
+        Check::new(name, TOLERANCE, compute).with_turning_gradients(TURNING)
+    };
+    entries.map(check).collect()
+}
+
+fn network(head: Value) -> NetConfig {
+    serde_json::from_value(json!({"backbone": "resnet8", "head": head})).expect("a network")
+}
+
+/// An untrained network, which distillers ask for shapes and for its classifier.
+fn teacher(place: &Place) -> ExternalTeacher {
+    let config = network(json!("linear"));
+    let net = config.init(CLASSES, IMAGE, &mut place.init(5));
+    let images = StudentImages {
+        classes: (0..CLASSES).map(|class| class.to_string()).collect(),
+        image: IMAGE,
+        mean: [0.5; 3],
+        std: [0.25; 3],
+    };
+    let card = ModelCard {
+        format: MODEL_FORMAT,
+        net: config,
+        classes: images.classes.clone(),
+        image: IMAGE,
+        resize: IMAGE,
+        mean: images.mean,
+        std: images.std,
+        dataset: "none".into(),
+        commit: None,
+        sha256: String::new(),
+    };
+    ExternalTeacher::new("resnet8", net.expect("a network"), &card, &images)
+}
+
+/// Waves in the shapes of a network's deepest exit and of the stages on the way to it.
+fn outputs(shape: &ViewShape, wave: impl Fn(usize, [usize; 4]) -> Tensor<4>) -> ExitOutputs {
+    let map = |seed, map: MapShape| wave(seed, [LABELS.len(), map.channels, map.height, map.width]);
+    let last = map(10, shape.map);
+    let exit = ExitOutput {
+        embedding: last.clone().mean_dims(&[2, 3]).flatten(1, 3),
+        map: last,
+        logits: wave(20, [LABELS.len(), CLASSES, 1, 1]).flatten(1, 3) * 3.0,
+    };
+    let stages = (0..).zip(&shape.stages);
+    ExitOutputs {
+        exits: vec![exit],
+        stages: stages.map(|(seed, &shape)| map(seed, shape)).collect(),
+    }
+}
+
+/// A distiller with its defaults, and how many teachers it listens to, of which shapes.
+struct School {
+    distiller: AnyDistiller,
+    teachers: usize,
+    student: ViewShape,
+    teacher: ViewShape,
+}
+
+fn school(entry: &DistillerEntry, place: &Place) -> School {
+    let teacher = teacher(place);
+    let config = network(match entry.name {
+        // For two teachers.
+        "simkd" => json!({"name": "projector", "width": [64, 64], "size": 2}),
+        _ => json!("linear"),
+    });
+    let student = config.init(CLASSES, IMAGE, &mut place.init(3));
+    let exit = teacher.net().num_exits() - 1;
+    let shape = |net: &MultiExitNet| ViewShape::of(net, IMAGE, exit);
+    let faculty = TeacherPlan {
+        teacher: &teacher,
+        shape: shape(teacher.net()),
+    };
+    let teachers = match entry.teachers {
+        Teachers::None => 0,
+        Teachers::One => 1,
+        Teachers::All => 2,
+    };
+    let plan = LessonPlan {
+        student: shape(&student.expect("a network")),
+        exit,
+        net: &config,
+        image: IMAGE,
+        teachers: vec![faculty.clone(); teachers],
+        rows: 7,
+        batch_size: LABELS.len(),
+    };
+    let distiller = (entry.config)().init(&plan, &mut place.init(1));
+    School {
+        distiller: place.module(distiller.expect("the defaults suit such networks")),
+        teachers,
+        student: plan.student,
+        teacher: faculty.shape,
+    }
+}
+
+fn numbers(entry: &DistillerEntry, place: &Place) -> Numbers {
+    let mut school = school(entry, place);
+    let leaves = RefCell::new(Vec::new());
+    let student = outputs(&school.student, |seed, shape| {
+        let leaf = place.leaf(seed, shape);
+        leaves.borrow_mut().push(leaf.clone());
+        leaf
+    });
+    let constant = |seed: usize, shape| Tensor::from_inner(place.wave(seed, shape));
+    let teachers: Vec<_> = (1..=school.teachers)
+        .map(|t| {
+            outputs(&school.teacher, |seed, shape| {
+                constant(30 * t + seed, shape)
+            })
+        })
+        .collect();
+    let stages = [school.student.stages.len() - 1];
+    let view = |outputs| View::new(outputs, &stages, 0);
+    let lesson = Lesson {
+        student: view(&student),
+        teachers: teachers.iter().map(view).collect(),
+        targets: &Targets::new(place.labels(&LABELS)),
+        images: &constant(1, [LABELS.len(), 3, IMAGE.height, IMAGE.width]),
+        rows: &ROWS,
+        context: &END,
+    };
+    let terms = school.distiller.losses(&lesson);
+    let gradients = terms.total().backward();
+    let term = |term: &LossTerm| (format!("term {}", term.name), values(term.value.clone()));
+    let mut numbers: Numbers = terms.iter().map(term).collect();
+    for (i, leaf) in leaves.take().into_iter().enumerate() {
+        let gradient = leaf.grad(&gradients).map(values).unwrap_or_default();
+        numbers.push((format!("gradient {i}"), gradient));
+    }
+    let own = params::gradients(&school.distiller, &gradients).into_iter();
+    numbers.extend(own.map(|(name, g)| (format!("gradient of {name}"), values(g))));
+    school.distiller.after_step(&lesson);
+    let after = params::collect(&school.distiller).into_iter();
+    numbers.extend(after.map(|(name, data)| (name, data.iter::<f64>().collect())));
+    numbers
+}
