@@ -239,7 +239,7 @@ impl<'a> Session<'a> {
             images: self.recipe.train.eval_batch_size,
         };
         let info = &self.splits.info;
-        let table = self.guarded(work, || Ok(evaluate(net, rows, split, info, &options)?))?;
+        let table = self.guarded(work, || evaluate(net, rows, split, info, &options))?;
         Ok(EvalReport::new(&split.to_string(), &table, &self.costs))
     }
 
