@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the program gpu-check for another machine: stripped, with the suite and the bench in it.
+# Builds the program gpu-check for another machine: small and stripped, with the suite and the bench in it.
 # Usage: gpu-check.sh FEATURES, where FEATURES is nvrtc (CUDA, kernels compiled by the driver's NVRTC) or vulkan.
 #
 # cubecl's LLVM is downloaded while building unless its build script believes it is on docs.rs; nothing of
@@ -10,8 +10,8 @@ features=$1
 target=${CARGO_TARGET_DIR:-target}/gpu
 if [[ $features == *nvrtc* ]]; then
     export DOCS_RS=1
-    export RUSTFLAGS="-C relro-level=off -C link-arg=-Wl,--unresolved-symbols=ignore-all -C link-arg=-Wl,-z,lazy"
+    export RUSTFLAGS="-C relro-level=off -C link-arg=-Wl,--unresolved-symbols=ignore-all -C link-arg=-Wl,-z,lazy -C link-arg=-Wl,--icf=safe"
 fi
-cargo build --release -p offramp-conformance --bin gpu-check --features "$features" --target-dir "$target"
-strip -o "$target/gpu-check" "$target/release/gpu-check"
+cargo build --profile carried -p offramp-conformance --bin gpu-check --features "$features" --target-dir "$target"
+cp "$target/carried/gpu-check" "$target/gpu-check"
 ls -l "$target/gpu-check"
