@@ -30,7 +30,7 @@ gpu-check FEATURES="nvrtc":
 
 # the kernels' tests under AddressSanitizer (ISA: avx512, avx2, portable)
 asan ISA="avx512":
-    RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Cdebug-assertions --cfg exact_buffers" CARGO_PROFILE_RELEASE_OPT_LEVEL=1 OFFRAMP_KERNELS={{ISA}} cargo test --release -p offramp-cpu --lib --target x86_64-unknown-linux-gnu --target-dir target/asan
+    RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Cdebug-assertions --cfg exact_buffers" CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_DEBUG=line-tables-only OFFRAMP_KERNELS={{ISA}} cargo test --release -p offramp-cpu --lib --target x86_64-unknown-linux-gnu --target-dir target/asan
 
 # the kernels' NEON tests in an emulator; needs the Rust target, gcc-aarch64-linux-gnu and qemu-user-static
 test-neon:

@@ -3,7 +3,8 @@
 # Usage: gpu-check.sh FEATURES, where FEATURES is nvrtc (CUDA, kernels compiled by the driver's NVRTC) or vulkan.
 #
 # cubecl's LLVM is downloaded while building unless its build script believes it is on docs.rs; nothing of
-# it is called with NVRTC, so its symbols may stay open until they are asked for, which is never.
+# it is called with NVRTC, so its symbols may stay open until they are asked for, which is never. Identical
+# functions become one, which needs lld: Rust's own linker on x86-64 Linux.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 features=$1

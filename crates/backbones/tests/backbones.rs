@@ -64,6 +64,36 @@ fn trainable(net: &AnyBackbone) -> u64 {
         .sum()
 }
 
+/// What checkpointing keeps depends on where stages are cut.
+#[test]
+fn stages_are_cut_into_blocks() {
+    let blocks = |net: &AnyBackbone| -> Vec<usize> {
+        (0..net.stages().len())
+            .map(|stage| net.blocks(stage))
+            .collect()
+    };
+    for (name, options, expected) in [
+        ("resnet8", json!({}), vec![2, 1, 1]),
+        ("resnet8", json!({"taps": "inner"}), vec![2, 1, 1, 1, 1, 1]),
+        ("resnet18", json!({}), vec![3, 2, 2, 2]),
+        ("resnet50", json!({}), vec![4, 4, 6, 3]),
+        ("wrn16-2", json!({}), vec![3, 2, 2]),
+        ("vgg8", json!({}), vec![1, 1, 1, 1, 1]),
+        ("densenet121", json!({}), vec![7, 13, 25, 17]),
+        ("msdnet", json!({"blocks": 3}), vec![6, 2, 3]),
+    ] {
+        assert_eq!(blocks(&build(name, options)), expected, "{name}");
+    }
+    for (name, options) in variants() {
+        let net = build(name, options);
+        assert!(blocks(&net).into_iter().all(|count| count > 0), "{name}");
+    }
+    // Without a stem.
+    let mut init = Init::new(0, &default_device().unwrap());
+    let piece = config("resnet18", json!({})).init_stages(1..4, &mut init);
+    assert_eq!(blocks(&piece.unwrap()), [2, 2, 2]);
+}
+
 #[test]
 fn stated_shapes_and_parameters_are_the_computed_ones() {
     let device = default_device().unwrap();

@@ -99,12 +99,15 @@ pub trait Backbone {
     /// The stages, in the order of computation.
     fn stages(&self) -> Vec<StageInfo>;
 
-    /// How many blocks stage `stage` is computed in, one after the other. What training with little memory
-    /// keeps are the features between them.
+    /// The number of blocks that stage `stage` is computed in, one after the other. Training with
+    /// checkpointing keeps only the features between blocks.
     fn blocks(&self, stage: usize) -> usize;
 
-    /// Computes a block of stage `stage` from what the block before has made (block 0: the stage before;
-    /// the first of all: from the image).
+    /// Computes one block of stage `stage` from the output of the block before it; block 0 takes the output
+    /// of the stage before, or the image.
+    ///
+    /// # Panics
+    /// When the stage has no such block.
     fn forward_block(&self, stage: usize, block: usize, x: Features) -> Features;
 
     /// Computes stage `stage` from the output of the one before (stage 0: from the image).

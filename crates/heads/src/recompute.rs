@@ -54,9 +54,9 @@ fn leaf(features: Features) -> Features {
     features.map_each(Tensor::require_grad)
 }
 
-/// The same map as no leaf: the kernels go on summing in the gradient of such, where to a leaf burn adds
-/// one finished gradient after the other.
-fn inner(map: Tensor<4>) -> Tensor<4> {
+/// The same map, but not a leaf: the kernels go on summing in the gradient of such a map, where burn adds
+/// one finished gradient after the other to a leaf.
+fn not_a_leaf(map: Tensor<4>) -> Tensor<4> {
     map.swap_dims(2, 3).swap_dims(2, 3)
 }
 
@@ -100,8 +100,8 @@ impl MultiExitNet {
                         exits: std::mem::take(&mut passed),
                         output: kept.clone(),
                     });
+                    onward = kept.clone();
                 }
-                onward = kept.clone();
                 outputs.stages.push(seen(&onward));
             }
             let previous = outputs.exits.last().map(|exit| exit.logits.clone());
@@ -121,7 +121,7 @@ impl MultiExitNet {
         let backbone = self.backbone();
         for piece in boundaries.pieces.into_iter().rev() {
             let flowing = |x, &exit: &usize| self.onward(x, exit);
-            let input = piece.input.clone().map_each(inner);
+            let input = piece.input.clone().map_each(not_a_leaf);
             let input = piece.exits.iter().fold(input, flowing);
             let again = backbone.forward_block(piece.stage, piece.block, input);
             let pulls = tensors(&again).zip(tensors(&piece.output));

@@ -21,14 +21,15 @@ pub struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    /// The likeliest classes, falling, `count` of them or all; of equals the lower one.
+    /// The likeliest classes, `count` of them or all: the prediction, then the others by falling probability,
+    /// the lower class among equals.
     pub fn likeliest(&self, count: usize) -> Vec<usize> {
         likeliest(self.evidence.prediction, self.probabilities, count)
     }
 }
 
-/// Classes by falling probability. The prediction comes first, which more digits have decided than these
-/// probabilities have.
+/// Classes by falling probability. The prediction comes first: it was decided in double precision, where
+/// these may tie.
 pub(crate) fn likeliest(prediction: usize, probabilities: &[f32], count: usize) -> Vec<usize> {
     let mut classes: Vec<usize> = (0..probabilities.len()).collect();
     classes.sort_by(|&a, &b| {

@@ -104,7 +104,8 @@ impl Answer {
         }
     }
 
-    /// The likeliest classes, falling, `count` of them or all; of equals the lower one.
+    /// The likeliest classes, `count` of them or all: the prediction, then the others by falling probability,
+    /// the lower class among equals.
     pub fn likeliest(&self, count: usize) -> Vec<usize> {
         likeliest(self.class, &self.probabilities, count)
     }

@@ -7,10 +7,47 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use image::ImageFormat;
-use serde_json::json;
+use offramp_policies::{Ensemble, ProductEnsemble};
+use serde_json::{Value, json};
 use support::pictures::{DULL, RED, encode, png, solid};
 use support::toy::{CLASSES, MACS, Toy, info, logits};
 use support::{Service, toy};
+
+/// The product of the clipped logits of exits 0 and 1, to the powers 1/3 and 2/3, written down here.
+#[test]
+fn the_likeliest_classes_are_those_of_the_ensemble() {
+    let toy = Toy {
+        ensemble: Some(Ensemble::Product(
+            ProductEnsemble::rising(MACS.len()).unwrap(),
+        )),
+        ..Toy::default()
+    };
+    let service = Service::start(vec![Box::new(toy)], |_| {});
+    let answer = service.predict("?top_k=100&exit=1", &png(DULL)).ok();
+    let planes = info().decode(&png(DULL)[..]).unwrap();
+    let pixels = offramp_executor::normalise(&planes, planes.len() / 3, info().mean, info().std);
+    let means = [0, 1, 2].map(|c| pixels[c * 64..][..64].iter().sum::<f32>() / 64.0);
+    let [first, second] = [0, 1].map(|exit| logits(means, exit));
+    let power = |z: f32, w: f64| f64::from(z).max(0.0).powf(w);
+    let products: Vec<f64> = (first.iter().zip(&second))
+        .map(|(&a, &b)| power(a, 1.0 / 3.0) * power(b, 2.0 / 3.0))
+        .collect();
+    let sum: f64 = products.iter().sum();
+    let prediction = &answer["predictions"][0];
+    let top = prediction["top_k"].as_array().unwrap();
+    assert_eq!(top.len(), CLASSES.len());
+    assert_eq!(top[0]["label"], prediction["label"]);
+    assert_eq!(top[0]["probability"], prediction["probability"]);
+    let said = |class: &Value| class["probability"].as_f64().unwrap();
+    assert!(top.is_sorted_by(|a, b| said(a) >= said(b)));
+    for class in top {
+        let label = class["label"].as_u64().unwrap() as usize;
+        assert!(
+            (said(class) - products[label] / sum).abs() < 1e-6,
+            "{class}"
+        );
+    }
+}
 
 #[test]
 fn one_picture_is_answered_by_the_first_exit_that_is_sure() {

@@ -124,8 +124,8 @@ pub enum TrainError {
     },
     /// The device gave up on the way.
     #[error(
-        "{device} failed at {work}: {reason}; if its memory ran out, {}; {}",
-        work.with_less_memory(),
+        "{device} failed {work}: {reason}; if its memory ran out, {}; {}",
+        work.with_less_memory(checkpoint.is_some()),
         resumed(checkpoint)
     )]
     DeviceFailed {
@@ -210,6 +210,10 @@ pub enum Work {
         step: u64,
         /// Its images.
         images: usize,
+        /// In how many parts they were computed.
+        parts: usize,
+        /// Whether blocks were kept for the way back: `train.checkpointing = "none"`.
+        blocks_kept: bool,
     },
     /// Scores of a split, so many images at a time.
     Scores {
@@ -223,16 +227,40 @@ pub enum Work {
 }
 
 impl Work {
-    fn with_less_memory(self) -> String {
-        match self {
-            Self::Step { images, .. } => format!(
-                "go on (--resume) with --checkpointing blocks, or start again with --accumulate 2 or train.batch-size = {}",
-                (images / 2).max(1)
-            ),
-            Self::Scores { images, .. } => format!(
-                "go on (--resume) with train.eval-batch-size = {}",
-                (images / 2).max(1)
-            ),
+    /// What to try, of what is not in use yet; what may be changed in a resumed run comes first.
+    fn with_less_memory(self, resumable: bool) -> String {
+        let (kept, others) = match self {
+            Self::Step {
+                images,
+                parts,
+                blocks_kept,
+                ..
+            } => {
+                let accumulate = format!("--accumulate {}", 2 * parts);
+                let batch = format!("train.batch-size = {}", images / 2);
+                let others = [accumulate, batch].into_iter().zip([2 * parts, 2]);
+                let others = others.filter(|(_, needs)| images >= *needs);
+                (
+                    blocks_kept.then(|| "--checkpointing blocks".to_owned()),
+                    others.map(|(option, _)| option).collect(),
+                )
+            }
+            Self::Scores { images, .. } => {
+                let fewer = format!("train.eval-batch-size = {}", images / 2);
+                (Some(fewer).filter(|_| images > 1), Vec::new())
+            }
+        };
+        let (go_on, again) = match resumable {
+            true => (kept, others),
+            false => (None, kept.into_iter().chain(others).collect()),
+        };
+        let go_on = go_on.map(|option| format!("go on (--resume) with {option}"));
+        let again = Some(again.join(" or ")).filter(|options| !options.is_empty());
+        let again = again.map(|options| format!("start again with {options}"));
+        let advice: Vec<String> = go_on.into_iter().chain(again).collect();
+        match advice.is_empty() {
+            true => "it is too small for this network".to_owned(),
+            false => advice.join(", or "),
         }
     }
 }
@@ -240,9 +268,9 @@ impl Work {
 impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Step { step, .. } => write!(f, "step {step}"),
+            Self::Step { step, .. } => write!(f, "at step {step}"),
             Self::Scores { split, step, .. } => {
-                write!(f, "the {split} rows after step {step}")
+                write!(f, "while scoring the {split} rows after step {step}")
             }
         }
     }
@@ -336,34 +364,68 @@ pub enum RunError {
 mod tests {
     use super::*;
 
-    fn told(work: Work) -> String {
+    fn told(work: Work, checkpoint: Option<&str>) -> String {
         TrainError::DeviceFailed {
             device: DeviceSpec::Cuda(1),
             work,
             reason: "no memory".to_owned(),
-            checkpoint: Some("run/checkpoints/step-00000004.safetensors".into()),
+            checkpoint: checkpoint.map(Into::into),
         }
         .to_string()
     }
 
+    fn step(images: usize, parts: usize, blocks_kept: bool) -> Work {
+        Work::Step {
+            step: 6,
+            images,
+            parts,
+            blocks_kept,
+        }
+    }
+
+    fn scores(images: usize) -> Work {
+        Work::Scores {
+            split: Split::Val,
+            step: 6,
+            images,
+        }
+    }
+
     #[test]
     fn a_device_that_fails_is_told_with_what_needs_less_memory() {
-        let (step, images) = (6, 128);
+        let advice = |work, checkpoint: Option<&str>| {
+            let told = told(work, checkpoint);
+            let advice = told.split("if its memory ran out, ").nth(1).unwrap();
+            advice.split(';').next().unwrap().to_owned()
+        };
+        let some = Some("step-00000004.safetensors");
         assert_eq!(
-            told(Work::Step { step, images }),
-            "cuda:1 failed at step 6: no memory; if its memory ran out, go on (--resume) with --checkpointing \
-             blocks, or start again with --accumulate 2 or train.batch-size = 64; --resume goes on from \
-             run/checkpoints/step-00000004.safetensors"
+            told(step(128, 1, true), some),
+            "cuda:1 failed at step 6: no memory; if its memory ran out, go on (--resume) with \
+             --checkpointing blocks, or start again with --accumulate 2 or train.batch-size = 64; \
+             --resume goes on from step-00000004.safetensors"
         );
-        let split = Split::Val;
-        let told = told(Work::Scores {
-            split,
-            step,
-            images,
-        });
-        assert!(
-            told.contains("the val rows after step 6") && told.contains("eval-batch-size = 64"),
-            "{told}"
+        assert_eq!(
+            advice(step(128, 4, false), some),
+            "start again with --accumulate 8 or train.batch-size = 64"
         );
+        assert_eq!(
+            advice(step(3, 2, true), None),
+            "start again with --checkpointing blocks or train.batch-size = 1"
+        );
+        assert_eq!(
+            advice(step(1, 1, false), None),
+            "it is too small for this network"
+        );
+        assert!(told(scores(250), some).contains("failed while scoring the val rows after step 6"));
+        assert_eq!(
+            advice(scores(250), some),
+            "go on (--resume) with train.eval-batch-size = 125"
+        );
+        assert_eq!(
+            advice(scores(250), None),
+            "start again with train.eval-batch-size = 125"
+        );
+        assert_eq!(advice(scores(1), some), "it is too small for this network");
     }
 }

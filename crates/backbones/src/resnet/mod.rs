@@ -66,7 +66,7 @@ impl ResNet {
         }
     }
 
-    /// The blocks of a stage: those before the last one, and the last one.
+    /// The layer that a stage belongs to: its blocks before the last one, and the last one.
     fn layer(&self, stage: usize) -> (&[Block], &Block) {
         let layer = if self.inner_taps { stage / 2 } else { stage };
         let blocks = self.layers().nth(layer).expect("the stage exists");
@@ -110,6 +110,7 @@ impl Backbone for ResNet {
     }
 
     fn forward_block(&self, stage: usize, block: usize, x: Features) -> Features {
+        debug_assert!(block < self.blocks(stage), "the block exists");
         let mut x = x;
         let (first, last) = self.layer(stage);
         if self.is_second_half(stage) {

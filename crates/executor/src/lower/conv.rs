@@ -67,7 +67,7 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    /// Whether a convolution computes with bytes: where ranges are known, see [`elements`].
+    /// Whether a convolution computes with bytes: where ranges are known, see [`elements`](super::elements).
     fn is_quantized(&self, node: &Node) -> bool {
         let bytes = self.bytes[node.inputs[0].index()] != Element::F32;
         bytes && may_be_quantized(self.graph, node)

@@ -155,7 +155,8 @@ fn pooled(op: &Op, input: Slot, output: Slot) -> (Pooling, Windows) {
             };
             (mean, [parts(height, size[0]), parts(width, size[1])])
         }
-        _ => (mean, [vec![[0, height]], vec![[0, width]]]),
+        Op::GlobalAvgPool => (mean, [vec![[0, height]], vec![[0, width]]]),
+        op => unreachable!("{} is no pooling", op.kind()),
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use offramp_data::{DatasetInfo, ImageShape};
 use offramp_policies::{
-    Answer, AnyPolicy, Criterion, Decision, Front, OperatingPoint, Readout, Rule, RuleCurve, Walk,
-    next_segment,
+    Answer, AnyPolicy, Criterion, Decision, Ensemble, Front, OperatingPoint, Readout, Rule,
+    RuleCurve, Walk, next_segment,
 };
 use offramp_serve::{Engine, EngineError, LoadError, Model, RunFacts, Source};
 
@@ -24,6 +24,8 @@ pub struct Toy {
     pub pace: Duration,
     pub batch: usize,
     pub trouble: Trouble,
+    /// What puts the exits together.
+    pub ensemble: Option<Ensemble>,
     /// How often it was loaded; the commit says so.
     pub loads: Arc<AtomicUsize>,
 }
@@ -47,6 +49,7 @@ impl Default for Toy {
             pace: Duration::ZERO,
             batch: 16,
             trouble: Trouble::None,
+            ensemble: None,
             loads: Arc::default(),
         }
     }
@@ -101,6 +104,8 @@ impl Source for Toy {
         if loads == 1 && self.trouble == Trouble::BlackPanics {
             return Err("not yet".into());
         }
+        let mut rule = rule();
+        rule.readout.ensemble = self.ensemble.clone();
         Ok(Model {
             engine: Box::new(ToyEngine {
                 toy: self.clone(),
@@ -110,7 +115,7 @@ impl Source for Toy {
             }),
             info: info(),
             macs: MACS.to_vec(),
-            rule: rule(),
+            rule,
             origin: "confidence".to_owned(),
             sha256: "0".repeat(64),
             commit: Some(format!("load {loads}")),

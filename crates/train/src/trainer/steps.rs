@@ -14,6 +14,7 @@ use super::learner::StepSettings;
 use super::session::Session;
 use crate::batch::Input;
 use crate::checkpoint::BestSoFar;
+use crate::config::Checkpointing;
 use crate::metrics::{EvalRecord, Record, StepValues};
 use crate::{Best, TrainError, Work};
 
@@ -57,6 +58,8 @@ impl Session<'_> {
         let work = Work::Step {
             step: step + 1,
             images: train.batch_size,
+            parts: train.accumulate,
+            blocks_kept: train.checkpointing == Checkpointing::None,
         };
         let (learner, team, mut values) = self.guarded(work, learn)?;
         if let Some((term, value)) = values.not_finite() {

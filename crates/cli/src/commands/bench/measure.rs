@@ -9,7 +9,7 @@ use super::subject::{Nets, Subject};
 use super::times::{Summary, Times};
 use crate::error::CliError;
 
-/// Runs at the begin of a block that are not counted.
+/// Runs at the beginning of a block that are not counted.
 const WARM_UP: usize = 2;
 
 /// Time of a block, and of the rest before it.
