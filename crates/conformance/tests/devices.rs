@@ -71,7 +71,7 @@ fn of_device(spec: DeviceSpec, place: &Place, shared: &[Arc<Shared>]) -> Vec<Tri
             let beside = run(pair)?;
             let (error, all) = (beside.judged()?, beside.error(usize::MAX));
             println!(
-                "{pair:?}: {error:.1e} over {} steps, {all:.1e} in all",
+                "{name} {pair:?}: {error:.1e} over {} steps, {all:.1e} in all",
                 training::STEPS
             );
             Ok(())
