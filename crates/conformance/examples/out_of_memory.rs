@@ -2,8 +2,8 @@
 //!
 //! Run: `cargo run --release -p offramp-conformance --features wgpu --example out_of_memory -- wgpu [IMAGES]`
 //!
-//! Five steps are trained; then a validation with all of its IMAGES at once (20,000) asks for more than the
-//! device gives, if it is small enough. The same run is then resumed with batches of 250.
+//! An epoch of few steps is trained (five, for 20,000 IMAGES); then a validation with all IMAGES at once asks for
+//! more than the device gives, if it is small enough. The same run is then resumed with batches of 250.
 
 use std::error::Error;
 
