@@ -26,7 +26,7 @@ test-devices DEVICES="cpu,ndarray,wgpu" *ARGS:
 
 # one stripped program for a machine with a GPU: the suite, and images/s beside PyTorch (FEATURES: nvrtc, vulkan)
 gpu-check FEATURES="nvrtc":
-    bash crates/conformance/gpu-check.sh {{FEATURES}}
+    bash crates/learn/conformance/gpu-check.sh {{FEATURES}}
 
 # the kernels' tests under AddressSanitizer (ISA: avx512, avx2, portable)
 asan ISA="avx512":
@@ -52,7 +52,7 @@ test-web RUN PICTURES PYTHON="python3": (web RUN)
 # damaged weight files for so many minutes (TARGET: weights, pickle); needs nightly Rust and cargo-fuzz
 fuzz TARGET="weights" MINUTES="10":
     mkdir -p fuzz/corpus/{{TARGET}}
-    {{ if TARGET == "weights" { "cp crates/weights/tests/fixtures/*.pt crates/weights/tests/fixtures/*.th fuzz/corpus/weights/" } else { "for f in crates/weights/tests/fixtures/*.pt; do unzip -p $f '*data.pkl' > fuzz/corpus/pickle/$(basename $f) 2>/dev/null || true; done" } }}
+    {{ if TARGET == "weights" { "cp crates/base/weights/tests/fixtures/*.pt crates/base/weights/tests/fixtures/*.th fuzz/corpus/weights/" } else { "for f in crates/base/weights/tests/fixtures/*.pt; do unzip -p $f '*data.pkl' > fuzz/corpus/pickle/$(basename $f) 2>/dev/null || true; done" } }}
     cd fuzz && cargo +nightly fuzz run {{TARGET}} -- -max_total_time=$(({{MINUTES}} * 60)) -rss_limit_mb=2048 -malloc_limit_mb=512 -max_len=65536 -timeout=10
 
 # exports in ONNX Runtime and PyTorch; needs a Python with tests/python/requirements.txt
@@ -62,7 +62,7 @@ test-export PYTHON="python3":
 # the Python package beside the command line; needs a Python with numpy and pillow (PYTHON=...)
 test-python:
     cargo build --release --workspace --bin offramp
-    ${PYTHON:-python3} -m pip install ./crates/python
+    ${PYTHON:-python3} -m pip install ./crates/deploy/python
     ${PYTHON:-python3} tests/python/check_package.py ${CARGO_TARGET_DIR:-target}/release/offramp
 
 # what CI runs

@@ -45,7 +45,7 @@ done
 name=$(basename "$(cd "$run" && pwd)" | tr -d '"\\[:cntrl:]')
 printf '{"name": "%s", "files": [%s]}\n' "$name" "$files" >"$out/run.json"
 
-page=$root/crates/serve/page
+page=$root/crates/deploy/serve/page
 cp "$page/page.css" "$page/page.js" "$root/web/wasm.js" "$out/"
 csp="default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src blob: data:; media-src blob:; connect-src 'self'; base-uri 'none'; form-action 'none'"
 about="The network runs in this browser; pictures do not leave it."

@@ -1,6 +1,6 @@
 "use strict";
 // What the page asks when there is no service: answers "v1/models" and "v1/predict" as the service does,
-// computed by offramp.wasm. The functions of the module are described in crates/web/src/lib.rs.
+// computed by offramp.wasm. The functions of the module are described in crates/deploy/web/src/lib.rs.
 (() => {
   // More pixels are shrunk by the browser before the network's own rule of size is applied.
   const MOST_PIXELS = 16e6;

@@ -1,4 +1,4 @@
-"""The PyTorch twin of `crates/kernels/examples/train_step.rs`: same network, batch, data and output.
+"""The PyTorch twin of `crates/learn/kernels/examples/train_step.rs`: same network, batch, data and output.
 
 Usage: pytorch.py resnet20|resnet18 BATCH STEPS [threads]
 Memory format is channels-last, PyTorch's faster one for these networks on a CPU.

@@ -1,6 +1,6 @@
 """The Python package beside the command line: the same class, exit and confidence for the same pictures.
 
-Usage: check_package.py PROGRAM     (a Python with numpy, pillow and the package: pip install ./crates/python)
+Usage: check_package.py PROGRAM     (a Python with numpy, pillow and the package: pip install ./crates/deploy/python)
 Trains a small network on the built-in data set, exports its plan, and asks both.
 """
 

@@ -1,7 +1,7 @@
-"""Writes the small PyTorch files that crates/interop/tests reads, and what is in them.
+"""Writes the small PyTorch files that crates/learn/interop/tests reads, and what is in them.
 
     pip install -r tests/python/requirements.txt
-    python tests/python/make_pt.py crates/weights/tests/fixtures
+    python tests/python/make_pt.py crates/base/weights/tests/fixtures
 """
 
 import json

@@ -168,7 +168,7 @@ fn what_does_not_match_is_listed_and_nothing_is_written() {
 fn files_that_are_no_weights() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../weights/tests/fixtures");
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../base/weights/tests/fixtures");
     for (name, parts) in [
         (
             "call.pt",
