@@ -28,13 +28,17 @@
 //! ```
 
 mod build;
+mod cost;
 mod fold;
 mod graph;
+mod map_shape;
 mod op;
 pub mod reference;
 mod shape;
 
 pub use build::{Builder, WeightNames};
+pub use cost::Cost;
 pub use fold::fold_batch_norms;
 pub use graph::{Graph, GraphError, Node, Port, Value, Weight, WeightId};
+pub use map_shape::MapShape;
 pub use op::{ConvGeometry, Op, Window};

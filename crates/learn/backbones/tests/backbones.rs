@@ -262,7 +262,10 @@ fn in_millions(count: u64) -> String {
 
 #[test]
 fn the_books_table_is_that_of_the_code() {
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs/src/backbones.md");
+    let page = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../../docs/src/backbones.md"
+    );
     let page = std::fs::read_to_string(page).unwrap();
     let rows = registry().iter().map(|entry| {
         let at = |options: Value, side: usize| {

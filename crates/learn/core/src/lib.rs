@@ -10,7 +10,6 @@
 //! | `cuda` | NVIDIA GPUs |
 //! | `wgpu`, `vulkan` | any GPU with Vulkan, Metal or DirectX 12 |
 
-mod cost;
 mod device;
 mod exit;
 pub mod files;
@@ -21,10 +20,10 @@ pub mod params;
 mod precision;
 mod suggest;
 
-pub use cost::Cost;
 pub use device::{DeviceError, DeviceSpec, default_device};
 pub use exit::{ExitOutput, ExitOutputs, widened};
 pub use gradients::{add_gradient, add_gradients};
-pub use network::{Backbone, ExitHead, FeatureValues, Features, MapShape, StageInfo};
+pub use network::{Backbone, ExitHead, FeatureValues, Features, StageInfo};
+pub use offramp_graph::{Cost, MapShape};
 pub use precision::{Precision, PrecisionError};
 pub use suggest::nearest;

@@ -1,32 +1,9 @@
 //! Traits of the two parts that a multi-exit network is made of.
 
 use burn::tensor::{Int, Tensor};
-use offramp_graph::{Builder, GraphError, Value};
-use serde::{Deserialize, Serialize};
+use offramp_graph::{Builder, Cost, GraphError, MapShape, Value};
 
-use crate::{Cost, ExitOutput};
-
-/// Size of the map of one image: channels, height and width.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct MapShape {
-    /// Channels.
-    pub channels: usize,
-    /// Rows.
-    pub height: usize,
-    /// Columns.
-    pub width: usize,
-}
-
-impl MapShape {
-    /// A shape from its three sizes.
-    pub fn new(channels: usize, height: usize, width: usize) -> Self {
-        Self {
-            channels,
-            height,
-            width,
-        }
-    }
-}
+use crate::ExitOutput;
 
 /// What a backbone says of one of its stages, before anything is computed.
 #[derive(Clone, Debug, PartialEq, Eq)]

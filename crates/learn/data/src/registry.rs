@@ -16,7 +16,10 @@ const MANIFESTS: [(&str, &str); 7] = [
         "generated-64",
         include_str!("../../../../datasets/generated-64.toml"),
     ),
-    ("cifar-10", include_str!("../../../../datasets/cifar-10.toml")),
+    (
+        "cifar-10",
+        include_str!("../../../../datasets/cifar-10.toml"),
+    ),
     (
         "cifar-100",
         include_str!("../../../../datasets/cifar-100.toml"),
