@@ -1,23 +1,13 @@
 //! Writing a graph, operation by operation.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
 
 use crate::{
-    ConvGeometry, Graph, GraphError, Node, Op, Port, Value, Weight, WeightId, Window, shape,
+    ConvGeometry, Graph, GraphError, Initial, Node, Op, Port, Value, Weight, WeightId, WeightKind,
+    Window, shape,
 };
-
-/// What weights are called, by the number of the parameter that they are.
-///
-/// A layer knows its parameters and not its own place in the network; so it hands over the
-/// parameter's number, and the name is found here.
-#[derive(Clone, Debug, Default)]
-pub struct WeightNames(HashMap<u64, String>);
-
-impl FromIterator<(u64, String)> for WeightNames {
-    fn from_iter<I: IntoIterator<Item = (u64, String)>>(names: I) -> Self {
-        Self(names.into_iter().collect())
-    }
-}
 
 /// A graph that is being written.
 ///
@@ -26,26 +16,48 @@ impl FromIterator<(u64, String)> for WeightNames {
 ///
 /// # Panics
 /// Values and weights of another builder may make any method panic.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Builder {
-    graph: Graph,
-    names: WeightNames,
-    /// The weights that have been added, by the number of their parameter.
-    added: HashMap<u64, WeightId>,
+    pub(crate) graph: Graph,
+    /// The weights that have been added, by the name that they were given.
+    added: HashMap<String, WeightId>,
     taken: HashSet<String>,
+    /// What names begin with here, each with its dot.
+    scope: String,
+    /// Whether sizes that follow from the image are written as numbers.
+    concrete: bool,
 }
 
-type Made = Result<Value, GraphError>;
+/// What is written: a value, or an operation that does not fit its operands.
+pub type Written = Result<Value, GraphError>;
 
 impl Builder {
-    /// An empty graph whose weights will be called so.
-    pub fn new(names: WeightNames) -> Self {
+    /// An empty graph.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty graph for images of one size: operations that depend on the size of the image are
+    /// written with numbers. Exporters and executors read such graphs.
+    pub fn concrete() -> Self {
         Self {
-            graph: Graph::default(),
-            names,
-            added: HashMap::new(),
-            taken: HashSet::new(),
+            concrete: true,
+            ..Self::default()
         }
+    }
+
+    /// Writes a module: what `write` calls `conv.weight` is called `NAME.conv.weight`. An empty name
+    /// adds nothing.
+    pub fn scope<T>(&mut self, name: impl ToString, write: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = self.scope.len();
+        let name = name.to_string();
+        if !name.is_empty() {
+            self.scope.push_str(&name);
+            self.scope.push('.');
+        }
+        let written = write(self);
+        self.scope.truncate(outer);
+        written
     }
 
     /// An input with the shape of one sample.
@@ -59,35 +71,80 @@ impl Builder {
         value
     }
 
-    /// A weight from the number of its parameter, its shape and its numbers, the last axis fastest.
-    /// The same parameter with the same numbers is the same weight.
+    /// A weight with its numbers, the last axis fastest. The same name with the same numbers is the
+    /// same weight; with others it is another weight, whose name gets a number.
     ///
     /// # Panics
     /// When there are more or fewer numbers than the shape says.
-    pub fn weight(&mut self, parameter: u64, shape: &[usize], data: Vec<f32>) -> WeightId {
+    pub fn weight(&mut self, name: impl ToString, shape: &[usize], data: Vec<f32>) -> WeightId {
         assert_eq!(
             shape.iter().product::<usize>(),
             data.len(),
             "numbers for {shape:?}"
         );
-        if let Some(&id) = self.added.get(&parameter) {
+        let weight = Weight {
+            name: self.name(name),
+            shape: shape.to_vec(),
+            kind: WeightKind::Parameter,
+            initial: Initial::Constant(0.0),
+            data: data.into(),
+        };
+        self.add_weight(weight)
+    }
+
+    /// A weight that is trained, without numbers yet. The same name is the same weight.
+    pub fn parameter(
+        &mut self,
+        name: impl ToString,
+        shape: &[usize],
+        initial: Initial,
+    ) -> WeightId {
+        self.declare(name, shape, initial, WeightKind::Parameter)
+    }
+
+    /// A weight that follows the batches, without numbers yet.
+    pub fn statistic(
+        &mut self,
+        name: impl ToString,
+        shape: &[usize],
+        initial: Initial,
+    ) -> WeightId {
+        self.declare(name, shape, initial, WeightKind::Statistic)
+    }
+
+    fn declare(
+        &mut self,
+        name: impl ToString,
+        shape: &[usize],
+        initial: Initial,
+        kind: WeightKind,
+    ) -> WeightId {
+        let weight = Weight {
+            name: self.name(name),
+            shape: shape.to_vec(),
+            kind,
+            initial,
+            data: Arc::new([]),
+        };
+        self.add_weight(weight)
+    }
+
+    fn name(&self, name: impl ToString) -> String {
+        format!("{}{}", self.scope, name.to_string())
+    }
+
+    /// A weight under the name that it has.
+    pub(crate) fn add_weight(&mut self, weight: Weight) -> WeightId {
+        if let Some(&id) = self.added.get(&weight.name) {
             let known = self.graph.weight(id);
-            if known.shape == shape && *known.data == *data {
+            if known.shape == weight.shape && known.data == weight.data {
                 return id;
             }
         }
-        let name = match self.names.0.get(&parameter) {
-            Some(name) => name.clone(),
-            None => format!("weight_{}", self.graph.weights.len()),
-        };
-        let name = self.unique(name);
         let id = WeightId(self.graph.weights.len());
-        self.graph.weights.push(Weight {
-            name,
-            shape: shape.to_vec(),
-            data: data.into(),
-        });
-        self.added.insert(parameter, id);
+        self.added.insert(weight.name.clone(), id);
+        let name = self.unique(weight.name);
+        self.graph.weights.push(Weight { name, ..weight });
         id
     }
 
@@ -103,7 +160,7 @@ impl Builder {
         weight: WeightId,
         bias: Option<WeightId>,
         geometry: ConvGeometry,
-    ) -> Made {
+    ) -> Written {
         let op = Op::Conv {
             weight,
             bias,
@@ -113,12 +170,13 @@ impl Builder {
     }
 
     /// See [`Op::Linear`].
-    pub fn linear(&mut self, x: Value, weight: WeightId, bias: Option<WeightId>) -> Made {
+    pub fn linear(&mut self, x: Value, weight: WeightId, bias: Option<WeightId>) -> Written {
         self.add_op(Op::Linear { weight, bias }, vec![x])
     }
 
-    /// See [`Op::BatchNorm`]; the weights are scale, shift, mean and variance.
-    pub fn batch_norm(&mut self, x: Value, weights: [WeightId; 4], eps: f64) -> Made {
+    /// See [`Op::BatchNorm`]; the weights are scale, shift, mean and variance, the momentum is
+    /// PyTorch's 0.1.
+    pub fn batch_norm(&mut self, x: Value, weights: [WeightId; 4], eps: f64) -> Written {
         let [scale, shift, mean, variance] = weights;
         let op = Op::BatchNorm {
             scale,
@@ -126,68 +184,69 @@ impl Builder {
             mean,
             variance,
             eps,
+            momentum: 0.1,
         };
         self.add_op(op, vec![x])
     }
 
     /// See [`Op::LayerNorm`]; the weights are scale and shift.
-    pub fn layer_norm(&mut self, x: Value, [scale, shift]: [WeightId; 2], eps: f64) -> Made {
+    pub fn layer_norm(&mut self, x: Value, [scale, shift]: [WeightId; 2], eps: f64) -> Written {
         self.add_op(Op::LayerNorm { scale, shift, eps }, vec![x])
     }
 
     /// See [`Op::Relu`].
-    pub fn relu(&mut self, x: Value) -> Made {
+    pub fn relu(&mut self, x: Value) -> Written {
         self.add_op(Op::Relu, vec![x])
     }
 
     /// See [`Op::Clamp`]; ReLU6 is `clamp(x, 0.0, 6.0)`.
-    pub fn clamp(&mut self, x: Value, low: f32, high: f32) -> Made {
+    pub fn clamp(&mut self, x: Value, low: f32, high: f32) -> Written {
         self.add_op(Op::Clamp { low, high }, vec![x])
     }
 
     /// See [`Op::Sigmoid`].
-    pub fn sigmoid(&mut self, x: Value) -> Made {
+    pub fn sigmoid(&mut self, x: Value) -> Written {
         self.add_op(Op::Sigmoid, vec![x])
     }
 
     /// See [`Op::HardSigmoid`].
-    pub fn hard_sigmoid(&mut self, x: Value) -> Made {
+    pub fn hard_sigmoid(&mut self, x: Value) -> Written {
         self.add_op(Op::HardSigmoid, vec![x])
     }
 
     /// See [`Op::HardSwish`].
-    pub fn hard_swish(&mut self, x: Value) -> Made {
+    pub fn hard_swish(&mut self, x: Value) -> Written {
         self.add_op(Op::HardSwish, vec![x])
     }
 
     /// See [`Op::Scale`].
-    pub fn scale(&mut self, x: Value, factor: f32) -> Made {
+    pub fn scale(&mut self, x: Value, factor: f32) -> Written {
         self.add_op(Op::Scale { factor }, vec![x])
     }
 
     /// See [`Op::Add`].
-    pub fn add(&mut self, a: Value, b: Value) -> Made {
+    pub fn add(&mut self, a: Value, b: Value) -> Written {
         self.add_op(Op::Add, vec![a, b])
     }
 
     /// See [`Op::Mul`].
-    pub fn mul(&mut self, a: Value, b: Value) -> Made {
+    pub fn mul(&mut self, a: Value, b: Value) -> Written {
         self.add_op(Op::Mul, vec![a, b])
     }
 
     /// See [`Op::MaxPool`].
-    pub fn max_pool(&mut self, x: Value, window: Window) -> Made {
+    pub fn max_pool(&mut self, x: Value, window: Window) -> Written {
         self.add_op(Op::MaxPool(window), vec![x])
     }
 
     /// See [`Op::AvgPool`].
-    pub fn avg_pool(&mut self, x: Value, window: Window) -> Made {
+    pub fn avg_pool(&mut self, x: Value, window: Window) -> Written {
         self.add_op(Op::AvgPool(window), vec![x])
     }
 
     /// Average pooling of a map down to `size` = `[height, width]`; a side that is not longer stays
     /// as it is. A plain window where it divides the map, else [`Op::AdaptiveAvgPool`].
-    pub fn shrink(&mut self, x: Value, size: [usize; 2]) -> Made {
+    pub fn shrink(&mut self, x: Value, size: [usize; 2]) -> Written {
         let &[_, h, w] = self.shape(x) else {
             return self.add_op(Op::AdaptiveAvgPool { size }, vec![x]);
         };
@@ -210,63 +269,111 @@ impl Builder {
         self.add_op(op, vec![x])
     }
 
+    /// See [`Op::AdaptiveAvgPool`]; written for any size of the image, where [`shrink`](Self::shrink)
+    /// decides by the size at hand.
+    pub fn adaptive_avg_pool(&mut self, x: Value, size: [usize; 2]) -> Written {
+        if self.concrete {
+            return self.shrink(x, size);
+        }
+        self.add_op(Op::AdaptiveAvgPool { size }, vec![x])
+    }
+
     /// See [`Op::GlobalAvgPool`].
-    pub fn global_avg_pool(&mut self, x: Value) -> Made {
+    pub fn global_avg_pool(&mut self, x: Value) -> Written {
         self.add_op(Op::GlobalAvgPool, vec![x])
     }
 
     /// See [`Op::Concat`]; a single value is returned as it is.
-    pub fn concat(&mut self, values: &[Value]) -> Made {
+    pub fn concat(&mut self, values: &[Value]) -> Written {
         match values {
             [one] => Ok(*one),
             many => self.add_op(Op::Concat, many.to_vec()),
         }
     }
 
-    /// See [`Op::Slice`]; `axis` 0 are the channels.
+    /// See [`Op::Slice`]; `axis` 0 are the channels. A range without an end goes to the end of the
+    /// axis, whatever the size of the image.
     pub fn slice(
         &mut self,
         x: Value,
         axis: usize,
-        range: std::ops::Range<usize>,
+        range: impl RangeBounds<usize>,
         step: usize,
-    ) -> Made {
+    ) -> Written {
+        let start = match range.start_bound() {
+            Bound::Included(start) => *start,
+            Bound::Excluded(start) => start + 1,
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(end) => end + 1,
+            Bound::Excluded(end) => *end,
+            Bound::Unbounded => usize::MAX,
+        };
+        let end = match self.shape(x).get(axis) {
+            Some(size) if self.concrete && end == usize::MAX => *size,
+            _ => end,
+        };
         let op = Op::Slice {
             axis,
-            start: range.start,
-            end: range.end,
+            start,
+            end,
             step,
         };
         self.add_op(op, vec![x])
     }
 
     /// See [`Op::PadChannels`].
-    pub fn pad_channels(&mut self, x: Value, before: usize, after: usize) -> Made {
+    pub fn pad_channels(&mut self, x: Value, before: usize, after: usize) -> Written {
         self.add_op(Op::PadChannels { before, after }, vec![x])
     }
 
     /// See [`Op::Shuffle`].
-    pub fn shuffle(&mut self, x: Value, groups: usize) -> Made {
+    pub fn shuffle(&mut self, x: Value, groups: usize) -> Written {
         self.add_op(Op::Shuffle { groups }, vec![x])
     }
 
     /// See [`Op::Reshape`].
-    pub fn reshape(&mut self, x: Value, shape: &[usize]) -> Made {
+    pub fn reshape(&mut self, x: Value, shape: &[usize]) -> Written {
         let shape = shape.to_vec();
         self.add_op(Op::Reshape { shape }, vec![x])
     }
 
     /// The graph with these outputs; what they do not depend on is left out.
-    pub fn finish<'a>(mut self, outputs: impl IntoIterator<Item = (&'a str, Value)>) -> Graph {
+    pub fn finish<'a>(self, outputs: impl IntoIterator<Item = (&'a str, Value)>) -> Graph {
+        self.finish_whole(outputs).pruned()
+    }
+
+    /// The graph with these outputs and everything that was written, marks of stages and blocks
+    /// among it.
+    pub fn finish_whole<'a>(
+        mut self,
+        outputs: impl IntoIterator<Item = (&'a str, Value)>,
+    ) -> Graph {
         let ports = outputs.into_iter().map(|(name, value)| Port {
             name: name.to_owned(),
             value,
         });
         self.graph.outputs = ports.collect();
-        self.graph.pruned()
+        self.graph
     }
 
-    fn add_op(&mut self, op: Op, inputs: Vec<Value>) -> Made {
+    /// Any operation. In a [concrete](Self::concrete) graph, one that depends on the size of the image
+    /// is written with numbers.
+    pub(crate) fn apply(&mut self, op: Op, inputs: Vec<Value>) -> Written {
+        match op {
+            Op::AdaptiveAvgPool { size } => self.adaptive_avg_pool(inputs[0], size),
+            Op::Slice {
+                axis,
+                start,
+                end: usize::MAX,
+                step,
+            } => self.slice(inputs[0], axis, start.., step),
+            op => self.add_op(op, inputs),
+        }
+    }
+
+    pub(crate) fn add_op(&mut self, op: Op, inputs: Vec<Value>) -> Written {
         let name = self.node_name(&op);
         let shapes: Vec<&[usize]> = inputs.iter().map(|x| self.shape(*x)).collect();
         let shape = shape::output(&op, &shapes, &self.graph.weights);
@@ -314,17 +421,17 @@ impl Builder {
 mod tests {
     use super::*;
 
-    fn names() -> WeightNames {
-        [(7, "fc.weight".to_owned())].into_iter().collect()
-    }
-
     #[test]
     fn names_are_found_and_stay_unique() {
-        let mut b = Builder::new(names());
+        let mut b = Builder::new();
         let x = b.input("x", &[1]);
-        let w = b.weight(7, &[1, 1], vec![2.0]);
-        assert_eq!(b.weight(7, &[1, 1], vec![2.0]), w, "the same parameter");
-        let other = b.weight(7, &[1, 1], vec![3.0]);
+        let w = b.weight("fc.weight", &[1, 1], vec![2.0]);
+        assert_eq!(
+            b.weight("fc.weight", &[1, 1], vec![2.0]),
+            w,
+            "the same parameter"
+        );
+        let other = b.weight("fc.weight", &[1, 1], vec![3.0]);
         let y = b.linear(x, w, None).unwrap();
         let y = b.linear(y, w, None).unwrap();
         let y = b.linear(y, other, None).unwrap();
@@ -341,9 +448,9 @@ mod tests {
 
     #[test]
     fn what_no_output_needs_is_left_out() {
-        let mut b = Builder::new(names());
+        let mut b = Builder::new();
         let x = b.input("x", &[1]);
-        let w = b.weight(7, &[1, 1], vec![2.0]);
+        let w = b.weight("fc.weight", &[1, 1], vec![2.0]);
         b.linear(x, w, None).unwrap();
         let y = b.relu(x).unwrap();
         let graph = b.finish([("y", y)]);
@@ -353,16 +460,16 @@ mod tests {
 
     #[test]
     fn an_error_names_the_layer() {
-        let mut b = Builder::new(names());
+        let mut b = Builder::new();
         let x = b.input("x", &[5]);
-        let w = b.weight(7, &[1, 1], vec![2.0]);
+        let w = b.weight("fc.weight", &[1, 1], vec![2.0]);
         let error = b.linear(x, w, None).unwrap_err().to_string();
         assert_eq!(error, "fc: the input is [5], not [1]");
     }
 
     #[test]
     fn shrinking_takes_the_plain_window_where_it_fits() {
-        let mut b = Builder::new(names());
+        let mut b = Builder::new();
         let x = b.input("x", &[2, 8, 6]);
         assert_eq!(b.shrink(x, [9, 6]).unwrap(), x);
         let even = b.shrink(x, [4, 2]).unwrap();

@@ -1,9 +1,12 @@
 //! What a computation costs, for one image.
 
+use std::collections::HashSet;
 use std::iter::Sum;
-use std::ops::{Add, AddAssign};
+use std::ops::{Add, AddAssign, Range};
 
 use serde::{Deserialize, Serialize};
+
+use crate::{Graph, Op, WeightId, WeightKind};
 
 /// Cost of a part of a network for one image.
 ///
@@ -80,6 +83,39 @@ impl Sum for Cost {
     }
 }
 
+impl Graph {
+    /// The cost of everything.
+    pub fn cost(&self) -> Cost {
+        self.cost_of(0..self.nodes.len(), &mut HashSet::new())
+    }
+
+    /// The cost of some nodes. A weight counts with the first node that reads it.
+    pub(crate) fn cost_of(&self, nodes: Range<usize>, counted: &mut HashSet<WeightId>) -> Cost {
+        let mut sum = Cost::default();
+        for node in &self.nodes[nodes] {
+            let outputs = self.shape(node.output).iter().product::<usize>() as u64;
+            let macs = match &node.op {
+                Op::Conv { weight, .. } | Op::Linear { weight, .. } => {
+                    // Each output is a sum of as many products as the weight has numbers for a channel.
+                    Some(outputs * self.weight(*weight).shape[1..].iter().product::<usize>() as u64)
+                }
+                _ => None,
+            };
+            if let Some(macs) = macs {
+                sum.macs += macs;
+                sum.activations += outputs;
+            }
+            for id in node.op.weights() {
+                let weight = self.weight(id);
+                if weight.kind == WeightKind::Parameter && counted.insert(id) {
+                    sum.params += weight.count() as u64;
+                }
+            }
+        }
+        sum
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +127,21 @@ mod tests {
         assert_eq!(cost.macs, 118_013_952);
         assert_eq!(cost.params, 9_408);
         assert_eq!(cost.activations, 802_816);
+    }
+
+    #[test]
+    fn a_graph_costs_what_its_layers_do() -> Result<(), crate::GraphError> {
+        let mut b = crate::Builder::new();
+        let x = b.input("x", &[4, 8, 8]);
+        let y = b.conv2d("conv", x, crate::Conv::new(6, 3).groups(2).bias())?;
+        let y = b.batch_norm2d("bn", y, crate::BatchNorm::default())?;
+        let y = b.global_avg_pool(y)?;
+        let y = b.linear_layer("fc", y, 2)?;
+        let conv = Cost::conv2d([4, 6], [3, 3], 2, [8, 8]) + Cost::params(6);
+        let expected = conv + Cost::params(12) + Cost::linear(6, 2);
+        assert_eq!(b.finish_whole([("y", y)]).cost(), expected);
+        assert_eq!(Cost::linear(3, 2).params, 8);
+        Ok(())
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Batch norms into the layers before them.
 
-use crate::{Graph, Op, Value, Weight, WeightId};
+use crate::{Graph, Initial, Op, Value, Weight, WeightId, WeightKind};
 
 /// Puts every batch norm that alone reads the output of a convolution or linear layer into that
 /// layer:
@@ -47,6 +47,7 @@ fn fold_into(graph: &mut Graph, layer: usize, norm: usize) -> bool {
         mean,
         variance,
         eps,
+        ..
     } = graph.nodes[norm].op
     else {
         return false;
@@ -109,6 +110,8 @@ fn replace(
     graph.weights.push(Weight {
         name,
         shape,
+        kind: WeightKind::Parameter,
+        initial: Initial::Constant(0.0),
         data: data.into(),
     });
     WeightId(graph.weights.len() - 1)
@@ -117,33 +120,25 @@ fn replace(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Builder, ConvGeometry, WeightNames, reference};
+    use crate::{Builder, ConvGeometry, reference};
 
     /// Four statistics of two channels.
     fn statistics(b: &mut Builder) -> [WeightId; 4] {
         [
-            b.weight(10, &[2], vec![2.0, -1.0]),
+            b.weight("bn.weight", &[2], vec![2.0, -1.0]),
             b.weight(11, &[2], vec![0.5, 0.25]),
             b.weight(12, &[2], vec![1.0, -3.0]),
             b.weight(13, &[2], vec![3.0, 0.21]),
         ]
     }
 
-    fn names() -> WeightNames {
-        let name = |(id, name): (u64, &str)| (id, name.to_owned());
-        [(1, "conv.weight"), (2, "conv.bias"), (10, "bn.weight")]
-            .map(name)
-            .into_iter()
-            .collect()
-    }
-
     #[test]
     fn the_formula_by_hand() {
         // sqrt(3 + 1) = 2 and sqrt(0.21 + 1) = 1.1: factors 1 and -1/1.1.
-        let mut b = Builder::new(names());
+        let mut b = Builder::new();
         let x = b.input("x", &[1, 1, 1]);
-        let weight = b.weight(1, &[2, 1, 1, 1], vec![4.0, 1.1]);
-        let bias = b.weight(2, &[2], vec![1.0, 0.3]);
+        let weight = b.weight("conv.weight", &[2, 1, 1, 1], vec![4.0, 1.1]);
+        let bias = b.weight("conv.bias", &[2], vec![1.0, 0.3]);
         let y = b
             .conv(x, weight, Some(bias), ConvGeometry::default())
             .unwrap();
@@ -168,9 +163,9 @@ mod tests {
     /// A map that is read twice, an output and a ReLU's: none of them can be folded.
     #[test]
     fn what_others_read_stays() {
-        let mut b = Builder::new(names());
+        let mut b = Builder::new();
         let x = b.input("x", &[1, 1, 1]);
-        let weight = b.weight(1, &[2, 1, 1, 1], vec![4.0, 1.0]);
+        let weight = b.weight("conv.weight", &[2, 1, 1, 1], vec![4.0, 1.0]);
         let map = b.conv(x, weight, None, ConvGeometry::default()).unwrap();
         let statistics = statistics(&mut b);
         let first = b.batch_norm(map, statistics, 1.0).unwrap();
@@ -185,9 +180,9 @@ mod tests {
     /// One kernel in two convolutions, folded with one of them.
     #[test]
     fn a_shared_kernel_keeps_its_numbers_for_the_other() {
-        let mut b = Builder::new(names());
+        let mut b = Builder::new();
         let x = b.input("x", &[1, 1, 1]);
-        let weight = b.weight(1, &[2, 1, 1, 1], vec![4.0, 1.0]);
+        let weight = b.weight("conv.weight", &[2, 1, 1, 1], vec![4.0, 1.0]);
         let geometry = ConvGeometry::default();
         let plain = b.conv(x, weight, None, geometry).unwrap();
         let other = b.conv(x, weight, None, geometry).unwrap();

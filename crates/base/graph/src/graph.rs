@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::Op;
+use crate::{Op, Stage};
 
 /// A value of a graph: an input or the output of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,15 +21,61 @@ impl Value {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WeightId(pub(crate) usize);
 
-/// A constant tensor.
+impl WeightId {
+    /// Its number within the graph, from 0.
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// What training does with a weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WeightKind {
+    /// Follows its gradient.
+    Parameter,
+    /// Follows the batches, such as a running mean.
+    Statistic,
+}
+
+/// The values that a weight starts training with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Initial {
+    /// All equal.
+    Constant(f64),
+    /// From `N(0, std^2)`.
+    Normal {
+        /// Standard deviation.
+        std: f64,
+    },
+    /// From `U(-bound, bound)`.
+    Uniform {
+        /// Largest absolute value.
+        bound: f64,
+    },
+}
+
+/// A named tensor that operations read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weight {
     /// Its name; no two weights of a graph have the same.
     pub name: String,
     /// Its shape.
     pub shape: Vec<usize>,
-    /// Its numbers, the last axis fastest. Graphs of parts of one network share them.
+    /// What training does with it.
+    pub kind: WeightKind,
+    /// Its values before training.
+    pub initial: Initial,
+    /// Its numbers, the last axis fastest; none in a graph that describes a network whose weights
+    /// are elsewhere ([`Graph::with_weights`] fills them in). Graphs of parts of one network share
+    /// them.
     pub data: Arc<[f32]>,
+}
+
+impl Weight {
+    /// Number of values.
+    pub fn count(&self) -> usize {
+        self.shape.iter().product()
+    }
 }
 
 /// One operation with what goes in and comes out.
@@ -62,6 +108,9 @@ pub struct Graph {
     pub(crate) shapes: Vec<Vec<usize>>,
     pub(crate) inputs: Vec<Port>,
     pub(crate) outputs: Vec<Port>,
+    pub(crate) stages: Vec<Stage>,
+    /// The nodes before which a block begins, rising.
+    pub(crate) blocks: Vec<usize>,
 }
 
 /// An operation that does not fit its operands, or inputs that do not fit a graph.
@@ -84,6 +133,25 @@ pub enum GraphError {
         /// How many it needs.
         expected: usize,
         /// How many it got.
+        found: usize,
+    },
+    /// A part of a network that is written in burn and not as a graph.
+    #[error(
+        "{part} is written in burn and not as a graph: such a network trains and runs, and cannot be \
+         exported or compiled"
+    )]
+    NoGraph {
+        /// The part.
+        part: String,
+    },
+    /// A weight has no numbers, or the wrong number of them.
+    #[error("weight {weight:?} has {found} numbers, {expected} are needed")]
+    Weight {
+        /// The weight.
+        weight: String,
+        /// How many it needs.
+        expected: usize,
+        /// How many it has.
         found: usize,
     },
 }
@@ -126,15 +194,29 @@ impl Graph {
 
     /// Multiply-accumulates of its convolutions and linear layers, for one sample.
     pub fn macs(&self) -> u64 {
-        let macs = |node: &Node| match &node.op {
-            Op::Conv { weight, .. } => {
-                let positions: usize = self.shape(node.output)[1..].iter().product();
-                (self.weight(*weight).data.len() * positions) as u64
+        self.cost().macs
+    }
+
+    /// The graph with numbers for every weight, which `numbers` finds by the weight.
+    ///
+    /// # Errors
+    /// [`GraphError::Weight`] when they are too few or too many.
+    pub fn with_weights(
+        mut self,
+        mut numbers: impl FnMut(WeightId, &Weight) -> Arc<[f32]>,
+    ) -> Result<Self, GraphError> {
+        for (i, weight) in self.weights.iter_mut().enumerate() {
+            let data = numbers(WeightId(i), weight);
+            if data.len() != weight.count() {
+                return Err(GraphError::Weight {
+                    weight: weight.name.clone(),
+                    expected: weight.count(),
+                    found: data.len(),
+                });
             }
-            Op::Linear { weight, .. } => self.weight(*weight).data.len() as u64,
-            _ => 0,
-        };
-        self.nodes.iter().map(macs).sum()
+            weight.data = data;
+        }
+        Ok(self)
     }
 
     /// How often each value is read, by nodes or as an output.
@@ -147,8 +229,11 @@ impl Graph {
         uses
     }
 
-    /// The graph without nodes that no output depends on, and without weights that no node reads.
+    /// The graph without nodes that no output depends on, without weights that no node reads, and
+    /// without marks of stages and blocks.
     pub(crate) fn pruned(mut self) -> Self {
+        self.stages.clear();
+        self.blocks.clear();
         let mut needed = vec![false; self.shapes.len()];
         for port in &self.outputs {
             needed[port.value.0] = true;

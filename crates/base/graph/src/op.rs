@@ -49,8 +49,10 @@ impl Window {
 }
 
 /// One operation. A *map* is a value of shape `[C, H, W]`, a *vector* one of shape `[D]`.
+///
+/// The list is exhaustive on purpose: an operation that is added is a compile error in every reader
+/// that does not know it.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub enum Op {
     /// Cross-correlation of a map; weight `[C_out, C_in / groups, K_h, K_w]`, bias `[C_out]`.
     Conv {
@@ -80,6 +82,9 @@ pub enum Op {
         variance: WeightId,
         /// Added to the variance.
         eps: f64,
+        /// Share of the batch in the running statistics, in training alone:
+        /// `running <- (1 - momentum) running + momentum batch`.
+        momentum: f64,
     },
     /// `scale * (x - m) / sqrt(v + eps) + shift` of a vector, with its own mean `m` and biased
     /// variance `v`; scale and shift `[D]`.
@@ -135,7 +140,7 @@ pub enum Op {
         axis: usize,
         /// First entry.
         start: usize,
-        /// After the last entry.
+        /// After the last entry; `usize::MAX` is the end of the axis, whatever its size.
         end: usize,
         /// Distance of entries.
         step: usize,

@@ -83,6 +83,7 @@ fn compute(graph: &Graph, node: &Node, values: &[Vec<f64>]) -> Vec<f64> {
             mean,
             variance,
             eps,
+            ..
         } => {
             let [scale, shift, mean, variance] = [scale, shift, mean, variance].map(weight);
             let size: usize = shape(0)[1..].iter().product();

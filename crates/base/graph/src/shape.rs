@@ -177,6 +177,10 @@ fn slice(
     step: usize,
 ) -> Result<Vec<usize>, String> {
     let mut shape = x.to_vec();
+    let end = match (end, x.get(axis)) {
+        (usize::MAX, Some(size)) => *size,
+        _ => end,
+    };
     match shape.get_mut(axis) {
         Some(size) if start < end && end <= *size && step > 0 => {
             *size = (end - start).div_ceil(step);

@@ -1,14 +1,14 @@
 //! The interpreter against PyTorch, operation by operation.
 
 use offramp_graph::reference::run;
-use offramp_graph::{Builder, ConvGeometry, GraphError, Value, WeightNames, Window};
+use offramp_graph::{Builder, ConvGeometry, GraphError, Value, Window};
 
 /// Runs what `write` makes of an input of the given shape that holds 1, 2, 3, ...
 fn numbers(
     shape: &[usize],
     write: impl FnOnce(&mut Builder, Value) -> Result<Value, GraphError>,
 ) -> Vec<f32> {
-    let mut b = Builder::new(WeightNames::default());
+    let mut b = Builder::new();
     let x = b.input("x", shape);
     let y = write(&mut b, x).unwrap();
     let count: usize = shape.iter().product();
@@ -151,7 +151,7 @@ fn layer_norm_of_pytorch() {
 
 #[test]
 fn inputs_of_another_size_are_refused() {
-    let mut b = Builder::new(WeightNames::default());
+    let mut b = Builder::new();
     let x = b.input("x", &[3]);
     let graph = b.finish([("x", x)]);
     let error = run(&graph, 2, &[vec![0.0; 5]]).unwrap_err().to_string();

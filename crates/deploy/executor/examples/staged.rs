@@ -7,7 +7,7 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use offramp_executor::{Executor, Options, Plan, StagedExecutor, StagedPlan};
-use offramp_graph::{Builder, ConvGeometry, Graph, GraphError, Value, WeightNames};
+use offramp_graph::{Builder, ConvGeometry, Graph, GraphError, Value};
 
 /// Convolutions with weights that are never the same.
 struct Net {
@@ -18,7 +18,7 @@ struct Net {
 impl Net {
     fn new() -> Self {
         Self {
-            b: Builder::new(WeightNames::default()),
+            b: Builder::new(),
             count: 0,
         }
     }

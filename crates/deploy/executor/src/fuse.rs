@@ -115,14 +115,14 @@ pub(crate) fn items(graph: &Graph) -> Vec<Item> {
 
 #[cfg(test)]
 mod tests {
-    use offramp_graph::{Builder, ConvGeometry, WeightNames};
+    use offramp_graph::{Builder, ConvGeometry};
 
     use super::*;
 
     /// Two convolutions, a shortcut with one of its own, ReLUs: a residual block.
     #[test]
     fn a_residual_block_is_three_steps() {
-        let mut b = Builder::new(WeightNames::default());
+        let mut b = Builder::new();
         let x = b.input("x", &[2, 4, 4]);
         let weight = b.weight(1, &[2, 2, 1, 1], vec![1.0; 4]);
         let conv = |b: &mut Builder, x| b.conv(x, weight, None, ConvGeometry::default()).unwrap();
@@ -143,7 +143,7 @@ mod tests {
     /// A sum that is an output as well cannot vanish in the ReLU's step.
     #[test]
     fn what_others_need_is_kept() {
-        let mut b = Builder::new(WeightNames::default());
+        let mut b = Builder::new();
         let x = b.input("x", &[2, 4, 4]);
         let weight = b.weight(1, &[2, 2, 1, 1], vec![1.0; 4]);
         let y = b.conv(x, weight, None, ConvGeometry::default()).unwrap();

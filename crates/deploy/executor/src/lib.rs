@@ -12,9 +12,9 @@
 //!
 //! ```
 //! use offramp_executor::{Executor, Options, Plan};
-//! use offramp_graph::{Builder, ConvGeometry, WeightNames};
+//! use offramp_graph::{Builder, ConvGeometry};
 //!
-//! let mut b = Builder::new(WeightNames::default());
+//! let mut b = Builder::new();
 //! let image = b.input("image", &[1, 2, 2]);
 //! let weight = b.weight(1, &[1, 1, 1, 1], vec![3.0]);
 //! let y = b.conv(image, weight, None, ConvGeometry::default())?;

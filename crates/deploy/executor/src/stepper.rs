@@ -94,12 +94,12 @@ impl Stepper {
 mod tests {
     use super::*;
     use crate::{Options, StagedExecutor};
-    use offramp_graph::{Builder, ConvGeometry, Graph, WeightNames};
+    use offramp_graph::{Builder, ConvGeometry, Graph};
 
     /// Two segments on images `[1, 2, 2]`: the first gives `x` and 3 ReLU(x), the second -2 times that.
     fn plan() -> StagedPlan {
         let graph = |factor: f32, outputs: [&str; 2], input: &str| -> Graph {
-            let mut b = Builder::new(WeightNames::default());
+            let mut b = Builder::new();
             let x = b.input(input, &[1, 2, 2]);
             let weight = b.weight(1, &[1, 1, 1, 1], vec![factor]);
             let y = b.conv(x, weight, None, ConvGeometry::default()).unwrap();

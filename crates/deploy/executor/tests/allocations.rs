@@ -6,7 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use offramp_executor::{Executor, Options, Plan, StagedExecutor, StagedPlan};
-use offramp_graph::{Builder, ConvGeometry, WeightNames, Window};
+use offramp_graph::{Builder, ConvGeometry, Window};
 use support::Weights;
 
 /// Counts what the tests' threads and the executor's allocate.
@@ -35,7 +35,7 @@ static ALLOCATOR: Counting = Counting;
 /// One test, because others of the same process would be counted.
 fn main() {
     const BATCH: usize = 12;
-    let mut b = Builder::new(WeightNames::default());
+    let mut b = Builder::new();
     let mut weights = Weights::new(1);
     let x = b.input("image", &[3, 8, 8]);
     let geometry = ConvGeometry {

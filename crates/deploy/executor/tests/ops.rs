@@ -2,7 +2,7 @@
 
 mod support;
 
-use offramp_graph::{Builder, ConvGeometry, GraphError, Value, WeightNames, Window};
+use offramp_graph::{Builder, ConvGeometry, GraphError, Value, Window};
 use support::{Weights, check};
 
 type Made = Result<Value, GraphError>;
@@ -10,7 +10,7 @@ type Made = Result<Value, GraphError>;
 /// One operation on an input of this shape, with one, two and three threads and several batches.
 #[track_caller]
 fn op(shape: &[usize], write: impl Fn(&mut Builder, &mut Weights, Value) -> Made) {
-    let mut b = Builder::new(WeightNames::default());
+    let mut b = Builder::new();
     let x = b.input("x", shape);
     let y = write(&mut b, &mut Weights::new(3), x).unwrap();
     check(&b.finish([("y", y)]));
@@ -182,7 +182,7 @@ fn sums_and_products() {
 /// A value that is an output, an input that is one, one that is two.
 #[test]
 fn outputs_of_all_kinds() {
-    let mut b = Builder::new(WeightNames::default());
+    let mut b = Builder::new();
     let x = b.input("x", &[19, 3, 5]);
     let y = b.relu(x).unwrap();
     let flat = b.reshape(y, &[19 * 15]).unwrap();

@@ -4,7 +4,7 @@ mod support;
 
 use offramp_cpu::program::{ByteWeights, Step};
 use offramp_executor::{Executor, Options, Plan, StagedExecutor, StagedPlan};
-use offramp_graph::{Builder, ConvGeometry, WeightNames};
+use offramp_graph::{Builder, ConvGeometry};
 use support::{Example, Random, Weights, near, residual_network, run};
 
 fn geometry(stride: usize, padding: usize) -> ConvGeometry {
@@ -33,7 +33,7 @@ fn a_convolution_is_the_stated_sum_of_bytes() {
     ] {
         let padding = kernel / 2;
         let mut random = Random::new(3);
-        let mut b = Builder::new(WeightNames::default());
+        let mut b = Builder::new();
         let x = b.input("x", &[c_in, side, side]);
         let weights = random.values(c_out * c_in * kernel * kernel);
         let bias = random.values(c_out);
@@ -121,7 +121,7 @@ fn a_network_of_bytes_is_near_the_one_of_numbers() {
 #[test]
 fn segments_hand_on_bytes() {
     let mut weights = Weights::new(4);
-    let mut b = Builder::new(WeightNames::default());
+    let mut b = Builder::new();
     let image = b.input("image", &[3, 8, 8]);
     let weight = weights.add(&mut b, &[24, 3, 3, 3]);
     let map = b.conv(image, weight, None, geometry(1, 1)).unwrap();
@@ -130,7 +130,7 @@ fn segments_hand_on_bytes() {
     let weight = weights.add(&mut b, &[4, 24]);
     let logits = b.linear(means, weight, None).unwrap();
     let first = b.finish([("exit0", logits), ("map0", map)]);
-    let mut b = Builder::new(WeightNames::default());
+    let mut b = Builder::new();
     let map = b.input("map0", &[24, 8, 8]);
     let weight = weights.add(&mut b, &[32, 24, 3, 3]);
     let map = b.conv(map, weight, None, geometry(2, 1)).unwrap();

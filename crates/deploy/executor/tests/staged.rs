@@ -3,7 +3,7 @@
 mod support;
 
 use offramp_executor::{ExecutorError, Options, StagedExecutor, StagedPlan};
-use offramp_graph::{Builder, ConvGeometry, Graph, Value, WeightNames, reference};
+use offramp_graph::{Builder, ConvGeometry, Graph, Value, reference};
 use support::{Random, Weights, near};
 
 const CLASSES: usize = 5;
@@ -27,7 +27,7 @@ fn segments(seed: u64) -> Vec<Graph> {
     let mut inputs = vec![("image".to_owned(), vec![3, SIDE, SIDE])];
     let mut graphs = Vec::new();
     for k in 0..3 {
-        let mut b = Builder::new(WeightNames::default());
+        let mut b = Builder::new();
         let values: Vec<Value> = (inputs.iter())
             .map(|(name, shape)| b.input(name, shape))
             .collect();

@@ -8,7 +8,7 @@ use std::thread;
 
 use image::{Rgb, RgbImage};
 use offramp_executor::{About, Options, StagedPlan, Stream, normalise};
-use offramp_graph::{Builder, ConvGeometry, Graph, WeightNames};
+use offramp_graph::{Builder, ConvGeometry, Graph};
 use offramp_policies::{AnyPolicy, Criterion, Rule};
 use offramp_serve::PlanFile;
 use serde_json::json;
@@ -36,7 +36,7 @@ fn graphs() -> Vec<Graph> {
         ..ConvGeometry::default()
     };
     let mut stage = |k: usize, channels: usize| {
-        let mut b = Builder::new(WeightNames::default());
+        let mut b = Builder::new();
         let name = if k == 0 { "image" } else { "map0" };
         let x = b.input(name, &[channels, SIDE, SIDE]);
         let weight = b.weight(1, &[8, channels, 3, 3], noise(8 * channels * 9, 0.5));

@@ -1,12 +1,12 @@
 //! A network with two exits and hand-made weights: what it says follows from formulas.
 
 use offramp_executor::{About, Options, StagedPlan};
-use offramp_graph::{Builder, Graph, WeightNames};
+use offramp_graph::{Builder, Graph};
 use offramp_web::{Choice, Network, RunFiles};
 
 /// `logits = factor * [mean of red, mean of green]` of ReLU(x), or of x.
 fn stage(input: &str, exit: usize, factor: f32) -> Graph {
-    let mut b = Builder::new(WeightNames::default());
+    let mut b = Builder::new();
     let x = b.input(input, &[3, 4, 4]);
     let means = b.global_avg_pool(x).unwrap();
     let means = b.reshape(means, &[3]).unwrap();

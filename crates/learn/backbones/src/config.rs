@@ -1,49 +1,71 @@
 //! What a recipe says of a backbone: its name, or a table of name and options.
 
+use std::any::Any;
+use std::fmt::Debug;
+use std::ops::Range;
+use std::sync::Arc;
+
+use offramp_core::StageInfo;
+use offramp_graph::{Builder, Graph, GraphError};
+use offramp_nn::{GraphBackbone, Init, stages};
 use serde::de::{Deserializer, Error as _};
 use serde::ser::{Error as _, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use thiserror::Error;
 
-use crate::{BackboneConfig, registry};
+use crate::{AnyBackbone, BackboneError, BackboneFamily, registry};
 
-/// A backbone that does not exist or options that it does not have.
-#[derive(Debug, Error)]
-pub enum BackboneError {
-    /// The name is not in the registry.
-    #[error(
-        "no backbone is called {name:?}{}; `offramp list backbones` shows them all",
-        hint(nearest)
-    )]
-    Unknown {
-        /// What was asked for.
-        name: String,
-        /// The most similar name.
-        nearest: Option<&'static str>,
-    },
-    /// An option is unknown, of the wrong kind or out of range.
-    #[error("backbone {name}: {message}")]
-    Option {
-        /// The backbone.
-        name: String,
-        /// What is wrong.
-        message: String,
-    },
-    /// A piece that would begin in the middle of a block, or where other scales go on beside the map.
-    #[error("{name} cannot be continued from the map of stage {stage} alone")]
-    Piece {
-        /// The backbone.
-        name: String,
-        /// Name of the stage before the piece.
-        stage: String,
-    },
+/// Settings of a backbone; `"resnet20"` or `{ name = "resnet20", shortcut = "conv" }`.
+#[derive(Clone, Debug)]
+pub struct BackboneConfig(Arc<dyn Settings>);
+
+/// The side of the images that graphs are written for; every reduction divides it. Training and
+/// evaluation take images of any size, and [`Graph::resized`] makes a graph for another.
+const SIDE: usize = 256;
+
+/// A [`BackboneFamily`] whose type is not known.
+trait Settings: Any + Debug + Send + Sync {
+    fn name(&self) -> &str;
+    fn options(&self) -> serde_json::Result<Value>;
+    fn with_options(&self, options: Value) -> Result<BackboneConfig, String>;
+    fn write(&self, b: &mut Builder, image: offramp_graph::Value) -> Result<(), GraphError>;
+    fn classifier_name(&self) -> &'static str;
 }
 
-fn hint(nearest: &Option<&'static str>) -> String {
-    match nearest {
-        Some(name) => format!(" (did you mean {name:?}?)"),
-        None => String::new(),
+impl<F: BackboneFamily> Settings for F {
+    fn name(&self) -> &str {
+        BackboneFamily::name(self)
+    }
+
+    fn options(&self) -> serde_json::Result<Value> {
+        serde_json::to_value(BackboneFamily::options(self))
+    }
+
+    fn with_options(&self, options: Value) -> Result<BackboneConfig, String> {
+        let options = serde_json::from_value(options).map_err(|error| error.to_string())?;
+        let family = BackboneFamily::with_options(self.clone(), options)?;
+        Ok(family.into())
+    }
+
+    fn write(&self, b: &mut Builder, image: offramp_graph::Value) -> Result<(), GraphError> {
+        BackboneFamily::write(self, b, image)
+    }
+
+    fn classifier_name(&self) -> &'static str {
+        BackboneFamily::classifier_name(self)
+    }
+}
+
+impl<F: BackboneFamily> From<F> for BackboneConfig {
+    fn from(family: F) -> Self {
+        Self(Arc::new(family))
+    }
+}
+
+/// Equal names and options.
+impl PartialEq for BackboneConfig {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name() && self.options().ok() == other.options().ok()
     }
 }
 
@@ -62,6 +84,109 @@ impl BackboneConfig {
             }),
         }
     }
+
+    /// The name in the registry.
+    pub fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    /// The settings as those of a family, if they are.
+    pub fn family<F: BackboneFamily>(&self) -> Option<&F> {
+        let settings: &dyn Any = &*self.0;
+        settings.downcast_ref()
+    }
+
+    /// What PyTorch's twin of the backbone calls its classifier, without `.weight` and `.bias`.
+    pub fn classifier_name(&self) -> &'static str {
+        self.0.classifier_name()
+    }
+
+    /// The same backbone with options from a table.
+    ///
+    /// # Errors
+    /// [`BackboneError::Option`] when an option is unknown, of the wrong kind or out of range,
+    /// [`BackboneError::Graph`] when no network can be written with them.
+    pub fn with_options(self, options: Map<String, Value>) -> Result<Self, BackboneError> {
+        let config = self.0.with_options(Value::Object(options));
+        let config = config.map_err(|message| BackboneError::Option {
+            name: self.name().to_owned(),
+            message,
+        })?;
+        config.write()?;
+        Ok(config)
+    }
+
+    /// All options with their values.
+    fn options(&self) -> Result<Map<String, Value>, String> {
+        match self.0.options().map_err(|error| error.to_string())? {
+            Value::Object(options) => Ok(options),
+            other => Err(format!("options are no table: {other}")),
+        }
+    }
+
+    fn write(&self) -> Result<Graph, BackboneError> {
+        let mut b = Builder::new();
+        let image = b.input("image", &[3, SIDE, SIDE]);
+        let written = self.0.write(&mut b, image);
+        written.map_err(|source| BackboneError::Graph {
+            name: self.name().to_owned(),
+            source,
+        })?;
+        Ok(b.finish_whole([]))
+    }
+
+    /// The whole network as a graph without numbers.
+    ///
+    /// # Panics
+    /// When the family writes operations that do not fit together.
+    pub fn graph(&self) -> Graph {
+        self.write().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The stages of the backbone.
+    ///
+    /// # Panics
+    /// As [`graph`](Self::graph).
+    pub fn stages(&self) -> Vec<StageInfo> {
+        stages(&self.graph())
+    }
+
+    /// Builds the backbone with fresh parameters.
+    ///
+    /// # Panics
+    /// As [`graph`](Self::graph).
+    pub fn init(&self, init: &mut Init) -> AnyBackbone {
+        self.init_stages(0..self.stages().len(), init)
+            .unwrap_or_else(|error| unreachable!("the whole is no piece: {error}"))
+    }
+
+    /// Builds the stages of the given numbers alone, with fresh parameters under the names that they
+    /// have in the whole. A piece that ends within a block holds all of that block. Stages of the piece
+    /// are numbered from 0.
+    ///
+    /// # Errors
+    /// [`BackboneError::Piece`] when the piece would need more than the map of the stage before.
+    ///
+    /// # Panics
+    /// As [`graph`](Self::graph), and when there are no such stages.
+    pub fn init_stages(
+        &self,
+        range: Range<usize>,
+        init: &mut Init,
+    ) -> Result<AnyBackbone, BackboneError> {
+        let graph = self.graph();
+        let infos = stages(&graph)[range.clone()].to_vec();
+        let piece = graph.piece(range).map_err(|stage| BackboneError::Piece {
+            name: self.name().to_owned(),
+            stage,
+        })?;
+        Ok(AnyBackbone::Graph(GraphBackbone::new(
+            piece,
+            infos,
+            self.classifier_name(),
+            init,
+        )))
+    }
 }
 
 impl Default for BackboneConfig {
@@ -74,10 +199,7 @@ impl Serialize for BackboneConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut table = Map::new();
         table.insert("name".into(), self.name().into());
-        match self.options().map_err(S::Error::custom)? {
-            Value::Object(options) => table.extend(options),
-            other => return Err(S::Error::custom(format!("options are no table: {other}"))),
-        }
+        table.extend(self.options().map_err(S::Error::custom)?);
         table.serialize(serializer)
     }
 }
@@ -110,8 +232,7 @@ impl<'de> Deserialize<'de> for BackboneConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::BackboneFamily;
-    use crate::resnet::ShortcutKind;
+    use crate::resnet::{ResNet, ShortcutKind};
     use serde_json::json;
 
     #[test]
@@ -119,13 +240,10 @@ mod tests {
         let named: BackboneConfig = serde_json::from_value(json!("resnet20")).unwrap();
         assert_eq!(named.name(), "resnet20");
         let table = json!({"name": "resnet20", "shortcut": "conv"});
-        let BackboneConfig::ResNet(config) = serde_json::from_value(table).unwrap() else {
-            panic!("resnet20 is a residual network")
-        };
-        assert_eq!(
-            BackboneFamily::options(&config).shortcut,
-            ShortcutKind::Conv
-        );
+        let config: BackboneConfig = serde_json::from_value(table).unwrap();
+        let family = config.family::<ResNet>().expect("a residual network");
+        let options = BackboneFamily::options(family);
+        assert_eq!(options.shortcut, ShortcutKind::Conv);
     }
 
     #[test]

@@ -1,95 +1,79 @@
 //! Densely connected networks (Huang et al., CVPR 2017), with torchvision's names.
 
-use offramp_core::StageInfo;
-use offramp_nn::{BatchNorm2d, Conv2dConfig, Init};
+use offramp_graph::{BatchNorm, Builder, Conv, GraphError, Value, Window, Written};
 
-use crate::layers::{Activation, Branches, Chain, Layer, Pool, StemFamily, WithStem};
-use crate::{BackboneEntry, Stem};
+use crate::{BackboneEntry, BackboneFamily, Stem, StemOptions};
 
-/// Settings of a backbone of this family.
-pub type DenseNetConfig = WithStem<DenseNet>;
-
-/// Settings of a DenseNet. With `stem = "small"`, for 32- and 64-pixel images, the first
-/// convolution is 3x3 without stride and no pooling follows.
+/// A DenseNet: in each of four dense blocks every layer adds `growth` channels. With `stem = "small"`,
+/// for 32- and 64-pixel images, the first convolution is 3x3 without stride and no pooling follows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DenseNet {
     name: &'static str,
+    /// Of each dense block.
     layers: [usize; 4],
     growth: usize,
+    options: StemOptions,
 }
 
 /// The table of this family.
 pub(crate) const ENTRIES: &[BackboneEntry] = &[BackboneEntry {
     name: "densenet121",
     doc: "DenseNet-121 (Huang et al., CVPR 2017), growth 32, widths 256/512/1024/1024",
-    config: || WithStem::from(DenseNet::new("densenet121", [6, 12, 24, 16], 32)).into(),
+    config: || {
+        let net = DenseNet {
+            name: "densenet121",
+            layers: [6, 12, 24, 16],
+            growth: 32,
+            options: StemOptions::default(),
+        };
+        net.into()
+    },
 }];
 
-impl DenseNet {
-    /// So many layers in each of four dense blocks, each of which adds `growth` channels.
-    pub fn new(name: &'static str, layers: [usize; 4], growth: usize) -> Self {
-        Self {
-            name,
-            layers,
-            growth,
-        }
-    }
+impl BackboneFamily for DenseNet {
+    type Options = StemOptions;
 
-    /// Channels after the dense block of a stage.
-    fn channels(&self, stage: usize) -> usize {
-        let before = match stage {
-            0 => 2 * self.growth,
-            _ => self.channels(stage - 1) / 2,
-        };
-        before + self.layers[stage] * self.growth
-    }
-}
-
-impl StemFamily for DenseNet {
     fn name(&self) -> &str {
         self.name
     }
 
-    fn stages(&self, stem: Stem) -> Vec<StageInfo> {
-        let first = match stem {
-            Stem::Small => 1,
-            Stem::Imagenet => 4,
-        };
-        let stage = |i: usize| StageInfo {
-            name: format!("features.denseblock{}", i + 1),
-            channels: self.channels(i),
-            reduction: first << i,
-        };
-        (0..4).map(stage).collect()
+    fn options(&self) -> StemOptions {
+        self.options
     }
 
-    /// The stem belongs to the first stage, a transition to the stage that it leads to, and the
-    /// last batch norm to the last.
-    fn stage(&self, stage: usize, stem: Stem, init: &mut Init) -> Chain {
-        let mut chain = Chain::empty();
-        let mut channels = match stage {
-            0 => {
-                let width = 2 * self.growth;
-                push_stem(&mut chain, width, stem, init);
-                width
-            }
-            _ => {
-                let before = self.channels(stage - 1);
-                let name = format!("features.transition{stage}");
-                chain.push(name, transition(before, init));
-                before / 2
+    fn with_options(self, options: StemOptions) -> Result<Self, String> {
+        Ok(Self { options, ..self })
+    }
+
+    /// The stem belongs to the first stage, a transition to the stage that it leads to, and the last
+    /// batch norm to the last.
+    fn write(&self, b: &mut Builder, image: Value) -> Result<(), GraphError> {
+        let width = 2 * self.growth;
+        let names = ["features.conv0", "features.norm0"];
+        let mut x = match self.options.stem {
+            Stem::Small => b.conv_bn_relu(names, image, Conv::new(width, 3))?,
+            Stem::Imagenet => {
+                let x = b.conv_bn_relu(names, image, Conv::new(width, 7).stride(2))?;
+                b.max_pool(x, Window::square(3, 2, 1))?
             }
         };
-        for i in 0..self.layers[stage] {
-            let name = format!("features.denseblock{}.denselayer{}", stage + 1, i + 1);
-            chain.push(name, dense_layer(channels, self.growth, init));
-            channels += self.growth;
+        for (stage, layers) in self.layers.into_iter().enumerate() {
+            if stage > 0 {
+                b.block();
+                x = b.scope(format!("features.transition{stage}"), |b| transition(b, x))?;
+            }
+            for i in 0..layers {
+                let name = format!("features.denseblock{}.denselayer{}", stage + 1, i + 1);
+                b.block();
+                x = b.scope(name, |b| dense_layer(b, x, self.growth))?;
+            }
+            if stage == 3 {
+                x = b.batch_norm2d("features.norm5", x, BatchNorm::default())?;
+                x = b.relu(x)?;
+            }
+            b.stage(format!("features.denseblock{}", stage + 1), x);
         }
-        if stage == 3 {
-            chain.push("features.norm5", BatchNorm2d::new(channels, init));
-            chain.push("", Activation::relu());
-        }
-        chain
+        Ok(())
     }
 
     fn classifier_name(&self) -> &'static str {
@@ -97,39 +81,23 @@ impl StemFamily for DenseNet {
     }
 }
 
-fn push_stem(chain: &mut Chain, width: usize, stem: Stem, init: &mut Init) {
-    let conv = match stem {
-        Stem::Small => Conv2dConfig::new(3, width, 3),
-        Stem::Imagenet => Conv2dConfig::new(3, width, 7).with_stride(2),
-    };
-    chain.push("features.conv0", conv.init(init));
-    chain.push("features.norm0", BatchNorm2d::new(width, init));
-    chain.push("", Activation::relu());
-    if stem == Stem::Imagenet {
-        chain.push("", Pool::max(3, 2, 1));
-    }
+/// `conv(relu(bn(x)))`.
+fn bn_relu_conv(b: &mut Builder, [bn, conv]: [&str; 2], x: Value, layer: Conv) -> Written {
+    let x = b.batch_norm2d(bn, x, BatchNorm::default())?;
+    let x = b.relu(x)?;
+    b.conv2d(conv, x, layer)
 }
 
 /// Half the channels, half the side.
-fn transition(channels: usize, init: &mut Init) -> Chain {
-    let conv = Conv2dConfig::new(channels, channels / 2, 1);
-    Chain::empty()
-        .with("norm", BatchNorm2d::new(channels, init))
-        .with("", Activation::relu())
-        .with("conv", conv.init(init))
-        .with("", Pool::mean(2, 2, 0))
+fn transition(b: &mut Builder, x: Value) -> Written {
+    let half = b.shape(x)[0] / 2;
+    let x = bn_relu_conv(b, ["norm", "conv"], x, Conv::new(half, 1))?;
+    b.avg_pool(x, Window::square(2, 2, 0))
 }
 
 /// The input, joined with `growth` new channels computed from it.
-fn dense_layer(channels: usize, growth: usize, init: &mut Init) -> Chain {
-    let inner = 4 * growth;
-    let new = Chain::empty()
-        .with("norm1", BatchNorm2d::new(channels, init))
-        .with("", Activation::relu())
-        .with("conv1", Conv2dConfig::new(channels, inner, 1).init(init))
-        .with("norm2", BatchNorm2d::new(inner, init))
-        .with("", Activation::relu())
-        .with("conv2", Conv2dConfig::new(inner, growth, 3).init(init));
-    let joined = Layer::Concat(Branches::unnamed([Chain::empty(), new]));
-    Chain::empty().with("", joined)
+fn dense_layer(b: &mut Builder, x: Value, growth: usize) -> Written {
+    let new = bn_relu_conv(b, ["norm1", "conv1"], x, Conv::new(4 * growth, 1))?;
+    let new = bn_relu_conv(b, ["norm2", "conv2"], new, Conv::new(growth, 3))?;
+    b.concat(&[x, new])
 }

@@ -1,12 +1,12 @@
 //! MobileNetV2 (Sandler et al., *Inverted Residuals and Linear Bottlenecks*, CVPR 2018), with
 //! torchvision's names.
 
-use offramp_core::StageInfo;
-use offramp_nn::{BatchNorm2d, Conv2dConfig, Init};
+use std::ops::Range;
+
+use offramp_graph::{BatchNorm, Builder, Conv, GraphError, Value, Written};
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{Activation, Branches, Chain, Layer, LayerFamily};
-use crate::{BackboneEntry, Stem};
+use crate::{BackboneEntry, BackboneFamily, Stem};
 
 /// What a recipe may set.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,9 +28,9 @@ impl Default for MobileNetV2Options {
     }
 }
 
-/// Settings of MobileNetV2.
+/// MobileNetV2.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct MobileNetV2Config {
+pub struct MobileNetV2 {
     options: MobileNetV2Options,
 }
 
@@ -46,13 +46,13 @@ const BLOCKS: [[usize; 4]; 7] = [
 ];
 
 /// Which of them are a stage: those before a stride, and the rest.
-const STAGES: [std::ops::Range<usize>; 5] = [0..1, 1..2, 2..3, 3..5, 5..7];
+const STAGES: [Range<usize>; 5] = [0..1, 1..2, 2..3, 3..5, 5..7];
 
 /// The table of this family.
 pub(crate) const ENTRIES: &[BackboneEntry] = &[BackboneEntry {
     name: "mobilenetv2",
     doc: "MobileNetV2 (Sandler et al., CVPR 2018), stride 4 for small images (or 32)",
-    config: || MobileNetV2Config::default().into(),
+    config: || MobileNetV2::default().into(),
 }];
 
 /// The nearest multiple of 8, never less than 9/10 of `channels`, as in the authors' code.
@@ -64,7 +64,7 @@ pub(crate) fn multiple_of_8(channels: f64) -> usize {
     }
 }
 
-impl MobileNetV2Config {
+impl MobileNetV2 {
     fn width(&self, channels: usize) -> usize {
         multiple_of_8(channels as f64 * self.options.width)
     }
@@ -84,7 +84,7 @@ impl MobileNetV2Config {
     }
 }
 
-impl LayerFamily for MobileNetV2Config {
+impl BackboneFamily for MobileNetV2 {
     type Options = MobileNetV2Options;
 
     fn name(&self) -> &str {
@@ -104,57 +104,32 @@ impl LayerFamily for MobileNetV2Config {
         Ok(self)
     }
 
-    fn stages(&self) -> Vec<StageInfo> {
-        let mut reduction = self.stride(None);
-        let stages = STAGES.into_iter().enumerate().map(|(i, groups)| {
-            let last = groups.end - 1;
-            reduction *= groups
-                .map(|group| self.stride(Some(group)))
-                .product::<usize>();
-            let (number, channels) = match i {
-                4 => (18, self.last_width()),
-                _ => {
-                    let blocks = BLOCKS[..=last].iter().map(|block| block[2]);
-                    (blocks.sum(), self.width(BLOCKS[last][1]))
-                }
-            };
-            StageInfo {
-                name: format!("features.{number}"),
-                channels,
-                reduction,
-            }
-        });
-        stages.collect()
-    }
-
     /// The stem belongs to the first stage, the last convolution to the last.
-    fn stage(&self, stage: usize, init: &mut Init) -> Chain {
-        let mut chain = Chain::empty();
-        let mut input = self.width(match STAGES[stage].start {
-            0 => 32,
-            start => BLOCKS[start - 1][1],
-        });
-        if stage == 0 {
-            let conv = Conv2dConfig::new(3, input, 3).with_stride(self.stride(None));
-            chain.push("features.0", unit(conv, input, init));
-        }
-        for group in STAGES[stage].clone() {
-            let [expansion, channels, count, _] = BLOCKS[group];
-            let before: usize = BLOCKS[..group].iter().map(|block| block[2]).sum();
-            let out = self.width(channels);
-            for i in 0..count {
-                let stride = if i == 0 { self.stride(Some(group)) } else { 1 };
-                let block = inverted_residual([input, out], expansion, stride, init);
-                chain.push(format!("features.{}", 1 + before + i), block);
-                input = out;
+    fn write(&self, b: &mut Builder, image: Value) -> Result<(), GraphError> {
+        let stem = Conv::new(self.width(32), 3).stride(self.stride(None));
+        let mut x = b.scope("features.0", |b| unit(b, image, stem))?;
+        let mut number = 0;
+        for (stage, groups) in STAGES.into_iter().enumerate() {
+            for group in groups {
+                let [expansion, channels, count, _] = BLOCKS[group];
+                let out = self.width(channels);
+                for i in 0..count {
+                    let stride = if i == 0 { self.stride(Some(group)) } else { 1 };
+                    number += 1;
+                    b.block();
+                    let name = format!("features.{number}");
+                    x = b.scope(name, |b| inverted_residual(b, x, out, expansion, stride))?;
+                }
             }
+            if stage == 4 {
+                number += 1;
+                b.block();
+                let conv = Conv::new(self.last_width(), 1);
+                x = b.scope(format!("features.{number}"), |b| unit(b, x, conv))?;
+            }
+            b.stage(format!("features.{number}"), x);
         }
-        if stage == 4 {
-            let out = self.last_width();
-            let conv = Conv2dConfig::new(input, out, 1);
-            chain.push("features.18", unit(conv, out, init));
-        }
-        chain
+        Ok(())
     }
 
     fn classifier_name(&self) -> &'static str {
@@ -163,42 +138,35 @@ impl LayerFamily for MobileNetV2Config {
 }
 
 /// Convolution, batch norm and ReLU6.
-fn unit(conv: Conv2dConfig, channels: usize, init: &mut Init) -> Chain {
-    Chain::empty()
-        .with("0", conv.init(init))
-        .with("1", BatchNorm2d::new(channels, init))
-        .with("", Activation::relu6())
+fn unit(b: &mut Builder, x: Value, conv: Conv) -> Written {
+    let x = b.conv2d("0", x, conv)?;
+    let x = b.batch_norm2d("1", x, BatchNorm::default())?;
+    b.clamp(x, 0.0, 6.0)
 }
 
 /// Widen by a 1x1 convolution, filter each channel, narrow by a 1x1 convolution without an
 /// activation; added to the input where the shape stays.
 fn inverted_residual(
-    [input, out]: [usize; 2],
+    b: &mut Builder,
+    x: Value,
+    out: usize,
     expansion: usize,
     stride: usize,
-    init: &mut Init,
-) -> Chain {
+) -> Written {
+    let input = b.shape(x)[0];
     let inner = expansion * input;
-    let mut chain = Chain::empty();
-    let mut at = 0..;
-    let mut name = || format!("conv.{}", at.next().unwrap_or_default());
+    let mut numbers = 0..;
+    let mut name = || format!("conv.{}", numbers.next().unwrap_or_default());
+    let mut y = x;
     if expansion != 1 {
-        chain.push(
-            name(),
-            unit(Conv2dConfig::new(input, inner, 1), inner, init),
-        );
+        y = b.scope(name(), |b| unit(b, y, Conv::new(inner, 1)))?;
     }
-    let depthwise = Conv2dConfig::new(inner, inner, 3)
-        .with_stride(stride)
-        .with_groups(inner);
-    chain.push(name(), unit(depthwise, inner, init));
-    chain.push(name(), Conv2dConfig::new(inner, out, 1).init(init));
-    chain.push(name(), BatchNorm2d::new(out, init));
+    let depthwise = Conv::depthwise(inner, 3).stride(stride);
+    y = b.scope(name(), |b| unit(b, y, depthwise))?;
+    y = b.conv2d(name(), y, Conv::new(out, 1))?;
+    y = b.batch_norm2d(name(), y, BatchNorm::default())?;
     match stride == 1 && input == out {
-        true => {
-            let sum = Branches::unnamed([chain, Chain::empty()]);
-            Chain::empty().with("", Layer::Sum(sum))
-        }
-        false => chain,
+        true => b.add(y, x),
+        false => Ok(y),
     }
 }

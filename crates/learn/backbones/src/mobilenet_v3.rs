@@ -1,23 +1,22 @@
 //! MobileNetV3 small (Howard et al., *Searching for MobileNetV3*, ICCV 2019), with torchvision's
 //! names.
 
-use offramp_core::StageInfo;
-use offramp_nn::{BatchNorm2d, Conv2dConfig, Init};
+use std::ops::Range;
 
-use crate::layers::{Activation, Branches, Chain, Layer, StemFamily, WithStem};
+use offramp_graph::{BatchNorm, Builder, Conv, GraphError, Value, Written};
+
 use crate::mobilenet_v2::multiple_of_8;
-use crate::{BackboneEntry, Stem};
+use crate::{BackboneEntry, BackboneFamily, Stem, StemOptions};
 
-/// Settings of a backbone of this family.
-pub type MobileNetV3Config = WithStem<MobileNetV3>;
-
-/// Settings of MobileNetV3 small. With `stem = "small"`, for 32- and 64-pixel images, the first
-/// convolution and the first block have no stride.
+/// MobileNetV3 small. With `stem = "small"`, for 32- and 64-pixel images, the first convolution and
+/// the first block have no stride.
 ///
 /// The backbone ends with the last convolution of the map. The published classifier has a layer of
 /// 1024 between it and the classes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct MobileNetV3;
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MobileNetV3 {
+    options: StemOptions,
+}
 
 /// An inverted residual block.
 struct Block {
@@ -61,7 +60,7 @@ const BLOCKS: [Block; 11] = [
 ];
 
 /// Which of them are a stage: those before a stride, and the rest.
-const STAGES: [std::ops::Range<usize>; 4] = [0..1, 1..3, 3..8, 8..11];
+const STAGES: [Range<usize>; 4] = [0..1, 1..3, 3..8, 8..11];
 
 const STEM_WIDTH: usize = 16;
 const LAST_WIDTH: usize = 576;
@@ -70,67 +69,55 @@ const LAST_WIDTH: usize = 576;
 pub(crate) const ENTRIES: &[BackboneEntry] = &[BackboneEntry {
     name: "mobilenetv3-small",
     doc: "MobileNetV3 small (Howard et al., ICCV 2019), stride 8 for small images (or 32)",
-    config: || WithStem::from(MobileNetV3).into(),
+    config: || MobileNetV3::default().into(),
 }];
 
 impl MobileNetV3 {
     /// Stride of the first convolution, and of a block.
-    fn stride(stem: Stem, block: Option<usize>) -> usize {
-        match (stem, block) {
+    fn stride(&self, block: Option<usize>) -> usize {
+        match (self.options.stem, block) {
             (Stem::Small, None | Some(0)) => 1,
             _ => block.map_or(2, |block| BLOCKS[block].stride),
         }
     }
 }
 
-impl StemFamily for MobileNetV3 {
+impl BackboneFamily for MobileNetV3 {
+    type Options = StemOptions;
+
     fn name(&self) -> &str {
         "mobilenetv3-small"
     }
 
-    fn stages(&self, stem: Stem) -> Vec<StageInfo> {
-        let mut reduction = Self::stride(stem, None);
-        let stages = STAGES.into_iter().enumerate().map(|(i, blocks)| {
-            let last = blocks.end - 1;
-            reduction *= blocks
-                .map(|block| Self::stride(stem, Some(block)))
-                .product::<usize>();
-            let (number, channels) = match i {
-                3 => (12, LAST_WIDTH),
-                _ => (last + 1, BLOCKS[last].out),
-            };
-            StageInfo {
-                name: format!("features.{number}"),
-                channels,
-                reduction,
-            }
-        });
-        stages.collect()
+    fn options(&self) -> StemOptions {
+        self.options
+    }
+
+    fn with_options(self, options: StemOptions) -> Result<Self, String> {
+        Ok(Self { options })
     }
 
     /// The stem belongs to the first stage, the last convolution to the last.
-    fn stage(&self, stage: usize, stem: Stem, init: &mut Init) -> Chain {
-        let mut chain = Chain::empty();
-        let mut input = match STAGES[stage].start {
-            0 => STEM_WIDTH,
-            start => BLOCKS[start - 1].out,
-        };
-        if stage == 0 {
-            let conv = Conv2dConfig::new(3, input, 3).with_stride(Self::stride(stem, None));
-            let first = unit(conv, input, Activation::hard_swish(), init);
-            chain.push("features.0", first);
+    fn write(&self, b: &mut Builder, image: Value) -> Result<(), GraphError> {
+        let stem = Conv::new(STEM_WIDTH, 3).stride(self.stride(None));
+        let mut x = b.scope("features.0", |b| unit(b, image, stem, true))?;
+        for (stage, blocks) in STAGES.into_iter().enumerate() {
+            let mut last = blocks.end;
+            for i in blocks {
+                b.block();
+                let stride = self.stride(Some(i));
+                let name = format!("features.{}", i + 1);
+                x = b.scope(name, |b| inverted_residual(b, x, &BLOCKS[i], stride))?;
+            }
+            if stage == 3 {
+                last += 1;
+                b.block();
+                let conv = Conv::new(LAST_WIDTH, 1);
+                x = b.scope(format!("features.{last}"), |b| unit(b, x, conv, true))?;
+            }
+            b.stage(format!("features.{last}"), x);
         }
-        for i in STAGES[stage].clone() {
-            let block = inverted_residual(&BLOCKS[i], input, Self::stride(stem, Some(i)), init);
-            chain.push(format!("features.{}", i + 1), block);
-            input = BLOCKS[i].out;
-        }
-        if stage == 3 {
-            let conv = Conv2dConfig::new(input, LAST_WIDTH, 1);
-            let last = unit(conv, LAST_WIDTH, Activation::hard_swish(), init);
-            chain.push("features.12", last);
-        }
-        chain
+        Ok(())
     }
 
     fn classifier_name(&self) -> &'static str {
@@ -138,64 +125,61 @@ impl StemFamily for MobileNetV3 {
     }
 }
 
-/// The batch norms are torchvision's: an eps of 0.001 and a momentum of 0.01.
-fn norm(channels: usize, init: &Init) -> BatchNorm2d {
-    BatchNorm2d::new(channels, init)
-        .with_eps(1e-3)
-        .with_momentum(0.01)
+/// Convolution and batch norm; the batch norms are torchvision's: an eps of 0.001 and a momentum of
+/// 0.01.
+fn conv_bn(b: &mut Builder, x: Value, conv: Conv) -> Written {
+    let x = b.conv2d("0", x, conv)?;
+    b.batch_norm2d("1", x, BatchNorm::default().eps(1e-3).momentum(0.01))
 }
 
-fn unit(conv: Conv2dConfig, channels: usize, activation: Activation, init: &mut Init) -> Chain {
-    Chain::empty()
-        .with("0", conv.init(init))
-        .with("1", norm(channels, init))
-        .with("", activation)
+/// Convolution, batch norm and hard swish or ReLU.
+fn unit(b: &mut Builder, x: Value, conv: Conv, hard_swish: bool) -> Written {
+    let x = conv_bn(b, x, conv)?;
+    match hard_swish {
+        true => b.hard_swish(x),
+        false => b.relu(x),
+    }
 }
 
 /// Widen, filter each channel, weigh the channels, narrow without an activation; added to the input
 /// where the shape stays.
-fn inverted_residual(block: &Block, input: usize, stride: usize, init: &mut Init) -> Chain {
+fn inverted_residual(b: &mut Builder, x: Value, block: &Block, stride: usize) -> Written {
     let &Block {
-        kernel, inner, out, ..
+        kernel,
+        inner,
+        out,
+        gate,
+        hard_swish,
+        ..
     } = block;
-    let activation = || match block.hard_swish {
-        true => Activation::hard_swish(),
-        false => Activation::relu(),
-    };
-    let mut chain = Chain::empty();
-    let mut at = 0..;
-    let mut name = || format!("block.{}", at.next().unwrap_or_default());
+    let input = b.shape(x)[0];
+    let mut numbers = 0..;
+    let mut name = || format!("block.{}", numbers.next().unwrap_or_default());
+    let mut y = x;
     if inner != input {
-        let widen = Conv2dConfig::new(input, inner, 1);
-        chain.push(name(), unit(widen, inner, activation(), init));
+        y = b.scope(name(), |b| unit(b, y, Conv::new(inner, 1), hard_swish))?;
     }
-    let depthwise = Conv2dConfig::new(inner, inner, kernel)
-        .with_stride(stride)
-        .with_groups(inner);
-    chain.push(name(), unit(depthwise, inner, activation(), init));
-    if block.gate {
-        chain.push(name(), Layer::Gate(gate(inner, init)));
+    let depthwise = Conv::depthwise(inner, kernel).stride(stride);
+    y = b.scope(name(), |b| unit(b, y, depthwise, hard_swish))?;
+    if gate {
+        y = b.scope(name(), |b| squeeze_excitation(b, y))?;
     }
-    let narrow = Chain::empty()
-        .with("0", Conv2dConfig::new(inner, out, 1).init(init))
-        .with("1", norm(out, init));
-    chain.push(name(), narrow);
+    y = b.scope(name(), |b| conv_bn(b, y, Conv::new(out, 1)))?;
     match stride == 1 && input == out {
-        true => {
-            let sum = Branches::unnamed([chain, Chain::empty()]);
-            Chain::empty().with("", Layer::Sum(sum))
-        }
-        false => chain,
+        true => b.add(y, x),
+        false => Ok(y),
     }
 }
 
-/// A quarter of the channels in between.
-fn gate(channels: usize, init: &mut Init) -> Chain {
+/// `x * gate(mean over positions of x)` (Hu et al., *Squeeze-and-Excitation Networks*, CVPR 2018), with
+/// a quarter of the channels in between.
+fn squeeze_excitation(b: &mut Builder, x: Value) -> Written {
+    let channels = b.shape(x)[0];
     let narrow = multiple_of_8(channels as f64 / 4.0);
-    let conv = |[input, out]: [usize; 2]| Conv2dConfig::new(input, out, 1).with_bias(true);
-    Chain::empty()
-        .with("fc1", conv([channels, narrow]).init(init))
-        .with("", Activation::relu())
-        .with("fc2", conv([narrow, channels]).init(init))
-        .with("", Activation::hard_sigmoid())
+    let gate = b.adaptive_avg_pool(x, [1, 1])?;
+    let gate = b.conv2d("fc1", gate, Conv::new(narrow, 1).bias())?;
+    let gate = b.relu(gate)?;
+    let gate = b.conv2d("fc2", gate, Conv::new(channels, 1).bias())?;
+    let gate = b.hard_sigmoid(gate)?;
+    b.mul(x, gate)
 }

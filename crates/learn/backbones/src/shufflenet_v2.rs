@@ -1,22 +1,18 @@
 //! ShuffleNetV2 (Ma et al., *Practical Guidelines for Efficient CNN Architecture Design*, ECCV
 //! 2018), with torchvision's names.
 
-use offramp_core::StageInfo;
-use offramp_nn::{BatchNorm2d, Conv2dConfig, Init};
+use offramp_graph::{BatchNorm, Builder, Conv, GraphError, Value, Window, Written};
 
-use crate::layers::{Activation, Branches, Chain, Layer, Pool, StemFamily, WithStem};
-use crate::{BackboneEntry, Stem};
+use crate::{BackboneEntry, BackboneFamily, Stem, StemOptions};
 
-/// Settings of a backbone of this family.
-pub type ShuffleNetV2Config = WithStem<ShuffleNetV2>;
-
-/// Settings of ShuffleNetV2. With `stem = "small"`, for 32- and 64-pixel images, the first
-/// convolution has no stride and no pooling follows.
+/// ShuffleNetV2. With `stem = "small"`, for 32- and 64-pixel images, the first convolution has no
+/// stride and no pooling follows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShuffleNetV2 {
     name: &'static str,
     /// Of the three stages and of the last convolution.
     widths: [usize; 4],
+    options: StemOptions,
 }
 
 const STEM_WIDTH: usize = 24;
@@ -28,11 +24,12 @@ macro_rules! entry {
             name: $name,
             doc: $doc,
             config: || {
-                let config = ShuffleNetV2 {
+                let net = ShuffleNetV2 {
                     name: $name,
                     widths: $widths,
+                    options: StemOptions::default(),
                 };
-                WithStem::from(config).into()
+                net.into()
             },
         }
     };
@@ -47,123 +44,86 @@ pub(crate) const ENTRIES: &[BackboneEntry] = &[
     entry!("shufflenetv2-x2.0", [244, 488, 976, 2048], "ShuffleNetV2 2x, widths 244/488/976/2048"),
 ];
 
-impl StemFamily for ShuffleNetV2 {
+impl BackboneFamily for ShuffleNetV2 {
+    type Options = StemOptions;
+
     fn name(&self) -> &str {
         self.name
     }
 
-    fn stages(&self, stem: Stem) -> Vec<StageInfo> {
-        let first = match stem {
-            Stem::Small => 2,
-            Stem::Imagenet => 8,
-        };
-        let stage = |i: usize| {
-            let (name, channels) = match i {
-                2 => ("conv5".to_owned(), self.widths[3]),
-                _ => (format!("stage{}", i + 2), self.widths[i]),
-            };
-            StageInfo {
-                name,
-                channels,
-                reduction: first << i,
-            }
-        };
-        (0..3).map(stage).collect()
+    fn options(&self) -> StemOptions {
+        self.options
+    }
+
+    fn with_options(self, options: StemOptions) -> Result<Self, String> {
+        Ok(Self { options, ..self })
     }
 
     /// The stem belongs to the first stage, the last convolution to the last.
-    fn stage(&self, stage: usize, stem: Stem, init: &mut Init) -> Chain {
-        let mut chain = Chain::empty();
-        let mut input = match stage {
-            0 => STEM_WIDTH,
-            _ => self.widths[stage - 1],
-        };
-        if stage == 0 {
-            let small = stem == Stem::Small;
-            let stride = if small { 1 } else { 2 };
-            let conv = Conv2dConfig::new(3, input, 3).with_stride(stride);
-            chain.push("conv1", unit(["0", "1"], conv, input, init));
-            if !small {
-                chain.push("", Pool::max(3, 2, 1));
+    fn write(&self, b: &mut Builder, image: Value) -> Result<(), GraphError> {
+        let conv = Conv::new(STEM_WIDTH, 3);
+        let names = ["conv1.0", "conv1.1"];
+        let mut x = match self.options.stem {
+            Stem::Small => b.conv_bn_relu(names, image, conv)?,
+            Stem::Imagenet => {
+                let x = b.conv_bn_relu(names, image, conv.stride(2))?;
+                b.max_pool(x, Window::square(3, 2, 1))?
             }
+        };
+        for (stage, blocks) in BLOCKS.into_iter().enumerate() {
+            let half = self.widths[stage] / 2;
+            for i in 0..blocks {
+                b.block();
+                let name = format!("stage{}.{i}", stage + 2);
+                x = b.scope(name, |b| match i {
+                    0 => halving(b, x, half),
+                    _ => keeping(b, x, half),
+                })?;
+            }
+            let mut name = format!("stage{}", stage + 2);
+            if stage == 2 {
+                b.block();
+                x = b.conv_bn_relu(["conv5.0", "conv5.1"], x, Conv::new(self.widths[3], 1))?;
+                name = "conv5".to_owned();
+            }
+            b.stage(name, x);
         }
-        for i in 0..BLOCKS[stage] {
-            let out = self.widths[stage];
-            let block = match i {
-                0 => halving([input, out], init),
-                _ => keeping(out, init),
-            };
-            chain.push(format!("stage{}.{i}", stage + 2), block);
-            input = out;
-        }
-        if stage == 2 {
-            let conv = Conv2dConfig::new(input, self.widths[3], 1);
-            chain.push("conv5", unit(["0", "1"], conv, self.widths[3], init));
-        }
-        chain
+        Ok(())
     }
 }
 
-/// Convolution, batch norm and ReLU, the first two under the names given.
-fn unit(
-    [conv_name, norm_name]: [&str; 2],
-    conv: Conv2dConfig,
-    out: usize,
-    init: &mut Init,
-) -> Chain {
-    Chain::empty()
-        .with(conv_name, conv.init(init))
-        .with(norm_name, BatchNorm2d::new(out, init))
-        .with("", Activation::relu())
+/// `bn(depthwise(x))`.
+fn depthwise_bn(b: &mut Builder, [conv, bn]: [&str; 2], x: Value, stride: usize) -> Written {
+    let channels = b.shape(x)[0];
+    let x = b.conv2d(conv, x, Conv::depthwise(channels, 3).stride(stride))?;
+    b.batch_norm2d(bn, x, BatchNorm::default())
 }
 
 /// 1x1, depthwise and 1x1 convolutions: the branch that both kinds of block have.
-fn branch2([input, half]: [usize; 2], stride: usize, init: &mut Init) -> Chain {
-    Chain::empty()
-        .with(
-            "",
-            unit(["0", "1"], Conv2dConfig::new(input, half, 1), half, init),
-        )
-        .with("3", depthwise(half, stride, init))
-        .with("4", BatchNorm2d::new(half, init))
-        .with(
-            "",
-            unit(["5", "6"], Conv2dConfig::new(half, half, 1), half, init),
-        )
-}
-
-fn depthwise(channels: usize, stride: usize, init: &mut Init) -> offramp_nn::Conv2d {
-    Conv2dConfig::new(channels, channels, 3)
-        .with_stride(stride)
-        .with_groups(channels)
-        .init(init)
+fn branch2(b: &mut Builder, x: Value, half: usize, stride: usize) -> Written {
+    b.scope("branch2", |b| {
+        let x = b.conv_bn_relu(["0", "1"], x, Conv::new(half, 1))?;
+        let x = depthwise_bn(b, ["3", "4"], x, stride)?;
+        b.conv_bn_relu(["5", "6"], x, Conv::new(half, 1))
+    })
 }
 
 /// Both branches see the whole map, and halve it.
-fn halving([input, out]: [usize; 2], init: &mut Init) -> Chain {
-    let half = out / 2;
-    let branch1 = Chain::empty()
-        .with("0", depthwise(input, 2, init))
-        .with("1", BatchNorm2d::new(input, init))
-        .with(
-            "",
-            unit(["2", "3"], Conv2dConfig::new(input, half, 1), half, init),
-        );
-    let branches = Branches::new(())
-        .with("branch1", branch1)
-        .with("branch2", branch2([input, half], 2, init));
-    Chain::empty()
-        .with("", Layer::Concat(branches))
-        .with("", Layer::Shuffle(2))
+fn halving(b: &mut Builder, x: Value, half: usize) -> Written {
+    let first = b.scope("branch1", |b| {
+        let x = depthwise_bn(b, ["0", "1"], x, 2)?;
+        b.conv_bn_relu(["2", "3"], x, Conv::new(half, 1))
+    })?;
+    let second = branch2(b, x, half, 2)?;
+    let joined = b.concat(&[first, second])?;
+    b.shuffle(joined, 2)
 }
 
 /// Half of the channels stay as they are.
-fn keeping(channels: usize, init: &mut Init) -> Chain {
-    let half = channels / 2;
-    let branches = Branches::new(())
-        .with("branch1", Chain::empty())
-        .with("branch2", branch2([half, half], 1, init));
-    Chain::empty()
-        .with("", Layer::Halves(branches))
-        .with("", Layer::Shuffle(2))
+fn keeping(b: &mut Builder, x: Value, half: usize) -> Written {
+    let first = b.slice(x, 0, 0..half, 1)?;
+    let second = b.slice(x, 0, half..2 * half, 1)?;
+    let second = branch2(b, second, half, 1)?;
+    let joined = b.concat(&[first, second])?;
+    b.shuffle(joined, 2)
 }

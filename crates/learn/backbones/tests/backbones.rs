@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use offramp_backbones::{AnyBackbone, BackboneConfig, registry};
 use offramp_core::{Backbone, Cost, Features, MapShape, default_device, params};
-use offramp_graph::{Builder, WeightNames, reference};
+use offramp_graph::reference;
 use offramp_nn::Init;
 use serde_json::{Value, json};
 
@@ -32,7 +32,7 @@ const LARGE: [&str; 6] = [
 
 /// All others, with each of the options that change the layers.
 fn variants() -> Vec<(&'static str, Value)> {
-    let names = registry().iter().map(|entry| entry.name);
+    let names = registry().into_iter().map(|entry| entry.name);
     let mut variants = Vec::new();
     for name in names.filter(|name| !LARGE.contains(name)) {
         variants.push((name, json!({})));
@@ -159,14 +159,11 @@ fn graphs_compute_the_same() {
         let side = if large { 64 } else { 32 };
         let mut init = Init::new(1, &device);
         let image = init.normal([1, 3, side, side], 1.0).val().detach();
-        let mut b = Builder::new(WeightNames::default());
-        let mut value = b.input("image", &[3, side, side]).into();
         let mut x = Features::from(image.clone());
         for stage in 0..net.stages().len() {
-            value = net.trace_stage(stage, &mut b, value).unwrap();
             x = net.forward_stage(stage, x);
         }
-        let graph = b.finish([("map", value.map)]);
+        let graph = net.graph().unwrap().resized(&[&[3, side, side]]).unwrap();
         let image: Vec<f32> = image.into_data().try_to_vec().unwrap();
         let found = &reference::run(&graph, 1, &[image]).unwrap()[0];
         let expected: Vec<f32> = x.map.into_data().iter::<f32>().collect();
@@ -267,7 +264,7 @@ fn the_books_table_is_that_of_the_code() {
         "/../../../docs/src/backbones.md"
     );
     let page = std::fs::read_to_string(page).unwrap();
-    let rows = registry().iter().map(|entry| {
+    let rows = registry().into_iter().map(|entry| {
         let at = |options: Value, side: usize| {
             in_millions(total(&build(entry.name, options), side).macs)
         };

@@ -56,11 +56,13 @@ pub(crate) fn checks() -> Vec<Check> {
         };
         checks.push(check(format!("heads/{}", entry.name), model));
     }
-    for entry in cascades().iter().filter(|entry| entry.name != "none") {
+    for entry in cascades().into_iter().filter(|entry| entry.name != "none") {
         let model = json!({"backbone": "resnet8", "cascade": entry.name});
         checks.push(check(format!("cascades/{}", entry.name), model));
     }
-    let backbones = offramp_backbones::registry().iter().map(|entry| entry.name);
+    let backbones = offramp_backbones::registry()
+        .into_iter()
+        .map(|entry| entry.name);
     for name in backbones.filter(|name| !LARGE.contains(name)) {
         checks.push(check(
             format!("backbones/{name}"),

@@ -18,12 +18,13 @@ pub mod images;
 mod network;
 pub mod params;
 mod precision;
+pub mod registry;
 mod suggest;
 
 pub use device::{DeviceError, DeviceSpec, default_device};
 pub use exit::{ExitOutput, ExitOutputs, widened};
 pub use gradients::{add_gradient, add_gradients};
-pub use network::{Backbone, ExitHead, FeatureValues, Features, StageInfo};
+pub use network::{Backbone, ExitHead, Features, StageInfo};
 pub use offramp_graph::{Cost, MapShape};
 pub use precision::{Precision, PrecisionError};
 pub use suggest::nearest;

@@ -1,7 +1,7 @@
 //! Traits of the two parts that a multi-exit network is made of.
 
 use burn::tensor::{Int, Tensor};
-use offramp_graph::{Builder, Cost, GraphError, MapShape, Value};
+use offramp_graph::{Cost, Graph, MapShape};
 
 use crate::ExitOutput;
 
@@ -53,24 +53,6 @@ impl From<Tensor<4>> for Features {
     }
 }
 
-/// [`Features`] in a graph.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FeatureValues {
-    /// What an exit looks at, `[C, H, W]`.
-    pub map: Value,
-    /// What the next stage needs besides.
-    pub carried: Vec<Value>,
-}
-
-impl From<Value> for FeatureValues {
-    fn from(map: Value) -> Self {
-        Self {
-            map,
-            carried: Vec::new(),
-        }
-    }
-}
-
 /// A network body cut into stages; exits are attached to the outputs of stages.
 pub trait Backbone {
     /// The stages, in the order of computation.
@@ -78,7 +60,10 @@ pub trait Backbone {
 
     /// The number of blocks that stage `stage` is computed in, one after the other. Training with
     /// checkpointing keeps only the features between blocks.
-    fn blocks(&self, stage: usize) -> usize;
+    fn blocks(&self, stage: usize) -> usize {
+        let _ = stage;
+        1
+    }
 
     /// Computes one block of stage `stage` from the output of the block before it; block 0 takes the output
     /// of the stage before, or the image.
@@ -95,25 +80,23 @@ pub trait Backbone {
         (0..self.blocks(stage)).fold(x, |x, block| self.forward_block(stage, block, x))
     }
 
-    /// Writes stage `stage` into a graph: what [`forward_stage`](Self::forward_stage) computes in
-    /// evaluation, operation by operation.
-    ///
-    /// # Errors
-    /// When the shape of an operand does not fit, such as that of an image of other channels.
-    fn trace_stage(
-        &self,
-        stage: usize,
-        b: &mut Builder,
-        x: FeatureValues,
-    ) -> Result<FeatureValues, GraphError>;
-
     /// What PyTorch's twin of the backbone calls its classifier, without `.weight` and `.bias`.
-    fn classifier_name(&self) -> &'static str {
+    fn classifier_name(&self) -> &str {
         "fc"
     }
 
     /// Cost of every stage on its own for an input image, and the shape of its output.
+    ///
+    /// # Panics
+    /// When the backbone takes no images of this shape.
     fn costs(&self, image: MapShape) -> Vec<(Cost, MapShape)>;
+
+    /// The backbone as a graph with the weights that it has now, marks of stages among it; exporters
+    /// and the compiled executor read it. `None` for a backbone that is written in burn, which trains
+    /// and runs but cannot be exported.
+    fn graph(&self) -> Option<Graph> {
+        None
+    }
 }
 
 /// A classifier attached to the output of a stage.
@@ -124,16 +107,18 @@ pub trait ExitHead {
     /// - `map`: `[N, C, H, W]`, embedding: `[N, D]`, logits: `[N, classes]`
     fn forward(&self, map: Tensor<4>) -> ExitOutput;
 
-    /// Writes the head into a graph, from its map to its logits: what [`forward`](Self::forward)
-    /// computes in evaluation.
-    ///
-    /// # Errors
-    /// When the shape of an operand does not fit.
-    fn trace(&self, b: &mut Builder, map: Value) -> Result<Value, GraphError>;
-
     /// Width `D` of the embedding.
     fn embedding_dim(&self) -> usize;
 
     /// Cost for a map of the given shape.
+    ///
+    /// # Panics
+    /// When the head takes no maps of this shape.
     fn cost(&self, map: MapShape) -> Cost;
+
+    /// The head as a graph with the weights that it has now, from its map to its logits, which are the
+    /// output `logits`; `None` for a head that is written in burn.
+    fn graph(&self) -> Option<Graph> {
+        None
+    }
 }

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Gradients, Tensor, TensorData};
-use offramp_graph::WeightNames;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use thiserror::Error;
@@ -151,33 +150,6 @@ pub fn collect<M: Module>(module: &M) -> NamedTensors {
     };
     module.visit(&mut visitor);
     visitor.tensors
-}
-
-/// The names of a module's float tensors, for graphs that are made of it.
-pub fn names<M: Module>(module: &M) -> WeightNames {
-    #[derive(Default)]
-    struct Names {
-        path: Path,
-        names: Vec<(u64, String)>,
-    }
-
-    impl ModuleVisitor for Names {
-        fn enter_module(&mut self, name: &str, container_type: &str) {
-            self.path.enter(name, container_type);
-        }
-
-        fn exit_module(&mut self, _name: &str, _container_type: &str) {
-            self.path.exit();
-        }
-
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.names.push((param.id.val(), self.path.name()));
-        }
-    }
-
-    let mut visitor = Names::default();
-    module.visit(&mut visitor);
-    visitor.names.into_iter().collect()
 }
 
 /// Replaces every float tensor of a module by the one of the same name.

@@ -2,6 +2,7 @@
 
 use offramp_backbones::{BackboneConfig, BackboneError};
 use offramp_core::{ExitHead, MapShape};
+use offramp_graph::GraphError;
 use offramp_nn::Init;
 use serde::de::{Deserializer, Error as _};
 use serde::ser::Serializer;
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::{AnyHead, CascadeConfig, HeadConfig, MultiExitNet};
+use crate::{AnyHead, CascadeConfig, HeadConfig, HeadError, HeadPlace, MultiExitNet};
 
 /// A multi-exit network: which backbone, which heads, where.
 ///
@@ -94,6 +95,36 @@ pub enum NetError {
     /// A branch that would begin within a block.
     #[error("head \"branch\": {0}; branch off after a whole layer, or set taps = \"layers\"")]
     Branch(#[from] BackboneError),
+    /// A head that does not fit its stage.
+    #[error("model.head = {head:?}: {source}")]
+    Head {
+        /// The kind of head.
+        head: &'static str,
+        /// What does not fit.
+        source: GraphError,
+    },
+    /// A link that does not fit its exit.
+    #[error("model.cascade = {cascade:?}: {source}")]
+    Cascade {
+        /// The kind of cascade.
+        cascade: &'static str,
+        /// What does not fit.
+        source: GraphError,
+    },
+    /// A backbone that does not take the images.
+    #[error("{backbone} takes no images of {channels} x {height} x {width}: {source}")]
+    Images {
+        /// The backbone's name.
+        backbone: String,
+        /// Channels of the image.
+        channels: usize,
+        /// Rows of the image.
+        height: usize,
+        /// Columns of the image.
+        width: usize,
+        /// What does not fit.
+        source: GraphError,
+    },
     /// An exit that is not there.
     #[error("there is no exit {exit}; this network has {exits}, counted from 0")]
     NoExit {
@@ -179,14 +210,9 @@ impl NetConfig {
         };
         let named = self.head.teachers().iter().map(find);
         let maps: Vec<MapShape> = named.collect::<Result<_, _>>()?;
-        let head = match &self.head {
-            HeadConfig::Projector(config) if !maps.is_empty() => {
-                HeadConfig::Projector(config.resolved(&maps))
-            }
-            head => head.clone(),
-        };
+        let head = self.head.for_teachers(&maps);
         Ok(Self {
-            head,
+            head: head.unwrap_or_else(|| self.head.clone()),
             ..self.clone()
         })
     }
@@ -263,7 +289,9 @@ impl NetConfig {
         }
         // Names must have become numbers by now.
         self.resolved(&[])?;
-        let reduction = (self.backbone.stages().last()).map_or(1, |stage| stage.reduction);
+        let graph = self.backbone.graph();
+        let stages = offramp_nn::stages(&graph);
+        let reduction = stages.last().map_or(1, |stage| stage.reduction);
         if image.height.min(image.width) < reduction {
             return Err(NetError::Image {
                 height: image.height,
@@ -272,9 +300,35 @@ impl NetConfig {
                 reduction,
             });
         }
+        let sized = graph.resized(&[&[image.channels, image.height, image.width]]);
+        let sized = sized.map_err(|source| NetError::Images {
+            backbone: self.backbone.name().to_owned(),
+            channels: image.channels,
+            height: image.height,
+            width: image.width,
+            source,
+        })?;
         let end = exits.last().map_or(0, |stage| stage + 1);
         let backbone = self.backbone.init_stages(0..end, init)?;
-        let head = |&stage: &usize| self.head.init(&self.backbone, stage, classes, init);
+        let head = |&stage: &usize| {
+            let place = HeadPlace {
+                stages: &stages,
+                stage,
+                classes,
+                backbone: &graph,
+                backbone_name: self.backbone.name(),
+            };
+            let map = sized.map_shape(sized.stages()[stage].output);
+            self.head
+                .init(map, &place, init)
+                .map_err(|error| match error {
+                    HeadError::Backbone(error) => NetError::Branch(error),
+                    HeadError::Graph(source) => NetError::Head {
+                        head: self.head.name(),
+                        source,
+                    },
+                })
+        };
         let heads: Vec<AnyHead> = exits.iter().map(head).collect::<Result<_, _>>()?;
         let widths: Vec<usize> = heads.iter().map(ExitHead::embedding_dim).collect();
         let links = self.cascade.links(&widths, classes, init)?;

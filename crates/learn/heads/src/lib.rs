@@ -4,26 +4,24 @@
 mod cascade;
 mod config;
 mod gradients;
+mod graph;
 mod head;
 mod heads;
 mod net;
 mod recompute;
-mod registry;
 mod saved;
-mod trace;
 
 pub use cascade::{
-    AnyLink, Boost, BoostConfig, CascadeConfig, CascadeEntry, Isc, IscConfig, Ztw, ZtwConfig,
-    cascades,
+    BoostCascade, Cascade, CascadeConfig, CascadeEntry, IscCascade, Link, LinkPlace, NoCascade,
+    ZtwCascade, cascades,
 };
 pub use config::{ExitPlacement, NetConfig, NetError};
 pub use gradients::{GradientFlow, GradientFlowEntry, gradient_flows};
-pub use head::AnyHead;
+pub use head::{AnyHead, Head, HeadConfig, HeadEntry, HeadError, HeadPlace, classify, registry};
 pub use heads::{
-    BottleneckHead, BranchHead, ConvHead, LinearHead, ProjectorConfig, ProjectorHead, SepConvHead,
+    BottleneckHead, BranchHead, ConvHead, ConvWidth, LinearHead, ProjectorHead, SepConvHead,
     SepConvStyle,
 };
 pub use net::MultiExitNet;
 pub use recompute::Boundaries;
-pub use registry::{ConvWidth, HeadConfig, HeadEntry, registry};
 pub use saved::{MODEL_FORMAT, ModelCard, ModelError, load_card, load_model, save_model};

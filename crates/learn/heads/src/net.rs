@@ -2,13 +2,14 @@
 
 use std::ops::RangeInclusive;
 
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::tensor::Tensor;
 use offramp_backbones::AnyBackbone;
 use offramp_core::{Backbone, Cost, ExitHead, ExitOutput, ExitOutputs, Features, MapShape};
 use offramp_nn::Linear;
 
-use crate::{AnyHead, AnyLink, GradientFlow};
+use crate::cascade::{self, Link};
+use crate::{AnyHead, GradientFlow};
 
 /// One backbone with a head after each of some stages.
 ///
@@ -20,8 +21,8 @@ use crate::{AnyHead, AnyLink, GradientFlow};
 pub struct MultiExitNet {
     backbone: AnyBackbone,
     heads: Vec<AnyHead>,
-    /// One place an exit.
-    links: Vec<Option<AnyLink>>,
+    /// One place per exit.
+    links: Vec<Option<Link>>,
     #[module(skip)]
     stages: Vec<usize>,
     classes: usize,
@@ -47,8 +48,8 @@ impl MultiExitNet {
         }
     }
 
-    /// The same with links between the exits, one place an exit.
-    pub(crate) fn with_links(self, links: Vec<Option<AnyLink>>) -> Self {
+    /// The same with links between the exits, one place per exit.
+    pub(crate) fn with_links(self, links: Vec<Option<Link>>) -> Self {
         Self { links, ..self }
     }
 
@@ -99,12 +100,21 @@ impl MultiExitNet {
         self.heads.iter().map(ExitHead::embedding_dim).collect()
     }
 
-    /// The linear layer that exit `exit` ends with.
+    /// Whether exit `exit` ends with a linear layer, its [`classifier`](Self::classifier).
     ///
     /// # Panics
     /// When there is no such exit.
-    pub fn classifier(&self, exit: usize) -> &Linear {
-        self.heads[exit].classifier()
+    pub fn has_classifier(&self, exit: usize) -> bool {
+        self.heads[exit].classifier().is_some()
+    }
+
+    /// The linear layer that exit `exit` ends with. It shares its parameters with the network.
+    ///
+    /// # Panics
+    /// When there is no such exit, or it [has no classifier](Self::has_classifier).
+    pub fn classifier(&self, exit: usize) -> Linear {
+        let classifier = self.heads[exit].classifier();
+        classifier.expect("an exit that ends with a linear layer")
     }
 
     /// The network with a given classifier at exit `exit`, which learns no more: no gradient, so no
@@ -116,18 +126,12 @@ impl MultiExitNet {
     /// # Panics
     /// When there is no such exit, or its classifier has another shape.
     pub fn with_classifier(mut self, exit: usize, weight: Tensor<2>, bias: Tensor<1>) -> Self {
-        let fc = self.heads[exit].classifier_mut();
-        let old = fc.weight.val();
-        assert_eq!(old.dims(), weight.dims(), "a classifier of the same shape");
-        let (mut weight, mut bias) = (weight.without_autodiff(), bias.without_autodiff());
-        if old.is_autodiff() {
-            (weight, bias) = (weight.autodiff(), bias.autodiff());
-        }
-        *fc = Linear {
-            weight: Param::from_tensor(weight),
-            bias: Some(Param::from_tensor(bias)),
-        }
-        .no_grad();
+        let heads = self.heads.into_iter().enumerate();
+        let heads = heads.map(|(i, head)| match i == exit {
+            true => head.with_classifier(weight.clone(), bias.clone()),
+            false => head,
+        });
+        self.heads = heads.collect();
         self
     }
 
@@ -198,7 +202,7 @@ impl MultiExitNet {
     ///
     /// # Panics
     /// When there is no such exit.
-    pub fn link(&self, exit: usize) -> Option<&AnyLink> {
+    pub fn link(&self, exit: usize) -> Option<&Link> {
         self.links[exit].as_ref()
     }
 
@@ -214,7 +218,7 @@ impl MultiExitNet {
         let mut output = self.heads[exit].forward(map);
         if let Some(link) = &self.links[exit] {
             let previous = previous.expect("a linked exit needs the logits of the one before");
-            output.logits = output.logits + link.forward(previous);
+            output.logits = output.logits + cascade::added(link, previous);
         }
         output
     }
@@ -230,7 +234,10 @@ impl MultiExitNet {
             .map(|((&stage, head), link)| {
                 sum += stages[first..=stage].iter().map(|(cost, _)| *cost).sum();
                 sum += head.cost(stages[stage].1);
-                sum += link.as_ref().map(AnyLink::cost).unwrap_or_default();
+                sum += link
+                    .as_ref()
+                    .map(|link| link.structure().cost())
+                    .unwrap_or_default();
                 first = stage + 1;
                 sum
             })

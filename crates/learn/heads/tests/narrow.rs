@@ -101,7 +101,9 @@ fn every_kind_of_backbone() {
 #[ignore = "minutes: every backbone but the largest, just test-slow"]
 fn every_backbone() {
     const LARGE: [&str; 5] = ["resnet101", "resnet152", "wrn28-10", "vgg16", "vgg19"];
-    let names = offramp_backbones::registry().iter().map(|entry| entry.name);
+    let names = offramp_backbones::registry()
+        .into_iter()
+        .map(|entry| entry.name);
     for name in names.filter(|name| !LARGE.contains(name) && !KINDS.contains(name)) {
         near(json!({"backbone": name}));
     }

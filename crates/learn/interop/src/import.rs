@@ -131,8 +131,8 @@ pub fn import(
     let config = NetConfig {
         exits: ExitPlacement::Stages(vec![options.backbone.stages().len().saturating_sub(1)]),
         backbone: options.backbone.clone(),
-        head: HeadConfig::Linear {},
-        cascade: CascadeConfig::None,
+        head: HeadConfig::default(),
+        cascade: CascadeConfig::default(),
     };
     let image = square(options.image_size);
     let net = config.init(classes, image, &mut Init::new(0, device))?;

@@ -192,7 +192,7 @@ fn versions_are_checked_and_belong_together() {
 /// HardSwish came with opset 14.
 #[test]
 fn older_operators_are_taken_where_needed() {
-    let mut b = Builder::new(offramp_graph::WeightNames::default());
+    let mut b = Builder::new();
     let x = b.input("x", &[4, 3, 3]);
     let y = b.hard_swish(x).unwrap();
     let pooled = b.max_pool(y, Window::square(3, 2, 1)).unwrap();
@@ -203,7 +203,7 @@ fn older_operators_are_taken_where_needed() {
         let bytes = graph_to_onnx(&graph, &OnnxNotes::default(), opset).unwrap();
         operators(&model(&bytes))
     };
-    let mut b = Builder::new(offramp_graph::WeightNames::default());
+    let mut b = Builder::new();
     let x = b.input("x", &[2]);
     let ones = b.weight(0, &[2], vec![1.0; 2]);
     let y = b.layer_norm(x, [ones, ones], 1e-5).unwrap();

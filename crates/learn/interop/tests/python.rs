@@ -19,7 +19,7 @@ use burn::tensor::{DType, Tensor, TensorData};
 use offramp_backbones::BackboneConfig;
 use offramp_core::MapShape;
 use offramp_core::params::{self, NamedTensors, to_safetensors};
-use offramp_graph::{Builder, ConvGeometry, Graph, GraphError, WeightNames, Window, reference};
+use offramp_graph::{Builder, ConvGeometry, Graph, GraphError, Window, reference};
 use offramp_interop::export::{
     ChainPolicy, OnnxNotes, Opset, graph_to_onnx, onnx, staged, state_dict,
 };
@@ -113,7 +113,7 @@ fn write_operations(parent: &Path, opset: i64) {
 }
 
 fn operations(opset: i64) -> Result<Graph, GraphError> {
-    let mut b = Builder::new(WeightNames::default());
+    let mut b = Builder::new();
     let x = b.input("x", &[6, 7, 5]);
     let numbers = |count: usize| (0..count).map(|i| (i as f32 * 0.7).sin()).collect();
     let kernel = b.weight(1, &[4, 3, 3, 2], numbers(72));

@@ -89,6 +89,17 @@ pub enum MethodError {
         /// The teacher.
         teacher: String,
     },
+    /// A teacher's classifier is used, and its deepest exit does not end with one.
+    #[error(
+        "method {method:?} uses the classifier of teacher {teacher:?}, but the head of its deepest exit \
+         does not end with a linear layer; take a teacher with another head"
+    )]
+    NoClassifier {
+        /// Name of the method.
+        method: &'static str,
+        /// The teacher.
+        teacher: String,
+    },
     /// A network of the method's own that cannot be built.
     #[error("method {method:?} trains networks like the student: {problem}")]
     Network {

@@ -229,7 +229,7 @@ fn the_classifier_of_srrl_is_the_teachers_and_stays() {
     let srrl = srrl.expect("it is registered");
     let distiller = school.distiller(srrl, 1);
     let own = collect(&distiller);
-    let teachers = collect(school.teacher.net().classifier(2));
+    let teachers = collect(&school.teacher.net().classifier(2));
     for name in ["weight", "bias"] {
         assert_eq!(own[&format!("classifier.{name}")], teachers[name]);
     }

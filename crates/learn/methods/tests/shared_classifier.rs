@@ -156,10 +156,10 @@ fn a_saved_student_predicts_with_the_teachers_classifier() {
     let (loaded, _) = load_model(dir.path(), &default_device().unwrap()).unwrap();
     let images = images.without_autodiff();
     let (before, after) = (net.forward(images.clone()), loaded.forward(images));
-    let theirs = collect(teacher.net().classifier(0));
+    let theirs = collect(&teacher.net().classifier(0));
     for (exit, (before, after)) in before.logits().zip(after.logits()).enumerate() {
         assert_eq!(values(before.clone()), values(after.clone()));
-        assert_eq!(collect(loaded.classifier(exit)), theirs);
+        assert_eq!(collect(&loaded.classifier(exit)), theirs);
     }
 }
 
@@ -279,7 +279,7 @@ fn the_classifier_learns_from_labels_and_the_rest_from_the_student() {
         let net = config
             .init(CLASSES, IMAGE, &mut Init::new(5, &device()))
             .unwrap();
-        let shared = collect(atsc.share(0, net).classifier(0));
+        let shared = collect(&atsc.share(0, net).classifier(0));
         assert_eq!(shared["weight"], collect(&atsc)[WEIGHT]);
         assert_eq!(shared["bias"], collect(&atsc)[BIAS]);
     }

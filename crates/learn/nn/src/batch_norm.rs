@@ -2,7 +2,7 @@
 
 use burn::module::{Content, DisplaySettings, Flag, Module, ModuleDisplay, Param};
 use burn::tensor::{Tensor, activation};
-use offramp_core::{Cost, widened};
+use offramp_core::widened;
 use offramp_kernels::{batch_norm_eval, batch_norm_train};
 
 use crate::{Buffer, Init, narrow, replica};
@@ -52,25 +52,9 @@ impl BatchNorm2d {
         }
     }
 
-    /// The same with another number added to the variance.
-    pub fn with_eps(mut self, eps: f64) -> Self {
-        self.eps = eps;
-        self
-    }
-
     /// The same with another momentum of the running statistics.
     pub fn with_momentum(mut self, momentum: f64) -> Self {
         self.momentum = momentum;
-        self
-    }
-
-    /// The same with scale 0: the branch that it ends starts as the identity
-    /// (Goyal et al., 2017).
-    pub fn zeroed(mut self) -> Self {
-        self.weight = self.weight.map(|weight| {
-            let requires_grad = weight.is_require_grad();
-            weight.zeros_like().set_require_grad(requires_grad)
-        });
         self
     }
 
@@ -87,39 +71,67 @@ impl BatchNorm2d {
         self.run(x, None, true)
     }
 
-    /// `bn(x) + residual`.
-    pub fn forward_add(&self, x: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
-        self.run(x, Some(residual), false)
-    }
-
     /// `relu(bn(x) + residual)`.
     pub fn forward_add_relu(&self, x: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
         self.run(x, Some(residual), true)
     }
 
-    /// In float32, whatever the type of the map: a variance is a sum of squares.
     fn run(&self, x: Tensor<4>, residual: Option<Tensor<4>>, relu: bool) -> Tensor<4> {
+        let norm = Norm {
+            weight: self.weight.val(),
+            bias: self.bias.val(),
+            running_mean: &self.running_mean,
+            running_var: &self.running_var,
+            momentum: self.momentum,
+            eps: self.eps,
+            training: self.training.is_enabled(),
+        };
+        norm.forward(x, residual, relu)
+    }
+}
+
+/// What a batch norm is computed from.
+pub(crate) struct Norm<'a> {
+    pub weight: Tensor<1>,
+    pub bias: Tensor<1>,
+    pub running_mean: &'a Buffer<1>,
+    pub running_var: &'a Buffer<1>,
+    pub momentum: f64,
+    pub eps: f64,
+    pub training: bool,
+}
+
+impl Norm<'_> {
+    /// `bn(x)`, with the residual added and the ReLU applied where they are asked for. In float32,
+    /// whatever the type of the map: a variance is a sum of squares.
+    pub(crate) fn forward(
+        self,
+        x: Tensor<4>,
+        residual: Option<Tensor<4>>,
+        relu: bool,
+    ) -> Tensor<4> {
         let residual = residual.map(|residual| widened(&residual));
         narrow::around(x, |x| self.wide(x, residual, relu))
     }
 
-    fn wide(&self, x: Tensor<4>, residual: Option<Tensor<4>>, relu: bool) -> Tensor<4> {
-        let (weight, bias) = (self.weight.val(), self.bias.val());
-        if !(x.is_autodiff() && self.training.is_enabled()) {
+    fn wide(self, x: Tensor<4>, residual: Option<Tensor<4>>, relu: bool) -> Tensor<4> {
+        if !(x.is_autodiff() && self.training) {
             let (mean, var) = (self.running_mean.value(), self.running_var.value());
+            let (weight, bias) = (self.weight, self.bias);
             return batch_norm_eval(x, weight, bias, mean, var, self.eps, residual, relu);
         }
         if let Some(statistics) = replica::statistics(&x) {
-            return self.run_synchronised(x, statistics, residual, relu);
+            return self.synchronised(x, statistics, residual, relu);
         }
         let [n, _, h, w] = x.dims();
+        let (weight, bias) = (self.weight.clone(), self.bias.clone());
         let result = batch_norm_train(x, weight, bias, self.eps, residual, relu);
         self.remember(result.mean, result.variance, (n * h * w) as f64);
         result.output
     }
 
     /// The same with the statistics of all replicas' rows.
-    fn run_synchronised(
+    fn synchronised(
         &self,
         x: Tensor<4>,
         statistics: replica::Statistics,
@@ -136,8 +148,8 @@ impl BatchNorm2d {
             let [channels] = x.dims();
             x.reshape([1, channels, 1, 1])
         };
-        let scale = self.weight.val() / (variance + self.eps).sqrt();
-        let y = (x - map(mean)) * map(scale) + map(self.bias.val());
+        let scale = self.weight.clone() / (variance + self.eps).sqrt();
+        let y = (x - map(mean)) * map(scale) + map(self.bias.clone());
         let y = match residual {
             Some(residual) => y + residual,
             None => y,
@@ -145,32 +157,22 @@ impl BatchNorm2d {
         if relu { activation::relu(y) } else { y }
     }
 
-    /// Lets the running statistics follow those of a batch with so many values a channel.
+    /// Lets the running statistics follow those of a batch with the given number of values per channel.
     fn remember(&self, mean: Tensor<1>, variance: Tensor<1>, count: f64) {
-        // One value a channel has no unbiased variance; PyTorch refuses it, we keep the biased one.
+        // One value per channel has no unbiased variance; PyTorch refuses it, we keep the biased one.
         let unbiased = if count > 1.0 {
             count / (count - 1.0)
         } else {
             1.0
         };
-        self.follow(&self.running_mean, mean, 1.0);
-        self.follow(&self.running_var, variance, unbiased);
+        self.follow(self.running_mean, mean, 1.0);
+        self.follow(self.running_var, variance, unbiased);
     }
 
     fn follow(&self, running: &Buffer<1>, batch: Tensor<1>, factor: f64) {
         running.update(|running| {
             running * (1.0 - self.momentum) + batch.detach() * (self.momentum * factor)
         });
-    }
-
-    /// `1 / sqrt(var + eps)` and the like need it when the layer is folded into a convolution.
-    pub fn eps(&self) -> f64 {
-        self.eps
-    }
-
-    /// Parameters; no multiply-accumulates are counted.
-    pub fn cost(&self) -> Cost {
-        Cost::params(2 * self.weight.dims()[0])
     }
 }
 

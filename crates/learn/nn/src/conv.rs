@@ -2,7 +2,6 @@
 
 use burn::module::{Content, DisplaySettings, Module, ModuleDisplay, Param};
 use burn::tensor::Tensor;
-use offramp_core::{Cost, MapShape};
 use offramp_kernels::{Conv2dOptions, conv2d};
 
 use crate::{Init, narrow};
@@ -103,34 +102,13 @@ impl Conv2d {
         conv2d(x, weight, bias, self.options())
     }
 
-    /// The geometry.
-    pub fn options(&self) -> Conv2dOptions {
+    fn options(&self) -> Conv2dOptions {
         Conv2dOptions {
             stride: self.stride,
             padding: self.padding,
             dilation: self.dilation,
             groups: self.groups,
         }
-    }
-
-    /// Cost for a map of the given shape, and the shape of the output.
-    pub fn cost(&self, map: MapShape) -> (Cost, MapShape) {
-        let [c_out, c_group, k_h, k_w] = self.weight.dims();
-        let size = |axis: usize, input: usize, kernel: usize| {
-            let reach = self.dilation[axis] * (kernel - 1) + 1;
-            (input + 2 * self.padding[axis] - reach) / self.stride[axis] + 1
-        };
-        let output = MapShape::new(c_out, size(0, map.height, k_h), size(1, map.width, k_w));
-        let mut cost = Cost::conv2d(
-            [c_group * self.groups, c_out],
-            [k_h, k_w],
-            self.groups,
-            [output.height, output.width],
-        );
-        if self.bias.is_some() {
-            cost += Cost::params(c_out);
-        }
-        (cost, output)
     }
 }
 
@@ -150,27 +128,5 @@ impl ModuleDisplay for Conv2d {
             .add("padding", &format!("{:?}", self.padding))
             .add("groups", &self.groups)
             .optional()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use offramp_core::default_device;
-
-    #[test]
-    fn the_stated_shape_is_the_computed_one() {
-        let device = default_device().unwrap();
-        let mut init = Init::new(0, &device);
-        for (kernel, stride, side) in [(3, 1, 7), (3, 2, 8), (3, 2, 7), (1, 2, 9), (7, 2, 32)] {
-            let conv = Conv2dConfig::new(3, 4, kernel)
-                .with_stride(stride)
-                .init(&mut init);
-            let [_, c, h, w] = conv
-                .forward(Tensor::zeros([2, 3, side, side], &device))
-                .dims();
-            let (_, shape) = conv.cost(MapShape::new(3, side, side));
-            assert_eq!(shape, MapShape::new(c, h, w));
-        }
     }
 }

@@ -1,72 +1,22 @@
 //! Layer normalisation of vectors.
 
-use burn::module::{Content, DisplaySettings, Module, ModuleDisplay, Param};
 use burn::tensor::Tensor;
-use offramp_core::Cost;
 
-use crate::{Init, narrow};
+use crate::narrow;
 
-/// Every row brought to mean 0 and variance 1, PyTorch's `nn.LayerNorm` over the last axis (Ba,
-/// Kiros and Hinton, 2016): `y = weight * (x - mean) / sqrt(var + eps) + bias`, with the biased
-/// variance of the row.
-#[derive(Module, Debug)]
-#[module(custom_display)]
-pub struct LayerNorm {
-    /// Scale, `[D]`.
-    pub weight: Param<Tensor<1>>,
-    /// Shift, `[D]`.
-    pub bias: Param<Tensor<1>>,
-    eps: f64,
-}
-
-impl LayerNorm {
-    /// Scale 1, shift 0, eps 1e-5.
-    pub fn new(width: usize, init: &Init) -> Self {
-        Self {
-            weight: init.full([width], 1.0),
-            bias: init.full([width], 0.0),
-            eps: 1e-5,
-        }
-    }
-
-    /// Normalises.
-    ///
-    /// # Shapes
-    /// - `x` and output: `[N, D]`
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        narrow::around(x, |x| {
-            let centred = x.clone() - x.mean_dim(1);
-            let variance = centred.clone().square().mean_dim(1);
-            let normal = centred / (variance + self.eps).sqrt();
-            normal * self.weight.val().unsqueeze() + self.bias.val().unsqueeze()
-        })
-    }
-
-    /// What is added to the variance.
-    pub fn eps(&self) -> f64 {
-        self.eps
-    }
-
-    /// Parameters; no multiply-accumulates are counted.
-    pub fn cost(&self) -> Cost {
-        Cost::params(2 * self.weight.dims()[0])
-    }
-}
-
-impl ModuleDisplay for LayerNorm {
-    fn custom_settings(&self) -> Option<DisplaySettings> {
-        DisplaySettings::new()
-            .with_new_line_after_attribute(false)
-            .optional()
-    }
-
-    fn custom_content(&self, content: Content) -> Option<Content> {
-        let [width] = self.weight.dims();
-        content
-            .add("width", &width)
-            .add("eps", &self.eps)
-            .optional()
-    }
+/// Every row brought to mean 0 and variance 1, PyTorch's `F.layer_norm` over the last axis (Ba, Kiros
+/// and Hinton, 2016): `y = weight * (x - mean) / sqrt(var + eps) + bias`, with the biased variance of
+/// the row.
+///
+/// # Shapes
+/// - `x` and output: `[N, D]`; `weight` and `bias`: `[D]`
+pub(crate) fn layer_norm(x: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, eps: f64) -> Tensor<2> {
+    narrow::around(x, |x| {
+        let centred = x.clone() - x.mean_dim(1);
+        let variance = centred.clone().square().mean_dim(1);
+        let normal = centred / (variance + eps).sqrt();
+        normal * weight.unsqueeze() + bias.unsqueeze()
+    })
 }
 
 #[cfg(test)]
@@ -78,8 +28,9 @@ mod tests {
     #[test]
     fn the_variance_of_a_row_is_the_biased_one() {
         let device = default_device().unwrap();
-        let layer = LayerNorm::new(3, &Init::new(0, &device));
-        let y = layer.forward(Tensor::from_floats([[1.0, 2.0, 6.0], [1e4; 3]], &device));
+        let (weight, bias) = (Tensor::ones([3], &device), Tensor::zeros([3], &device));
+        let x = Tensor::from_floats([[1.0, 2.0, 6.0], [1e4; 3]], &device);
+        let y = layer_norm(x, weight, bias, 1e-5);
         let y: Vec<f32> = y.into_data().try_to_vec().unwrap();
         for (y, expected) in y
             .iter()

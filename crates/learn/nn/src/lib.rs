@@ -5,8 +5,8 @@
 //! batch norm keeps the biased running variance and calls its scale `gamma`, the
 //! linear weight is transposed. Ours do not, so that weights travel without a map.
 //!
-//! Every layer has a `trace` beside its `forward`, which writes it into a graph
-//! ([`offramp_graph`]).
+//! A network is a graph ([`offramp_graph`]); [`GraphModule`] trains and evaluates any. The layers by
+//! themselves serve what stands beside a network, such as a distiller's projection.
 //!
 //! Parameters are float32. A layer computes in the type of the map that it is given, so that a network
 //! given images of bfloat16 computes in bfloat16; normalisations compute in float32 within.
@@ -17,19 +17,21 @@
 mod batch_norm;
 mod buffer;
 mod conv;
+mod graph;
 mod init;
 mod layer_norm;
 mod linear;
 mod narrow;
 mod pool;
 mod replica;
-mod trace;
 
 pub use batch_norm::BatchNorm2d;
 pub use buffer::Buffer;
 pub use conv::{Conv2d, Conv2dConfig};
+pub use graph::{
+    GraphBackbone, GraphHead, GraphModule, HeadValues, Piece, Stages, TensorValue, stages,
+};
 pub use init::Init;
-pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use pool::shrink;
 pub use replica::synchronised;

@@ -2,7 +2,6 @@
 
 use burn::module::{Content, DisplaySettings, Module, ModuleDisplay, Param};
 use burn::tensor::Tensor;
-use offramp_core::Cost;
 use offramp_kernels::linear;
 
 use crate::{Init, narrow};
@@ -49,16 +48,6 @@ impl Linear {
     pub fn inputs(&self) -> usize {
         self.weight.dims()[1]
     }
-
-    /// Cost for one row.
-    pub fn cost(&self) -> Cost {
-        let [outputs, inputs] = self.weight.dims();
-        let mut cost = Cost::linear(inputs, outputs);
-        if self.bias.is_none() {
-            cost.params -= outputs as u64;
-        }
-        cost
-    }
 }
 
 impl ModuleDisplay for Linear {
@@ -92,6 +81,5 @@ mod tests {
         };
         let y = layer.forward(Tensor::from_floats([[1.0, 1.0, 1.0]], &device));
         assert_eq!(y.into_data().try_to_vec::<f32>().unwrap(), [6.5, 1.0]);
-        assert_eq!(layer.cost().params, 8);
     }
 }

@@ -31,7 +31,8 @@ pub(crate) fn around<const D: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{BatchNorm2d, Conv2dConfig, Init, LayerNorm, Linear};
+    use crate::layer_norm::layer_norm;
+    use crate::{BatchNorm2d, Conv2dConfig, Init, Linear};
     use burn::module::Module;
     use burn::tensor::{DType, Device};
     use offramp_core::{DeviceSpec, Precision, default_device};
@@ -67,13 +68,20 @@ mod tests {
         let mut init = Init::new(1, &device);
         let conv = Conv2dConfig::new(3, 4, 3).with_bias(true).init(&mut init);
         let (bn, fc) = (BatchNorm2d::new(4, &init), Linear::new(4, 5, &mut init));
-        let norm = LayerNorm::new(5, &init);
+        let norm = |x| {
+            layer_norm(
+                x,
+                Tensor::ones([5], &device),
+                Tensor::zeros([5], &device),
+                1e-5,
+            )
+        };
         let x = init.normal([6, 3, 8, 8], 1.0).val().detach();
         let run = |precision: Precision| {
             let bn = bn.clone();
             let map = bn.forward_relu(conv.forward(precision.cast(x.clone())));
             let pooled = map.clone().mean_dim(3).mean_dim(2).flatten(1, 3);
-            let y: Tensor<2> = norm.forward(fc.forward(pooled));
+            let y: Tensor<2> = norm(fc.forward(pooled));
             assert_eq!(DType::from(precision.dtype()), y.dtype());
             assert_eq!(bn.running_var.value().dtype(), DType::F32);
             let gradients = widened(&y).powi_scalar(3).mean().backward();

@@ -205,5 +205,5 @@ fn what_makes_no_sense_is_refused() {
         "{message}"
     );
     let named = recipe("plain", &["model.cascade=none"]);
-    assert_eq!(named.model.cascade, CascadeConfig::None);
+    assert_eq!(named.model.cascade, CascadeConfig::default());
 }

@@ -118,7 +118,7 @@ fn a_simkd_student_is_saved_with_its_teachers_classifier() {
     let teacher = teacher(parent.path(), "teacher", &["seed=5"]);
     let device = offramp_core::default_device().unwrap();
     let (net, _) = load_model(&teacher, &device).unwrap();
-    let theirs = params::collect(net.classifier(2));
+    let theirs = params::collect(&net.classifier(2));
 
     // No cross-entropy; killed after the fifth step and resumed.
     let out = parent.path().join("student");
@@ -141,7 +141,7 @@ fn a_simkd_student_is_saved_with_its_teachers_classifier() {
     let report = serde_json::to_value(evaluate(&net, 1)).unwrap();
     assert_eq!(report, json(&out.join("eval.json")));
     for exit in 0..3 {
-        assert_eq!(params::collect(net.classifier(exit)), theirs);
+        assert_eq!(params::collect(&net.classifier(exit)), theirs);
     }
 
     let mut checkpoints = out.join("checkpoints").read_dir().unwrap().flatten();
@@ -210,7 +210,7 @@ fn an_atsc_student_is_saved_with_the_adapted_classifier() {
     let device = offramp_core::default_device().unwrap();
     let classifier = |folder: &Path, exit| {
         let (net, _) = load_model(folder, &device).unwrap();
-        params::collect(net.classifier(exit))
+        params::collect(&net.classifier(exit))
     };
     for exit in 0..3 {
         let adapted = format!("distill.tables.0.lessons.{exit}.distiller.teachers.0.heads.2.fc");

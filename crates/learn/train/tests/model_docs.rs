@@ -21,7 +21,7 @@ fn the_table_of_model_settings_is_the_registries() {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         (cells[1].replace('`', ""), cells[3].to_owned())
     };
-    let links = cascades().iter();
+    let links = cascades().into_iter();
     let links = links.map(|entry| (format!("cascade = {:?}", entry.name), entry.doc));
     let flows = gradient_flows().iter();
     let flows = flows.map(|entry| (format!("gradients = {:?}", entry.name), entry.doc));
@@ -42,7 +42,7 @@ fn the_pages_have_recipes_that_work_and_the_first_states_the_defaults() {
             .collect();
         assert!(!blocks.is_empty());
         let entry = cascades()
-            .iter()
+            .into_iter()
             .find(|entry| entry.name == cascade)
             .unwrap();
         for block in blocks {

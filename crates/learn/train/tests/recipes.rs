@@ -232,9 +232,9 @@ fn options_may_be_set_without_naming_the_variant() {
     assert_eq!(recipe.train.optimizer.lr(), 0.05);
     assert_eq!(
         recipe.model.head,
-        offramp_heads::HeadConfig::Conv {
+        offramp_heads::HeadConfig::new(offramp_heads::ConvHead {
             width: offramp_heads::ConvWidth::Channels(16)
-        }
+        })
     );
     assert_eq!(recipe.name, "r");
 }

@@ -48,6 +48,7 @@ impl Lowering<'_> {
                 mean,
                 variance,
                 eps,
+                ..
             } => {
                 let numbers = [scale, shift, mean, variance].map(|id| self.numbers(*id));
                 let op = self.affine(numbers, *eps);

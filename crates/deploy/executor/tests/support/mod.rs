@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use offramp_executor::{Executor, Options, Plan};
-use offramp_graph::{Builder, ConvGeometry, Graph, Value, WeightId, WeightNames, reference};
+use offramp_graph::{Builder, ConvGeometry, Graph, Value, WeightId, reference};
 
 /// A small generator of test values (xorshift64*, Vigna 2016).
 pub struct Random(u64);
@@ -161,7 +161,7 @@ impl Net {
 /// A residual network for images of 32x32, two blocks a width, ten classes.
 pub fn residual_network(widths: &[usize]) -> Graph {
     let mut net = Net {
-        b: Builder::new(WeightNames::default()),
+        b: Builder::new(),
         weights: Weights::new(2),
     };
     let x = net.b.input("image", &[3, 32, 32]);

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use offramp_core::{Features, MapShape, default_device};
-use offramp_heads::{CascadeConfig, MultiExitNet, NetConfig, ZtwConfig, cascades};
+use offramp_heads::{CascadeConfig, MultiExitNet, NetConfig, ZtwCascade, cascades};
 use offramp_infer::{Answer, Runner, StagedNet};
 use offramp_nn::Init;
 use offramp_policies::{
@@ -51,14 +51,14 @@ pub fn net(seed: u64) -> MultiExitNet {
 
 pub fn cascade(seed: u64, kind: &str) -> MultiExitNet {
     let mut config: NetConfig = serde_json::from_str(r#"{"backbone": "resnet8"}"#).unwrap();
-    let entry = cascades().iter().find(|entry| entry.name == kind);
-    config.cascade = match (entry.unwrap().config)() {
+    let entry = cascades().into_iter().find(|entry| entry.name == kind);
+    config.cascade = match kind {
         // The default leaves the last exit out.
-        CascadeConfig::Ztw(_) => CascadeConfig::Ztw(ZtwConfig {
+        "ztw" => CascadeConfig::new(ZtwCascade {
             norm: true,
             last: true,
         }),
-        config => config,
+        _ => (entry.unwrap().config)(),
     };
     let device = default_device().unwrap();
     let image = MapShape {

@@ -1,19 +1,15 @@
 //! Multi-scale dense networks (Huang et al., *Multi-Scale Dense Networks for Resource Efficient
 //! Image Classification*, ICLR 2018), with the names of the public code.
 
-mod config;
-mod unit;
+mod options;
+mod plan;
 
-use burn::module::Module;
-use offramp_core::{Backbone, Cost, FeatureValues, Features, MapShape, StageInfo};
-use offramp_graph::{Builder, GraphError};
+use offramp_graph::{Builder, Conv, GraphError, Value, Window, Written};
 
-use crate::BackboneEntry;
-use crate::layers::Parts;
-use config::Defaults;
-use unit::Unit;
+use crate::{BackboneEntry, BackboneFamily};
+use plan::Planned;
 
-pub use config::{Growth, MsdNetConfig, MsdNetOptions, Prune};
+pub use options::{Growth, MsdNetOptions, Prune};
 
 /// The table of this family.
 pub(crate) const ENTRIES: &[BackboneEntry] = &[
@@ -53,7 +49,7 @@ pub(crate) const ENTRIES: &[BackboneEntry] = &[
         name: "msdnet-imagenet",
         doc: "MSDNet for 224-pixel images, 4 scales, 5 blocks of 4 layers (step 4; 6 and 7 are published too)",
         config: || {
-            let config = MsdNetConfig {
+            let config = MsdNet {
                 name: "msdnet-imagenet",
                 imagenet: true,
                 channels: 32,
@@ -72,8 +68,8 @@ pub(crate) const ENTRIES: &[BackboneEntry] = &[
     },
 ];
 
-fn small(name: &'static str, defaults: Defaults) -> MsdNetConfig {
-    let config = MsdNetConfig {
+fn small(name: &'static str, defaults: Defaults) -> MsdNet {
+    let config = MsdNet {
         name,
         imagenet: false,
         channels: 16,
@@ -85,95 +81,187 @@ fn small(name: &'static str, defaults: Defaults) -> MsdNetConfig {
     config.resolved()
 }
 
-/// An MSDNet without its classifiers, or its first blocks. A stage is a block; exits look at the
-/// coarsest scale, and the finer ones are handed on beside it.
-#[derive(Module, Debug)]
-pub enum MsdNet {
-    /// The one kind there is: an enum, whose name is not among those of the parameters.
-    Units(Parts<Unit, Description>),
+/// An MSDNet. A stage is a block; exits look at the coarsest scale, and the finer ones are handed on
+/// beside it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MsdNet {
+    name: &'static str,
+    /// Whether the first layer is that for 224-pixel images.
+    imagenet: bool,
+    /// Channels after the first layer, for a scale of factor 1.
+    channels: usize,
+    /// Channels that a layer adds, for a scale of factor 1.
+    growth_rate: usize,
+    /// What both are multiplied by at each scale, finest first; also the width of a bottleneck in
+    /// units of what it leads to.
+    factors: &'static [usize],
+    defaults: Defaults,
+    options: MsdNetOptions,
 }
 
-/// What an [`MsdNet`] knows beside its layers.
-#[derive(Clone, Debug)]
-pub struct Description {
-    stages: Vec<StageInfo>,
-    /// The block of each unit.
-    blocks: Vec<usize>,
+/// The numbers of layers of a registered network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Defaults {
+    blocks: usize,
+    base: usize,
+    step: usize,
+    growth: Growth,
 }
 
-impl MsdNet {
-    fn new(stages: Vec<StageInfo>) -> Self {
-        Self::Units(Parts::new(Description {
-            stages,
-            blocks: Vec::new(),
-        }))
+/// No network of the field has more layers; more would be a slip of the pen.
+const MOST_LAYERS: usize = 1000;
+
+impl BackboneFamily for MsdNet {
+    type Options = MsdNetOptions;
+
+    fn name(&self) -> &str {
+        self.name
     }
 
-    fn push(&mut self, block: usize, name: String, unit: Unit) {
-        let Self::Units(parts) = self;
-        parts.push(name, unit);
-        parts.data.blocks.push(block);
+    /// With the registered network's own numbers where nothing is set.
+    fn options(&self) -> MsdNetOptions {
+        let (options, defaults) = (self.options, self.defaults);
+        MsdNetOptions {
+            blocks: options.blocks.or(Some(defaults.blocks)),
+            base: options.base.or(Some(defaults.base)),
+            step: options.step.or(Some(defaults.step)),
+            growth: options.growth.or(Some(defaults.growth)),
+            prune: options.prune,
+        }
     }
 
-    /// The layers of a block.
-    fn units(&self, block: usize) -> impl Iterator<Item = &Unit> {
-        let Self::Units(parts) = self;
-        let units = parts.as_slice().iter().zip(&parts.data.blocks);
-        let here = units.filter(move |(_, of)| **of == block);
-        here.map(|((_, unit), _)| unit)
-    }
-}
-
-impl Backbone for MsdNet {
-    fn stages(&self) -> Vec<StageInfo> {
-        let Self::Units(parts) = self;
-        parts.data.stages.clone()
-    }
-
-    fn blocks(&self, stage: usize) -> usize {
-        self.units(stage).count()
-    }
-
-    fn forward_block(&self, stage: usize, block: usize, x: Features) -> Features {
-        let mut maps = x.carried;
-        maps.push(x.map);
-        let unit = self.units(stage).nth(block).expect("the layer exists");
-        let mut maps = unit.forward(maps);
-        let map = maps
-            .pop()
-            .unwrap_or_else(|| unreachable!("a layer has a scale"));
-        Features { map, carried: maps }
-    }
-
-    fn trace_stage(
-        &self,
-        stage: usize,
-        b: &mut Builder,
-        x: FeatureValues,
-    ) -> Result<FeatureValues, GraphError> {
-        let mut maps = x.carried;
-        maps.push(x.map);
-        let mut maps = self
-            .units(stage)
-            .try_fold(maps, |maps, unit| unit.trace(b, maps))?;
-        let map = maps
-            .pop()
-            .unwrap_or_else(|| unreachable!("a layer has a scale"));
-        Ok(FeatureValues { map, carried: maps })
-    }
-
-    fn costs(&self, image: MapShape) -> Vec<(Cost, MapShape)> {
-        let mut maps = vec![image];
-        let blocks = 0..self.stages().len();
-        let costs = blocks.map(|block| {
-            let mut sum = Cost::default();
-            for unit in self.units(block) {
-                let (cost, made) = unit.cost(std::mem::take(&mut maps));
-                sum += cost;
-                maps = made;
+    fn with_options(mut self, options: MsdNetOptions) -> Result<Self, String> {
+        self.options = options;
+        self = self.resolved();
+        for (name, value) in [
+            ("blocks", self.options.blocks),
+            ("base", self.options.base),
+            ("step", self.options.step),
+        ] {
+            let value = value.unwrap_or_default();
+            if !(1..=MOST_LAYERS).contains(&value) {
+                return Err(format!("{name} is {value}; it must be 1 to {MOST_LAYERS}"));
             }
-            (sum, maps[maps.len() - 1])
-        });
-        costs.collect()
+        }
+        let layers = self.steps().iter().sum();
+        if !(self.factors.len()..=MOST_LAYERS).contains(&layers) {
+            return Err(format!(
+                "blocks, base and step make {layers} layers; there must be {} to {MOST_LAYERS}",
+                self.factors.len()
+            ));
+        }
+        Ok(self)
     }
+
+    fn write(&self, b: &mut Builder, image: Value) -> Result<(), GraphError> {
+        let mut maps = vec![image];
+        for (i, (layers, _)) in self.plan().iter().enumerate() {
+            for (place, layer) in layers.iter().enumerate() {
+                b.block();
+                maps = b.scope(format!("blocks.{i}.{place}"), |b| {
+                    self.layer(b, &maps, layer)
+                })?;
+            }
+            let coarsest = maps.last().copied().unwrap_or(image);
+            b.stage(format!("blocks.{i}"), coarsest);
+        }
+        Ok(())
+    }
+}
+
+/// Maps are those of the scales that are left, finest first.
+impl MsdNet {
+    /// With the numbers of the registered network where nothing is set.
+    fn resolved(mut self) -> Self {
+        self.options = BackboneFamily::options(&self);
+        self
+    }
+
+    fn layer(
+        &self,
+        b: &mut Builder,
+        maps: &[Value],
+        layer: &Planned,
+    ) -> Result<Vec<Value>, GraphError> {
+        match *layer {
+            Planned::Stem { channels } => self.stem(b, maps[0], channels),
+            Planned::Dense { inputs, scales, .. } => {
+                let given_up = inputs - scales;
+                let scale = |i: usize| {
+                    let here = i + given_up;
+                    let finer = here.checked_sub(1).map(|finer| maps[finer]);
+                    let scale = self.factors.len() - scales + i;
+                    b.scope(format!("layers.{i}"), |b| {
+                        self.dense(b, finer, maps[here], scale)
+                    })
+                };
+                (0..scales).map(scale).collect()
+            }
+            Planned::Transition {
+                channels: [_, to],
+                scales,
+            } => {
+                let factors = &self.factors[self.factors.len() - scales..];
+                let scale = |(i, (factor, map)): (usize, (&usize, &Value))| {
+                    let conv = Conv::new(to * factor, 1);
+                    b.scope(format!("m.{i}"), |b| b.conv_bn_relu(FIRST, *map, conv))
+                };
+                factors.iter().zip(maps).enumerate().map(scale).collect()
+            }
+        }
+    }
+
+    /// The first layer: the finest scale from the image, every other from the one before.
+    fn stem(
+        &self,
+        b: &mut Builder,
+        image: Value,
+        channels: usize,
+    ) -> Result<Vec<Value>, GraphError> {
+        let mut x = image;
+        let mut scale = |(i, factor): (usize, &usize)| {
+            let conv = |kernel| Conv::new(channels * factor, kernel);
+            x = b.scope(format!("layers.{i}"), |b| match (i, self.imagenet) {
+                (0, true) => {
+                    let x = b.conv_bn_relu(["0", "1"], x, conv(7).stride(2).bias())?;
+                    b.max_pool(x, Window::square(3, 2, 1))
+                }
+                (0, false) => b.conv_bn_relu(FIRST, x, conv(3)),
+                _ => b.conv_bn_relu(FIRST, x, conv(3).stride(2)),
+            })?;
+            Ok(x)
+        };
+        self.factors.iter().enumerate().map(&mut scale).collect()
+    }
+
+    /// The new map of a scale: `x`, joined with what is computed from the next finer map and from `x`.
+    /// The finest scale that is kept has no finer one unless that is given up here.
+    fn dense(&self, b: &mut Builder, finer: Option<Value>, x: Value, scale: usize) -> Written {
+        let new = self.growth_rate * self.factors[scale];
+        let width = self.factors[scale];
+        match finer {
+            Some(finer) => {
+                let finer_width = self.factors[scale - 1];
+                let down = b.scope("conv_down", |b| {
+                    bottleneck(b, finer, new / 2, finer_width, 2)
+                })?;
+                let same = b.scope("conv_normal", |b| bottleneck(b, x, new / 2, width, 1))?;
+                b.concat(&[x, down, same])
+            }
+            None => {
+                let same = b.scope("conv_normal", |b| bottleneck(b, x, new, width, 1))?;
+                b.concat(&[x, same])
+            }
+        }
+    }
+}
+
+/// The names of a first convolution and its batch norm.
+const FIRST: [&str; 2] = ["net.0", "net.1"];
+
+/// A 1x1 convolution to at most `width` times the new channels, and a 3x3 one.
+fn bottleneck(b: &mut Builder, x: Value, new: usize, width: usize, stride: usize) -> Written {
+    let inner = b.shape(x)[0].min(width * new);
+    let x = b.conv_bn_relu(FIRST, x, Conv::new(inner, 1))?;
+    b.conv_bn_relu(["net.3", "net.4"], x, Conv::new(new, 3).stride(stride))
 }

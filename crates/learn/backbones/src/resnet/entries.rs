@@ -1,6 +1,6 @@
 //! The residual networks of the registry.
 
-use super::{BlockKind, ResNetConfig};
+use super::{BlockKind, ResNet};
 use crate::BackboneEntry;
 
 const NARROW: [usize; 3] = [16, 32, 64];
@@ -13,7 +13,7 @@ macro_rules! entry {
         BackboneEntry {
             name: $name,
             doc: $doc,
-            config: || ResNetConfig::new($name, $block, $stem, &$blocks, &$widths).into(),
+            config: || ResNet::new($name, $block, $stem, &$blocks, &$widths).into(),
         }
     };
 }

@@ -1,201 +1,182 @@
 //! Residual networks (He, Zhang, Ren and Sun, *Deep Residual Learning for Image
 //! Recognition*, CVPR 2016) and their grouped form (Xie et al., CVPR 2017).
 
-mod basic;
-mod block;
-mod bottleneck;
-mod config;
 mod entries;
-mod shortcut;
+mod options;
 
-use burn::module::Module;
-use burn::tensor::Tensor;
-use offramp_core::{Backbone, Cost, FeatureValues, Features, MapShape, StageInfo};
-use offramp_graph::{Builder, GraphError, Value, Window};
-use offramp_kernels::max_pool2d;
-use offramp_nn::{BatchNorm2d, Conv2d};
+use offramp_graph::{BatchNorm, Builder, Conv, GraphError, Value, Window, Written};
 
-pub use block::Block;
-pub use config::{BlockKind, ResNetConfig, ResNetOptions, ShortcutKind, Taps};
+use crate::{BackboneFamily, Stem};
+
 pub(crate) use entries::ENTRIES;
+pub use options::{BlockKind, ResNetOptions, ShortcutKind, Taps};
 
-/// A residual network without its classifier, or some of its layers. Stage 0 is the stem and
-/// `layer1`.
-#[derive(Module, Debug)]
+/// A residual network. Stage 0 is the stem and `layer1`.
+#[derive(Clone, Debug, PartialEq)]
 pub struct ResNet {
-    conv1: Option<Conv2d>,
-    bn1: Option<BatchNorm2d>,
-    layer1: Option<Vec<Block>>,
-    layer2: Option<Vec<Block>>,
-    layer3: Option<Vec<Block>>,
-    layer4: Option<Vec<Block>>,
-    pool_stem: bool,
-    inner_taps: bool,
-    /// Of the layers that are here.
-    #[module(skip)]
-    stages: Vec<StageInfo>,
+    name: &'static str,
+    block: BlockKind,
+    stem_width: usize,
+    blocks: &'static [usize],
+    widths: &'static [usize],
+    options: ResNetOptions,
 }
 
 impl ResNet {
-    fn layers(&self) -> impl Iterator<Item = &Vec<Block>> {
-        let layers = [&self.layer1, &self.layer2, &self.layer3, &self.layer4];
-        layers.into_iter().flatten()
-    }
-
-    /// The stem, where it is here.
-    fn stem(&self, x: Tensor<4>) -> Tensor<4> {
-        let (Some(conv1), Some(bn1)) = (&self.conv1, &self.bn1) else {
-            return x;
-        };
-        let x = bn1.forward_relu(conv1.forward(x));
-        match self.pool_stem {
-            true => max_pool2d(x, [3, 3], [2, 2], [1, 1]),
-            false => x,
+    /// `blocks[i]` blocks of `widths[i]` planes in stage `i`; the first block of every stage but the
+    /// first halves the map.
+    pub fn new(
+        name: &'static str,
+        block: BlockKind,
+        stem_width: usize,
+        blocks: &'static [usize],
+        widths: &'static [usize],
+    ) -> Self {
+        Self {
+            name,
+            block,
+            stem_width,
+            blocks,
+            widths,
+            options: ResNetOptions::default(),
         }
     }
 
-    fn trace_stem(&self, b: &mut Builder, x: Value) -> Result<Value, GraphError> {
-        let (Some(conv1), Some(bn1)) = (&self.conv1, &self.bn1) else {
+    fn stem(&self, b: &mut Builder, image: Value) -> Written {
+        let conv = |kernel| Conv::new(self.stem_width, kernel);
+        match self.options.stem {
+            Stem::Small => b.conv_bn_relu(["conv1", "bn1"], image, conv(3)),
+            Stem::Imagenet => {
+                let x = b.conv_bn_relu(["conv1", "bn1"], image, conv(7).stride(2))?;
+                b.max_pool(x, Window::square(3, 2, 1))
+            }
+        }
+    }
+
+    /// `relu(f(x) + shortcut(x))`; a stage called `inner` ends after `relu(bn1(conv1(x)))` where asked
+    /// for.
+    fn block(
+        &self,
+        b: &mut Builder,
+        x: Value,
+        planes: usize,
+        stride: usize,
+        inner: Option<String>,
+    ) -> Written {
+        let (width, out) = (
+            self.block.inner_channels(planes),
+            self.block.channels(planes),
+        );
+        let first = match self.block {
+            BlockKind::Basic => Conv::new(width, 3).stride(stride),
+            BlockKind::Bottleneck { .. } => Conv::new(width, 1),
+        };
+        let y = b.conv_bn_relu(["conv1", "bn1"], x, first)?;
+        if let Some(inner) = inner {
+            b.stage(inner, y);
+        }
+        // The last batch norm may start at 0, so that the block starts as the identity.
+        let last = match self.options.zero_init_residual {
+            true => BatchNorm::default().zeroed(),
+            false => BatchNorm::default(),
+        };
+        let y = match self.block {
+            // Two 3x3 convolutions.
+            BlockKind::Basic => {
+                let y = b.conv2d("conv2", y, Conv::new(out, 3))?;
+                b.batch_norm2d("bn2", y, last)?
+            }
+            // 1x1, 3x3 and 1x1; the 3x3 one has the stride, as in torchvision, and may be grouped.
+            BlockKind::Bottleneck { groups, .. } => {
+                let conv2 = Conv::new(width, 3).stride(stride).groups(groups);
+                let y = b.conv_bn_relu(["conv2", "bn2"], y, conv2)?;
+                let y = b.conv2d("conv3", y, Conv::new(out, 1))?;
+                b.batch_norm2d("bn3", y, last)?
+            }
+        };
+        let shortcut = self.shortcut(b, x, out, stride)?;
+        let sum = b.add(y, shortcut)?;
+        b.relu(sum)
+    }
+
+    /// What a block adds to its output: its input, brought to the output's shape.
+    fn shortcut(&self, b: &mut Builder, x: Value, out: usize, stride: usize) -> Written {
+        let channels = b.shape(x)[0];
+        if stride == 1 && channels == out {
             return Ok(x);
-        };
-        let x = conv1.trace(b, x)?;
-        let x = bn1.trace_relu(b, x)?;
-        match self.pool_stem {
-            true => b.max_pool(x, Window::square(3, 2, 1)),
-            false => Ok(x),
         }
-    }
-
-    /// The layer that a stage belongs to: its blocks before the last one, and the last one.
-    fn layer(&self, stage: usize) -> (&[Block], &Block) {
-        let layer = if self.inner_taps { stage / 2 } else { stage };
-        let blocks = self.layers().nth(layer).expect("the stage exists");
-        let (last, first) = blocks.split_last().expect("a layer has blocks");
-        (first, last)
-    }
-
-    fn has_stem(&self, stage: usize) -> bool {
-        stage == 0 && self.conv1.is_some()
-    }
-
-    /// Whether a stage is the second half of its layer's last block.
-    fn is_second_half(&self, stage: usize) -> bool {
-        self.inner_taps && stage % 2 == 1
-    }
-
-    fn stem_cost(&self, image: MapShape) -> (Cost, MapShape) {
-        let (Some(conv1), Some(bn1)) = (&self.conv1, &self.bn1) else {
-            return (Cost::default(), image);
-        };
-        let (cost, mut map) = conv1.cost(image);
-        if self.pool_stem {
-            map.height = (map.height - 1) / 2 + 1;
-            map.width = (map.width - 1) / 2 + 1;
+        match self.options.shortcut {
+            ShortcutKind::Conv => {
+                let x = b.conv2d("downsample.0", x, Conv::new(out, 1).stride(stride))?;
+                b.batch_norm2d("downsample.1", x, BatchNorm::default())
+            }
+            ShortcutKind::Pad => {
+                let x = match stride {
+                    1 => x,
+                    stride => {
+                        let rows = b.slice(x, 1, .., stride)?;
+                        b.slice(rows, 2, .., stride)?
+                    }
+                };
+                match out - channels {
+                    0 => Ok(x),
+                    new => b.pad_channels(x, new / 2, new - new / 2),
+                }
+            }
         }
-        (cost + bn1.cost(), map)
     }
 }
 
-impl Backbone for ResNet {
-    fn stages(&self) -> Vec<StageInfo> {
-        self.stages.clone()
+impl BackboneFamily for ResNet {
+    type Options = ResNetOptions;
+
+    fn name(&self) -> &str {
+        self.name
     }
 
-    fn blocks(&self, stage: usize) -> usize {
-        if self.is_second_half(stage) {
-            return 1;
-        }
-        let (first, _) = self.layer(stage);
-        usize::from(self.has_stem(stage)) + first.len() + 1
+    fn options(&self) -> ResNetOptions {
+        self.options
     }
 
-    fn forward_block(&self, stage: usize, block: usize, x: Features) -> Features {
-        debug_assert!(block < self.blocks(stage), "the block exists");
-        let mut x = x;
-        let (first, last) = self.layer(stage);
-        if self.is_second_half(stage) {
-            // The first half of the last block has left its input beside its map.
-            let input = x.carried.pop().expect("features of the stage before");
-            return last.second_half(x.map, input).into();
-        }
-        let block = match self.has_stem(stage) {
-            true if block == 0 => return self.stem(x.map).into(),
-            true => block - 1,
-            false => block,
-        };
-        match first.get(block) {
-            Some(block) => block.forward(x.map).into(),
-            None if self.inner_taps => Features {
-                map: last.first_half(x.map.clone()),
-                carried: vec![x.map],
-            },
-            None => last.forward(x.map).into(),
-        }
+    fn with_options(self, options: ResNetOptions) -> Result<Self, String> {
+        Ok(Self { options, ..self })
     }
 
-    fn trace_stage(
-        &self,
-        stage: usize,
-        b: &mut Builder,
-        x: FeatureValues,
-    ) -> Result<FeatureValues, GraphError> {
-        let mut x = x;
-        if stage == 0 {
-            x.map = self.trace_stem(b, x.map)?;
-        }
-        let (first, last) = self.layer(stage);
-        if self.is_second_half(stage) {
-            let input = x.carried.pop().expect("features of the stage before");
-            return Ok(last.trace_second_half(b, x.map, input)?.into());
-        }
-        let x = first.iter().try_fold(x.map, |x, block| block.trace(b, x))?;
-        Ok(match self.inner_taps {
-            true => FeatureValues {
-                map: last.trace_first_half(b, x)?,
-                carried: vec![x],
-            },
-            false => last.trace(b, x)?.into(),
-        })
-    }
-
-    fn costs(&self, image: MapShape) -> Vec<(Cost, MapShape)> {
-        let (mut cost, mut map) = self.stem_cost(image);
-        let mut stages = Vec::new();
-        for blocks in self.layers() {
-            for (i, block) in blocks.iter().enumerate() {
-                let [(first, inner), (second, output)] = block.costs(map);
-                cost += first;
-                if self.inner_taps && i + 1 == blocks.len() {
-                    stages.push((std::mem::take(&mut cost), inner));
-                }
-                cost += second;
-                map = output;
+    fn write(&self, b: &mut Builder, image: Value) -> Result<(), GraphError> {
+        let mut x = self.stem(b, image)?;
+        for (stage, (&blocks, &planes)) in self.blocks.iter().zip(self.widths).enumerate() {
+            let layer = format!("layer{}", stage + 1);
+            for i in 0..blocks {
+                let stride = if stage > 0 && i == 0 { 2 } else { 1 };
+                let cut = self.options.taps == Taps::Inner && i + 1 == blocks;
+                let inner = cut.then(|| format!("{layer}.{i}.bn1"));
+                b.block();
+                x = b.scope(format!("{layer}.{i}"), |b| {
+                    self.block(b, x, planes, stride, inner)
+                })?;
             }
-            stages.push((std::mem::take(&mut cost), map));
+            b.stage(layer, x);
         }
-        stages
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::{AnyBackbone, BackboneConfig};
     use burn::module::Module;
-    use offramp_core::default_device;
+    use burn::tensor::Tensor;
+    use offramp_core::{Backbone, Cost, Features, MapShape, default_device};
     use offramp_nn::Init;
     use serde_json::{Value, json};
 
-    fn build(name: &str, options: Value) -> ResNet {
+    fn build(name: &str, options: Value) -> AnyBackbone {
         let Value::Object(options) = options else {
             panic!("options are a table")
         };
         let config = BackboneConfig::named(name).unwrap();
         let mut init = Init::new(0, &default_device().unwrap());
-        match config.with_options(options).unwrap().init(&mut init) {
-            AnyBackbone::ResNet(net) => net,
-            _ => panic!("{name} is a residual network"),
-        }
+        config.with_options(options).unwrap().init(&mut init)
     }
 
     #[test]
@@ -234,7 +215,8 @@ mod tests {
                 assert!(halves.carried.is_empty());
             }
             let shape = MapShape::new(3, 8, 8);
-            let sum = |net: &ResNet| net.costs(shape).iter().map(|(cost, _)| *cost).sum::<Cost>();
+            let sum =
+                |net: &AnyBackbone| net.costs(shape).iter().map(|(cost, _)| *cost).sum::<Cost>();
             assert_eq!(sum(&layers), sum(&inner));
             assert_eq!(inner.stages()[2].name, "layer2.0.bn1");
         }
@@ -244,7 +226,8 @@ mod tests {
     fn zero_init_makes_a_block_the_identity_on_positive_maps() {
         let net = build("resnet8", json!({"zero-init-residual": true})).valid();
         let x = Tensor::<4>::full([1, 16, 4, 4], 0.5, &default_device().unwrap());
-        let y = net.layer1.unwrap()[0].forward(x.clone());
+        // Block 0 of the stage is the stem.
+        let y = net.forward_block(0, 1, x.clone().into()).map;
         y.into_data().assert_eq(&x.into_data(), true);
     }
 }

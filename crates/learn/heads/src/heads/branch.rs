@@ -1,13 +1,11 @@
 //! The rest of the backbone once more.
 
-use burn::module::{
-    Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
-};
-use burn::tensor::{Device, Tensor};
-use offramp_backbones::AnyBackbone;
-use offramp_core::{Backbone, Cost, ExitHead, ExitOutput, FeatureValues, Features, MapShape};
-use offramp_graph::{Builder, GraphError, Value};
-use offramp_nn::{Init, Linear};
+use offramp_core::registry::Kind;
+use offramp_graph::{Builder, Value};
+use offramp_nn::HeadValues;
+use serde::{Deserialize, Serialize};
+
+use crate::head::{Head, HeadError, HeadPlace, classify};
 
 /// All stages after the exit's, with weights of its own, then pooling and a linear layer: the
 /// branches of ONE (Lan, Zhu and Gong, *Knowledge Distillation by On-the-Fly Native Ensemble*,
@@ -16,116 +14,40 @@ use offramp_nn::{Init, Linear};
 ///
 /// Backbone and one branch are together the plain network, of the same cost and, up to the prefix
 /// of the head, of the same names: `heads.1.layer3.0.conv1.weight`, `heads.1.fc.weight`.
-#[derive(Clone, Debug)]
-pub struct BranchHead {
-    rest: AnyBackbone,
-    pub(crate) fc: Linear,
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BranchHead {}
+
+impl Kind for BranchHead {
+    const NAME: &'static str = "branch";
+    const DOC: &'static str =
+        "the rest of the backbone with its own weights, and a linear layer (ONE, OKDDip)";
 }
 
-impl BranchHead {
-    /// A head of the stages `rest` and a classifier of the `width` channels that they lead to.
-    pub fn new(rest: AnyBackbone, width: usize, classes: usize, init: &mut Init) -> Self {
-        Self {
-            rest,
-            fc: Linear::new(width, classes, init),
+impl Head for BranchHead {
+    fn write(
+        &self,
+        b: &mut Builder,
+        map: Value,
+        place: &HeadPlace,
+    ) -> Result<HeadValues, HeadError> {
+        let rest = place.rest()?;
+        let mut known = vec![None; rest.num_values()];
+        for port in rest.inputs() {
+            known[port.value.index()] = Some(map);
         }
+        b.append(&rest, 0..rest.nodes().len(), "", &mut known)?;
+        let last = rest
+            .outputs()
+            .iter()
+            .find_map(|port| known[port.value.index()]);
+        Ok(classify(b, last.unwrap_or(map), place.classes)?)
+    }
+
+    fn is_branch(&self) -> bool {
+        true
     }
 }
-
-impl ExitHead for BranchHead {
-    fn forward(&self, map: Tensor<4>) -> ExitOutput {
-        let stages = 0..self.rest.stages().len();
-        let features = stages.fold(Features::from(map), |x, stage| {
-            self.rest.forward_stage(stage, x)
-        });
-        super::classify(features.map, &self.fc)
-    }
-
-    fn trace(&self, b: &mut Builder, map: Value) -> Result<Value, GraphError> {
-        let mut stages = 0..self.rest.stages().len();
-        let features = stages.try_fold(FeatureValues::from(map), |x, stage| {
-            self.rest.trace_stage(stage, b, x)
-        })?;
-        super::trace_classify(b, features.map, &self.fc)
-    }
-
-    fn embedding_dim(&self) -> usize {
-        self.fc.inputs()
-    }
-
-    fn cost(&self, map: MapShape) -> Cost {
-        let stages = self.rest.costs(map).into_iter().map(|(cost, _)| cost);
-        stages.chain([self.fc.cost()]).sum()
-    }
-}
-
-/// By hand, because the stages' names stand beside `fc` and not below a field.
-impl Module for BranchHead {
-    fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
-        self.rest.visit(visitor);
-        visitor.enter_module("fc", "Struct:BranchHead");
-        self.fc.visit(visitor);
-        visitor.exit_module("fc", "Struct:BranchHead");
-    }
-
-    fn map<M: ModuleMapper>(self, mapper: &mut M) -> Self {
-        let rest = self.rest.map(mapper);
-        mapper.enter_module("fc", "Struct:BranchHead");
-        let fc = self.fc.map(mapper);
-        mapper.exit_module("fc", "Struct:BranchHead");
-        Self { rest, fc }
-    }
-
-    fn to_device(self, device: &Device) -> Self {
-        Self {
-            rest: self.rest.to_device(device),
-            fc: self.fc.to_device(device),
-        }
-    }
-
-    fn fork(self, device: &Device) -> Self {
-        Self {
-            rest: self.rest.fork(device),
-            fc: self.fc.fork(device),
-        }
-    }
-
-    fn collect_devices(&self, devices: Devices) -> Devices {
-        self.fc.collect_devices(self.rest.collect_devices(devices))
-    }
-
-    fn materialize(self) -> Self {
-        Self {
-            rest: self.rest.materialize(),
-            fc: self.fc.materialize(),
-        }
-    }
-
-    fn valid(&self) -> Self {
-        Self {
-            rest: self.rest.valid(),
-            fc: self.fc.valid(),
-        }
-    }
-
-    fn train(self) -> Self {
-        Self {
-            rest: self.rest.train(),
-            fc: self.fc.train(),
-        }
-    }
-}
-
-impl ModuleDisplayDefault for BranchHead {
-    fn content(&self, content: Content) -> Option<Content> {
-        content
-            .add("rest", &self.rest)
-            .add("fc", &self.fc)
-            .optional()
-    }
-}
-
-impl ModuleDisplay for BranchHead {}
 
 #[cfg(test)]
 mod tests {
@@ -149,7 +71,7 @@ mod tests {
         net.map_err(|error| error.to_string())
     }
 
-    /// ONE's network: shared low layers and three last groups, each as dear as the plain network's.
+    /// ONE's network: shared low layers and three last groups, each as expensive as the plain network's.
     #[test]
     fn a_branch_costs_what_the_rest_of_the_plain_network_costs() {
         let branches = json!({"backbone": "resnet20", "head": "branch", "exits": [1, 1, 1]});

@@ -1,41 +1,30 @@
 //! Pooling and a linear layer.
 
-use burn::module::Module;
-use burn::tensor::Tensor;
-use offramp_core::{Cost, ExitHead, ExitOutput, MapShape};
-use offramp_graph::{Builder, GraphError, Value};
-use offramp_nn::{Init, Linear};
+use offramp_core::registry::Kind;
+use offramp_graph::{Builder, Value};
+use offramp_nn::HeadValues;
+use serde::{Deserialize, Serialize};
 
-/// `logits = fc(mean over positions of the map)`: the classifier that residual
-/// networks end with, and the cheapest early exit.
-#[derive(Module, Debug)]
-pub struct LinearHead {
-    pub(crate) fc: Linear,
+use crate::head::{Head, HeadError, HeadPlace, classify};
+
+/// `logits = fc(mean over positions of the map)`: the classifier that residual networks end with, and
+/// the cheapest early exit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LinearHead {}
+
+impl Kind for LinearHead {
+    const NAME: &'static str = "linear";
+    const DOC: &'static str = "pooling and a linear layer";
 }
 
-impl LinearHead {
-    /// A head for maps of `channels` channels.
-    pub fn new(channels: usize, classes: usize, init: &mut Init) -> Self {
-        Self {
-            fc: Linear::new(channels, classes, init),
-        }
-    }
-}
-
-impl ExitHead for LinearHead {
-    fn forward(&self, map: Tensor<4>) -> ExitOutput {
-        super::classify(map, &self.fc)
-    }
-
-    fn trace(&self, b: &mut Builder, map: Value) -> Result<Value, GraphError> {
-        super::trace_classify(b, map, &self.fc)
-    }
-
-    fn embedding_dim(&self) -> usize {
-        self.fc.inputs()
-    }
-
-    fn cost(&self, _map: MapShape) -> Cost {
-        self.fc.cost()
+impl Head for LinearHead {
+    fn write(
+        &self,
+        b: &mut Builder,
+        map: Value,
+        place: &HeadPlace,
+    ) -> Result<HeadValues, HeadError> {
+        Ok(classify(b, map, place.classes)?)
     }
 }

@@ -1,15 +1,31 @@
 //! SimKD's projector into a teacher's space, with the teacher's classifier behind it.
 
-use burn::module::Module;
-use burn::tensor::Tensor;
-use offramp_core::{Cost, ExitHead, ExitOutput, MapShape};
-use offramp_graph::{Builder, GraphError, Value};
-use offramp_nn::{Conv2dConfig, Init, Linear, shrink};
+use offramp_core::MapShape;
+use offramp_core::registry::Kind;
+use offramp_graph::{Builder, Conv, Value, Written};
+use offramp_nn::HeadValues;
 use serde::{Deserialize, Serialize};
 
-use super::bottleneck::ConvBnRelu;
+use crate::head::{Head, HeadConfig, HeadError, HeadPlace, classify};
 
-/// Settings of a [`ProjectorHead`].
+/// Pools a map to the size of the teacher's, projects it to the teacher's width, and classifies
+/// what comes out (Chen et al., *Knowledge Distillation with the Reused Teacher Classifier*, CVPR
+/// 2022):
+///
+/// ```text
+/// logits = fc( mean over positions of P(pool(map)) )
+/// ```
+///
+/// `P`: 1x1 convolution to `m = t / f` channels, 3x3 convolution, 1x1 convolution to `t` channels, each
+/// without bias and with batch norm and ReLU. It ends with a ReLU because the teacher's features do.
+///
+/// The distillers `simkd` and `atsc` put the teacher's classifier in the place of `fc`, where it
+/// learns no more ([`MultiExitNet::with_classifier`](crate::MultiExitNet::with_classifier));
+/// without them `fc` is trained like that of any head.
+///
+/// For several teachers there are as many projectors side by side. The maps are joined along the
+/// channels, and the mean of the teachers' classifiers is one linear layer of the joined
+/// embedding: `mean_k (W_k e_k + b_k) = [W_1/K ... W_K/K] [e_1 ... e_K] + mean_k b_k`.
 ///
 /// ```toml
 /// [model]
@@ -18,7 +34,7 @@ use super::bottleneck::ConvBnRelu;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
-pub struct ProjectorConfig {
+pub struct ProjectorHead {
     /// Names of the teachers whose space is meant: a name or a list. Training replaces them by
     /// `width` and `size`, so that a saved network needs no teacher.
     #[serde(with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
@@ -34,7 +50,7 @@ pub struct ProjectorConfig {
     pub factor: usize,
 }
 
-impl Default for ProjectorConfig {
+impl Default for ProjectorHead {
     fn default() -> Self {
         Self {
             teacher: Vec::new(),
@@ -45,150 +61,80 @@ impl Default for ProjectorConfig {
     }
 }
 
-impl ProjectorConfig {
-    /// What is wrong with the settings, if anything.
-    pub(crate) fn problem(&self) -> Option<&'static str> {
+impl Kind for ProjectorHead {
+    const NAME: &'static str = "projector";
+    const DOC: &'static str = "into a teacher's space and through its classifier (SimKD, ATSC)";
+
+    fn problem(&self) -> Option<String> {
         let numbers = !self.width.is_empty() || self.size.is_some();
-        if numbers && !self.teacher.is_empty() {
-            return Some("teacher says what width and size are; give it or them");
-        }
-        if self.width.contains(&0) {
-            return Some("option width: 0 channels");
-        }
-        if self.size == Some(0) {
-            return Some("option size: maps of side 0");
-        }
-        if self.factor == 0 {
-            return Some("option factor: 0");
-        }
-        None
-    }
-
-    /// The settings for teachers with maps of the given shapes.
-    pub(crate) fn resolved(&self, maps: &[MapShape]) -> Self {
-        Self {
-            teacher: Vec::new(),
-            width: maps.iter().map(|map| map.channels).collect(),
-            size: maps.iter().map(|map| map.height.max(map.width)).min(),
-            factor: self.factor,
-        }
-    }
-}
-
-/// `P`: 1x1 convolution to `m = t / f` channels, 3x3 convolution, 1x1 convolution to `t`
-/// channels, each without bias and with batch norm and ReLU. It ends with a ReLU because the
-/// teacher's features do.
-#[derive(Module, Debug)]
-pub struct Projector {
-    conv1: ConvBnRelu,
-    conv2: ConvBnRelu,
-    conv3: ConvBnRelu,
-}
-
-impl Projector {
-    fn new(channels: usize, width: usize, factor: usize, init: &mut Init) -> Self {
-        let middle = (width / factor).max(1);
-        Self {
-            conv1: ConvBnRelu::new(Conv2dConfig::new(channels, middle, 1), middle, init),
-            conv2: ConvBnRelu::new(Conv2dConfig::new(middle, middle, 3), middle, init),
-            conv3: ConvBnRelu::new(Conv2dConfig::new(middle, width, 1), width, init),
-        }
-    }
-
-    fn forward(&self, map: Tensor<4>) -> Tensor<4> {
-        let map = self.conv2.forward(self.conv1.forward(map));
-        self.conv3.forward(map)
-    }
-
-    fn trace(&self, b: &mut Builder, map: Value) -> Result<Value, GraphError> {
-        let map = self.conv1.trace(b, map)?;
-        let map = self.conv2.trace(b, map)?;
-        self.conv3.trace(b, map)
-    }
-
-    fn cost(&self, map: MapShape) -> Cost {
-        let (first, map) = self.conv1.cost(map);
-        let (second, map) = self.conv2.cost(map);
-        first + second + self.conv3.cost(map).0
-    }
-}
-
-/// Pools a map to the size of the teacher's, projects it to the teacher's width, and classifies
-/// what comes out (Chen et al., *Knowledge Distillation with the Reused Teacher Classifier*, CVPR
-/// 2022):
-///
-/// ```text
-/// logits = fc( mean over positions of P(pool(map)) )
-/// ```
-///
-/// The distillers `simkd` and `atsc` put the teacher's classifier in the place of `fc`, where it
-/// learns no more ([`MultiExitNet::with_classifier`](crate::MultiExitNet::with_classifier));
-/// without them `fc` is trained like that of any head.
-///
-/// For several teachers there are as many projectors side by side. The maps are joined along the
-/// channels, and the mean of the teachers' classifiers is one linear layer of the joined
-/// embedding: `mean_k (W_k e_k + b_k) = [W_1/K ... W_K/K] [e_1 ... e_K] + mean_k b_k`.
-#[derive(Module, Debug)]
-pub struct ProjectorHead {
-    projectors: Vec<Projector>,
-    pub(crate) fc: Linear,
-    #[module(skip)]
-    size: Option<usize>,
-}
-
-impl ProjectorHead {
-    /// A head for maps of `channels` channels with a projector to each of the widths.
-    pub fn new(
-        channels: usize,
-        widths: &[usize],
-        size: Option<usize>,
-        factor: usize,
-        classes: usize,
-        init: &mut Init,
-    ) -> Self {
-        let projectors = widths
-            .iter()
-            .map(|&width| Projector::new(channels, width, factor, init))
-            .collect();
-        Self {
-            projectors,
-            fc: Linear::new(widths.iter().sum(), classes, init),
-            size,
-        }
-    }
-}
-
-impl ExitHead for ProjectorHead {
-    fn forward(&self, map: Tensor<4>) -> ExitOutput {
-        let map = match self.size {
-            Some(size) => shrink(map, [size, size]),
-            None => map,
+        let problem = if numbers && !self.teacher.is_empty() {
+            "teacher says what width and size are; give it or them"
+        } else if self.width.contains(&0) {
+            "option width: 0 channels"
+        } else if self.size == Some(0) {
+            "option size: maps of side 0"
+        } else if self.factor == 0 {
+            "option factor: 0"
+        } else {
+            return None;
         };
-        let maps = self.projectors.iter().map(|p| p.forward(map.clone()));
-        super::classify(Tensor::cat(maps.collect(), 1), &self.fc)
+        Some(problem.to_owned())
     }
+}
 
-    fn trace(&self, b: &mut Builder, map: Value) -> Result<Value, GraphError> {
+impl Head for ProjectorHead {
+    fn write(
+        &self,
+        b: &mut Builder,
+        map: Value,
+        place: &HeadPlace,
+    ) -> Result<HeadValues, HeadError> {
         let map = match self.size {
             Some(size) => b.shrink(map, [size, size])?,
             None => map,
         };
-        let maps = self.projectors.iter().map(|p| p.trace(b, map));
-        let maps = maps.collect::<Result<Vec<_>, _>>()?;
-        let map = b.concat(&maps)?;
-        super::trace_classify(b, map, &self.fc)
+        let widths = match self.width.is_empty() {
+            true => vec![place.last().channels],
+            false => self.width.clone(),
+        };
+        let projectors = widths.into_iter().enumerate().map(|(i, width)| {
+            b.scope(format!("projectors.{i}"), |b| {
+                projector(b, map, width, self.factor)
+            })
+        });
+        let maps = projectors.collect::<Result<Vec<Value>, _>>()?;
+        let joined = b.concat(&maps)?;
+        Ok(classify(b, joined, place.classes)?)
     }
 
-    fn embedding_dim(&self) -> usize {
-        self.fc.inputs()
+    fn teachers(&self) -> &[String] {
+        &self.teacher
     }
 
-    fn cost(&self, map: MapShape) -> Cost {
-        let most = self.size.unwrap_or(usize::MAX);
-        let map = MapShape::new(map.channels, map.height.min(most), map.width.min(most));
-        let projectors: Cost = self.projectors.iter().map(|p| p.cost(map)).sum();
-        projectors + self.fc.cost()
+    fn for_teachers(&self, maps: &[MapShape]) -> Option<HeadConfig> {
+        let resolved = Self {
+            teacher: Vec::new(),
+            width: maps.iter().map(|map| map.channels).collect(),
+            size: maps.iter().map(|map| map.height.max(map.width)).min(),
+            factor: self.factor,
+        };
+        (!self.teacher.is_empty()).then(|| HeadConfig::new(resolved))
     }
+}
+
+/// See `P` of [`ProjectorHead`].
+fn projector(b: &mut Builder, map: Value, width: usize, factor: usize) -> Written {
+    let middle = (width / factor).max(1);
+    let convs = [
+        Conv::new(middle, 1),
+        Conv::new(middle, 3),
+        Conv::new(width, 1),
+    ];
+    let mut x = map;
+    for (name, conv) in ["conv1", "conv2", "conv3"].into_iter().zip(convs) {
+        x = b.scope(name, |b| b.conv_bn_relu(["conv", "bn"], x, conv))?;
+    }
+    Ok(x)
 }
 
 /// A list that is written as its only element where it has one.
@@ -223,20 +169,54 @@ mod one_or_many {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::TensorData;
-    use offramp_core::default_device;
+    use crate::AnyHead;
+    use burn::tensor::{Tensor, TensorData};
     use offramp_core::params::{NamedTensors, apply, collect};
+    use offramp_core::{ExitHead, StageInfo, default_device};
+    use offramp_graph::Graph;
+    use offramp_nn::Init;
+
+    /// A head with projectors to the given widths.
+    fn build(
+        map: MapShape,
+        width: &[usize],
+        size: Option<usize>,
+        factor: usize,
+        classes: usize,
+    ) -> AnyHead {
+        let head = HeadConfig::new(ProjectorHead {
+            teacher: Vec::new(),
+            width: width.to_vec(),
+            size,
+            factor,
+        });
+        let stage = StageInfo {
+            name: "layer1".into(),
+            channels: map.channels,
+            reduction: 1,
+        };
+        let place = HeadPlace {
+            stages: &[stage],
+            stage: 0,
+            classes,
+            backbone: &Graph::default(),
+            backbone_name: "resnet8",
+        };
+        let mut init = Init::new(0, &default_device().unwrap());
+        head.init(map, &place, &mut init).unwrap()
+    }
 
     fn set(tensors: &mut NamedTensors, name: &str, values: &[f32]) {
         let shape = tensors[name].shape().to_vec();
         tensors.insert(name.to_owned(), TensorData::new(values.to_vec(), shape));
     }
 
-    /// T4 of the specification; the batch norms are fresh and in evaluation.
+    /// By hand from the formula above; the batch norms are fresh and in evaluation, which divides by
+    /// `sqrt(1 + 1e-5)` three times.
     #[test]
-    fn values_of_the_specification() {
+    fn values_by_hand() {
         let device = default_device().unwrap();
-        let head = ProjectorHead::new(1, &[2], Some(1), 2, 3, &mut Init::new(0, &device));
+        let head = build(MapShape::new(1, 2, 2), &[2], Some(1), 2, 3);
         let mut tensors = collect(&head);
         set(&mut tensors, "projectors.0.conv1.conv.weight", &[0.5]);
         let centre = [0.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0];
@@ -262,13 +242,12 @@ mod tests {
         near(logits, &[2.499963, 0.1, 1.999963]);
     }
 
-    /// The specification's count for 256 to 256 channels with f = 2, and by hand what a
+    /// 214,016 parameters of the projector for 256 to 256 channels with f = 2, and what a
     /// 100-class layer and the multiplications add: at 8x8 after pooling.
     #[test]
     fn cost_by_hand() {
-        let device = default_device().unwrap();
-        let head = ProjectorHead::new(256, &[256], Some(8), 2, 100, &mut Init::new(0, &device));
-        let cost = head.cost(MapShape::new(256, 16, 16));
+        let map = MapShape::new(256, 16, 16);
+        let cost = build(map, &[256], Some(8), 2, 100).cost(map);
         assert_eq!(cost.params, 214_016 + 256 * 100 + 100);
         let weights = 256 * 128 + 9 * 128 * 128 + 128 * 256;
         assert_eq!(cost.macs, weights * 64 + 256 * 100);
@@ -277,7 +256,7 @@ mod tests {
     #[test]
     fn several_projectors_stand_side_by_side() {
         let device = default_device().unwrap();
-        let head = ProjectorHead::new(3, &[4, 6], None, 2, 5, &mut Init::new(0, &device));
+        let head = build(MapShape::new(3, 4, 4), &[4, 6], None, 2, 5);
         let output = head.forward(Tensor::ones([2, 3, 4, 4], &device));
         assert_eq!(output.map.dims(), [2, 10, 4, 4]);
         assert_eq!(output.logits.dims(), [2, 5]);
@@ -285,21 +264,22 @@ mod tests {
 
     #[test]
     fn a_single_width_is_written_as_a_number() {
-        let config: ProjectorConfig = serde_json::from_str(r#"{"width": 64, "size": 8}"#).unwrap();
+        let config: ProjectorHead = serde_json::from_str(r#"{"width": 64, "size": 8}"#).unwrap();
         assert_eq!(config.width, [64]);
         let json = serde_json::to_value(&config).unwrap();
         assert_eq!(
             json,
             serde_json::json!({"width": 64, "size": 8, "factor": 2})
         );
-        let config: ProjectorConfig = serde_json::from_str(r#"{"teacher": ["a", "b"]}"#).unwrap();
+        let config: ProjectorHead = serde_json::from_str(r#"{"teacher": ["a", "b"]}"#).unwrap();
         let json = serde_json::to_value(&config).unwrap();
         assert_eq!(
             json,
             serde_json::json!({"teacher": ["a", "b"], "factor": 2})
         );
         let maps = [MapShape::new(64, 8, 8), MapShape::new(32, 4, 4)];
-        let resolved = config.resolved(&maps);
+        let resolved = config.for_teachers(&maps).unwrap();
+        let resolved = resolved.kind::<ProjectorHead>().unwrap().clone();
         assert_eq!((resolved.width, resolved.size), (vec![64, 32], Some(4)));
     }
 }

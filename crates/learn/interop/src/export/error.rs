@@ -12,14 +12,6 @@ pub enum ExportError {
     /// The network cannot be written as operations for images of the card's shape.
     #[error("the network does not fit its images: {0}")]
     Graph(#[from] GraphError),
-    /// The network holds an operation that is not known here.
-    #[error("{node}: the operation {kind} has no counterpart in ONNX yet")]
-    Operation {
-        /// The node.
-        node: String,
-        /// What it does.
-        kind: &'static str,
-    },
     /// The network holds an operation that the operator set asked for does not have.
     #[error("{node}: the operation {kind} needs opset {opset} or a later one")]
     NeedsOpset {

@@ -56,7 +56,7 @@ impl CaMkdConfig {
         classifiers_stand_alone("ca-mkd", views)?;
         let channels = plan.student.map.channels;
         let classifiers = (views.iter())
-            .map(|view| frozen(deepest_classifier(view.teacher.net()), init))
+            .map(|view| frozen(&deepest_classifier(view.teacher.net()), init))
             .collect();
         let adapters = (views.iter())
             .map(|view| Adapter::new(channels, view.shape.map.channels, init))

@@ -46,7 +46,7 @@ impl SrrlConfig {
         check.weight("logit-weight", self.logit_weight)?;
         classifiers_stand_alone("srrl", &plan.teachers)?;
         let net = plan.teachers[0].teacher.net();
-        let classifier = frozen(net.classifier(net.num_exits() - 1), init);
+        let classifier = frozen(&net.classifier(net.num_exits() - 1), init);
         let (inputs, width) = (plan.student.map.channels, classifier.inputs());
         Ok(Srrl {
             conv: Conv2dConfig::new(inputs, width, 1).init(init),

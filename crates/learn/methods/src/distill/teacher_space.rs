@@ -1,7 +1,7 @@
 //! Exits that are projected into the space of their teachers: what SimKD and ATSC share.
 
 use burn::tensor::Tensor;
-use offramp_heads::{HeadConfig, MultiExitNet};
+use offramp_heads::{MultiExitNet, ProjectorHead};
 use offramp_nn::{Linear, shrink};
 
 use super::{LessonPlan, TeacherPlan};
@@ -85,11 +85,12 @@ impl TeacherSpace {
 }
 
 /// The linear layer of a network's deepest exit.
-pub(super) fn deepest_classifier(net: &MultiExitNet) -> &Linear {
+pub(super) fn deepest_classifier(net: &MultiExitNet) -> Linear {
     net.classifier(net.num_exits() - 1)
 }
 
-/// Refuses teachers whose deepest exit adds the answer of another exit to what its classifier says.
+/// Refuses teachers whose deepest exit does not end with a linear layer, or adds the answer of another
+/// exit to what that says.
 pub(super) fn classifiers_stand_alone(
     method: &'static str,
     teachers: &[TeacherPlan],
@@ -98,8 +99,18 @@ pub(super) fn classifiers_stand_alone(
         let net = teacher.net();
         net.is_linked(net.num_exits() - 1)
     });
-    match linked {
-        Some(teacher) => Err(MethodError::LinkedTeacher {
+    if let Some(teacher) = linked {
+        return Err(MethodError::LinkedTeacher {
+            method,
+            teacher: teacher.name().to_owned(),
+        });
+    }
+    let other = teachers.iter().map(|plan| plan.teacher).find(|teacher| {
+        let net = teacher.net();
+        !net.has_classifier(net.num_exits() - 1)
+    });
+    match other {
+        Some(teacher) => Err(MethodError::NoClassifier {
             method,
             teacher: teacher.name().to_owned(),
         }),
@@ -117,7 +128,7 @@ pub(super) fn mean(terms: Vec<Tensor<1>>) -> Tensor<1> {
 
 fn problem(plan: &LessonPlan, widths: &[usize]) -> Option<String> {
     let (exit, map) = (plan.exit, plan.student.map);
-    let HeadConfig::Projector(head) = &plan.net.head else {
+    let Some(head) = plan.net.head.kind::<ProjectorHead>() else {
         return Some(format!("exit {exit} has no projector"));
     };
     let found = match head.width.is_empty() {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use burn::tensor::Device;
 use offramp_core::{Cost, DeviceSpec, MapShape, Precision};
 use offramp_data::{DatasetInfo, Loader, LoaderConfig, Split, Splits, Subset};
-use offramp_heads::{HeadConfig, MultiExitNet, NetConfig};
+use offramp_heads::{MultiExitNet, NetConfig};
 use offramp_methods::distill::{DistillConfig, Distillers, Student, ViewShape};
 use offramp_methods::{Method, NetworkInfo, StepContext};
 use offramp_nn::Init;
@@ -372,9 +372,13 @@ fn learner(
         batch_size: recipe.train.batch_size,
     };
     let distill = Distillers::new(&recipe.distill, &student, &teachers, &mut init.fork())?;
-    let shapes_a_head = |name: &str| match &recipe.model.head {
-        HeadConfig::Projector(head) => head.teacher.iter().any(|other| other == name),
-        _ => false,
+    let shapes_a_head = |name: &str| {
+        recipe
+            .model
+            .head
+            .teachers()
+            .iter()
+            .any(|other| other == name)
     };
     let unheard = (teachers.iter().enumerate())
         .find(|(at, teacher)| !distill.hears(*at) && !shapes_a_head(teacher.name()));

@@ -112,6 +112,7 @@ impl Writer<'_> {
                 mean,
                 variance,
                 eps,
+                ..
             } => {
                 let constants = self.weights([scale, shift, mean, variance].map(|id| Some(*id)));
                 vec![step("BatchNormalization", [float("epsilon", *eps as f32)]).with(constants)]
@@ -191,12 +192,6 @@ impl Writer<'_> {
             Op::Reshape { shape } => {
                 let shape = self.shape(node, "shape", shape);
                 vec![step("Reshape", []).with([shape])]
-            }
-            other => {
-                return Err(ExportError::Operation {
-                    node: node.name.clone(),
-                    kind: other.kind(),
-                });
             }
         })
     }

@@ -7,8 +7,8 @@
 //! | the map at exit K | `mapK` |
 //! | what is carried past exit K | `carriedK_0`, `carriedK_1`, ... |
 
-use offramp_core::{Backbone, ExitHead, FeatureValues, MapShape, params};
-use offramp_graph::{Builder, Graph, GraphError, Value, WeightNames};
+use offramp_core::{Backbone, ExitHead, MapShape};
+use offramp_graph::{Builder, Graph, GraphError, Value};
 
 use crate::MultiExitNet;
 
@@ -17,19 +17,30 @@ const IMAGE: &str = "image";
 /// Names and shapes of what a segment reads.
 type Inputs = Vec<(String, Vec<usize>)>;
 
+/// The graphs of the network's parts, with their weights.
+struct Parts {
+    backbone: Graph,
+    heads: Vec<Graph>,
+    links: Vec<Option<Graph>>,
+}
+
 impl MultiExitNet {
     /// The whole network as one graph: from `image` to `exit0`, `exit1`, ...
     ///
     /// # Errors
-    /// When the network does not take images of this shape.
+    /// When the network does not take images of this shape, or a part of it is no graph.
     pub fn graph(&self, image: MapShape) -> Result<Graph, GraphError> {
-        let mut b = Builder::new(params::names(self));
-        let mut features = FeatureValues::from(b.input(IMAGE, &shape(image)));
+        let parts = self.parts()?;
+        let mut b = Builder::concrete();
+        let mut known = vec![None; parts.backbone.num_values()];
+        let input = b.input(IMAGE, &shape(image));
+        known[parts.backbone.inputs()[0].value.index()] = Some(input);
         let mut outputs: Vec<(String, Value)> = Vec::new();
         for exit in 0..self.num_exits() {
-            features = self.trace_segment(exit, &mut b, features)?;
+            self.append_segment(&parts, exit, &mut b, &mut known)?;
+            let map = self.handed_on(&parts, exit, &known)[0];
             let previous = outputs.last().map(|(_, logits)| *logits);
-            let logits = self.trace_exit(exit, &mut b, features.map, previous)?;
+            let logits = append_exit(&parts, exit, &mut b, map, previous)?;
             outputs.push((format!("exit{exit}"), logits));
         }
         Ok(finish(b, &outputs))
@@ -37,48 +48,72 @@ impl MultiExitNet {
 
     /// One graph for each segment with its exit. The first reads `image`; every other one reads
     /// outputs of the one before it, under the same names; those are its features and, in a cascade,
-    /// its logits. Each has the output `exitK`, and all but
-    /// the last have `mapK` and what is carried.
+    /// its logits. Each has the output `exitK`, and all but the last have `mapK` and what is carried.
     ///
     /// # Errors
-    /// When the network does not take images of this shape.
+    /// When the network does not take images of this shape, or a part of it is no graph.
     pub fn segment_graphs(&self, image: MapShape) -> Result<Vec<Graph>, GraphError> {
-        let names = params::names(self);
+        let parts = self.parts()?;
         let mut inputs = vec![(IMAGE.to_owned(), shape(image).to_vec())];
         (0..self.num_exits())
             .map(|exit| {
-                let (graph, next) = self.segment_graph(exit, &names, &inputs)?;
+                let (graph, next) = self.segment_graph(&parts, exit, &inputs)?;
                 inputs = next;
                 Ok(graph)
             })
             .collect()
     }
 
+    fn parts(&self) -> Result<Parts, GraphError> {
+        let part = |part: String, graph: Option<Graph>| graph.ok_or(GraphError::NoGraph { part });
+        let heads = (0..self.num_exits()).map(|exit| {
+            part(
+                format!("the head of exit {exit}"),
+                ExitHead::graph(self.head(exit)),
+            )
+        });
+        Ok(Parts {
+            backbone: part("the backbone".to_owned(), Backbone::graph(self.backbone()))?,
+            heads: heads.collect::<Result<_, _>>()?,
+            links: (0..self.num_exits())
+                .map(|exit| self.link(exit).map(|link| link.trained()))
+                .collect(),
+        })
+    }
+
     /// The graph of one segment, and what the next one reads.
     fn segment_graph(
         &self,
+        parts: &Parts,
         exit: usize,
-        names: &WeightNames,
         inputs: &[(String, Vec<usize>)],
     ) -> Result<(Graph, Inputs), GraphError> {
-        let mut b = Builder::new(names.clone());
+        let mut b = Builder::concrete();
         let values = inputs.iter().map(|(name, shape)| b.input(name, shape));
         let mut values: Vec<Value> = values.collect();
         // The logits of the exit before come last.
         let previous = self.link(exit).and_then(|_| values.pop());
-        let features = FeatureValues {
-            map: values.remove(0),
-            carried: values,
+        let mut known = vec![None; parts.backbone.num_values()];
+        let given = match exit.checked_sub(1) {
+            None => vec![parts.backbone.inputs()[0].value],
+            Some(before) => parts.backbone.handed_on(self.exit_stages()[before]),
         };
-        let FeatureValues { map, carried } = self.trace_segment(exit, &mut b, features)?;
-        let logits = self.trace_exit(exit, &mut b, map, previous)?;
+        for (there, here) in given.into_iter().zip(values) {
+            known[there.index()] = Some(here);
+        }
+        self.append_segment(parts, exit, &mut b, &mut known)?;
+        let handed_on = self.handed_on(parts, exit, &known);
+        let logits = append_exit(parts, exit, &mut b, handed_on[0], previous)?;
         let answer = (format!("exit{exit}"), logits);
         let mut onward = Vec::new();
         let goes_on = exit + 1 < self.num_exits();
         if goes_on {
-            onward.push((format!("map{exit}"), map));
-            let name = |(i, value)| (format!("carried{exit}_{i}"), value);
-            onward.extend(carried.into_iter().enumerate().map(name));
+            let name = |i: usize| match i.checked_sub(1) {
+                None => format!("map{exit}"),
+                Some(i) => format!("carried{exit}_{i}"),
+            };
+            let named = handed_on.into_iter().enumerate();
+            onward.extend(named.map(|(i, value)| (name(i), value)));
         }
         let outputs = [std::slice::from_ref(&answer), &onward].concat();
         if goes_on && self.is_linked(exit + 1) {
@@ -92,32 +127,60 @@ impl MultiExitNet {
         Ok((finish(b, &outputs), next))
     }
 
-    fn trace_segment(
+    fn append_segment(
         &self,
+        parts: &Parts,
         exit: usize,
         b: &mut Builder,
-        x: FeatureValues,
-    ) -> Result<FeatureValues, GraphError> {
-        self.segment_stages(exit)
-            .try_fold(x, |x, stage| self.backbone().trace_stage(stage, b, x))
+        known: &mut [Option<Value>],
+    ) -> Result<(), GraphError> {
+        for stage in self.segment_stages(exit) {
+            let nodes = parts.backbone.stage_nodes(stage);
+            b.append(&parts.backbone, nodes, "backbone.", known)?;
+        }
+        Ok(())
     }
 
-    fn trace_exit(
-        &self,
-        exit: usize,
-        b: &mut Builder,
-        map: Value,
-        previous: Option<Value>,
-    ) -> Result<Value, GraphError> {
-        let logits = self.head(exit).trace(b, map)?;
-        match (self.link(exit), previous) {
-            (Some(link), Some(previous)) => {
-                let added = link.trace(b, previous)?;
-                b.add(logits, added)
-            }
-            _ => Ok(logits),
-        }
+    /// What the segment of an exit hands on: the map, and what is carried.
+    fn handed_on(&self, parts: &Parts, exit: usize, known: &[Option<Value>]) -> Vec<Value> {
+        let values = parts
+            .backbone
+            .handed_on(self.exit_stages()[exit])
+            .into_iter();
+        let values = values.map(|value| known[value.index()].expect("a value that was made"));
+        values.collect()
     }
+}
+
+/// An exit's answer: its head's, and what its link adds.
+fn append_exit(
+    parts: &Parts,
+    exit: usize,
+    b: &mut Builder,
+    map: Value,
+    previous: Option<Value>,
+) -> Result<Value, GraphError> {
+    let logits = append_part(b, &parts.heads[exit], &format!("heads.{exit}."), map)?;
+    match (&parts.links[exit], previous) {
+        (Some(link), Some(previous)) => {
+            let added = append_part(b, link, &format!("links.{exit}."), previous)?;
+            b.add(logits, added)
+        }
+        _ => Ok(logits),
+    }
+}
+
+/// A graph with one input and one output.
+fn append_part(
+    b: &mut Builder,
+    part: &Graph,
+    prefix: &str,
+    input: Value,
+) -> Result<Value, GraphError> {
+    let mut known = vec![None; part.num_values()];
+    known[part.inputs()[0].value.index()] = Some(input);
+    b.append(part, 0..part.nodes().len(), prefix, &mut known)?;
+    Ok(known[part.outputs()[0].value.index()].expect("an output that was made"))
 }
 
 fn shape(map: MapShape) -> [usize; 3] {
@@ -133,7 +196,7 @@ mod tests {
     use burn::module::Module;
     use burn::tensor::{Tensor, TensorData};
     use offramp_core::params::NamedTensors;
-    use offramp_core::{Features, default_device};
+    use offramp_core::{Features, default_device, params};
     use offramp_graph::{fold_batch_norms, reference};
     use offramp_nn::Init;
     use serde_json::json;
