@@ -5,8 +5,8 @@
 Read are the HTML files in docs/book and all Markdown files that git knows. A link within the book must
 name a page or a file of it and, after `#`, an element of that page. A link to a file of the repository
 must name a file or folder that git knows and, in a Markdown file, a heading. Addresses of other sites
-are counted, not asked. Each folder of docs/results must be linked to from docs/src/logs.md, and each
-page of docs/src must stand in SUMMARY.md.
+are counted, not asked. Each folder of docs/results must be linked to from docs/src/logs.md, each page of
+docs/src must stand in SUMMARY.md, and each crate in the table of docs/src/architecture.md.
 """
 
 import os
@@ -19,12 +19,10 @@ from urllib.parse import unquote, urlsplit
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BOOK = os.path.join(ROOT, "docs", "book")
 REPOSITORY = "https://github.com/offramp-rs/offramp"
-# Not written by us, or an address that exists once a page was edited in the browser.
-SKIPPED_PAGES = {"toc.html"}
 
 
 class Page(HTMLParser):
-    """The links of an HTML page, and the names that links may end in."""
+    """The links of an HTML page (line, address, whether it is embedded), and what `#` may name."""
 
     def __init__(self, text):
         super().__init__()
@@ -36,7 +34,7 @@ class Page(HTMLParser):
         self.names.update(filter(None, (attributes.get("id"), attributes.get("name"))))
         for key in ("href", "src"):
             if attributes.get(key):
-                self.links.append((self.getpos()[0], attributes[key]))
+                self.links.append((self.getpos()[0], attributes[key], key == "src"))
 
 
 def without_code(markdown):
@@ -119,18 +117,21 @@ class Checker:
             for name in names:
                 path = os.path.relpath(os.path.join(folder, name), BOOK)
                 pages[path] = None
-                if name.endswith(".html") and name not in SKIPPED_PAGES:
+                if name.endswith(".html"):
                     with open(os.path.join(BOOK, path), encoding="utf-8") as file:
                         pages[path] = Page(file.read())
         if "index.html" not in pages:
             sys.exit(f"{BOOK} holds no book; build it first: mdbook build docs")
         for path, page in sorted(pages.items()):
-            for line, link in page.links if page else ():
+            for line, link, embedded in page.links if page else ():
                 self.checked += 1
                 place, parts = f"docs/book/{path}:{line}", urlsplit(link)
+                if parts.scheme in ("data", "javascript"):
+                    continue
                 if parts.scheme or parts.netloc:
-                    if parts.scheme not in ("data", "javascript"):
-                        self.outside(place, link)
+                    self.outside(place, link)
+                    if embedded:
+                        self.fail(place, link, "an image or script must be a file of the book")
                     continue
                 if path == "404.html" and link == "/":
                     continue
@@ -151,6 +152,11 @@ class Checker:
         for folder in sorted(path for path in self.folders if re.fullmatch(r"docs/results/[^/]+", path)):
             if f"](../results/{os.path.basename(folder)}" not in logs:
                 self.fail("docs/src/logs.md", folder, "these logs are not linked there")
+        crates = self.read("docs/src/architecture.md")
+        for manifest in sorted(path for path in self.files if re.fullmatch(r"crates/.*/Cargo\.toml", path)):
+            name = re.search(r'^name = "(.+)"', self.read(manifest), re.M)[1]
+            if f"`{name}`" not in crates:
+                self.fail("docs/src/architecture.md", name, "this crate is not in the table")
 
 
 def main():
