@@ -1,8 +1,8 @@
-"""An mdBook preprocessor for links that work in a clone and on GitHub, but not in the built book.
+"""An mdBook preprocessor: links that work in a clone and on GitHub, but not in the built book.
 
 Pages link to logs and source files by relative paths. The book holds only what lies in `src`, so a link
 to another file is given the repository's address. And mdBook renames a folder's README.md to index.md,
-but not the links to it.
+but not the links to it. Numbers stay on one line with their `%` or `±`.
 """
 
 import json
@@ -11,6 +11,7 @@ import re
 import sys
 
 FENCE = re.compile(r"^(```|~~~).*?^\1[^\n]*$", re.MULTILINE | re.DOTALL)
+SPACE = re.compile(r"(?<=\d) (?=[%±])|(?<=\d ±) (?=\d)")
 LINK = re.compile(r"\]\(([^)\s#:]+)(#[^)\s]*)?\)")
 
 
@@ -25,11 +26,14 @@ def rewrite(text, page, root, repository):
         kind = "tree" if os.path.isdir(os.path.join(root, path)) else "blob"
         return f"]({repository}/{kind}/main/{path}{fragment})"
 
+    def prose(part):
+        return LINK.sub(link, SPACE.sub("\u00a0", part))
+
     parts, end = [], 0
     for fence in FENCE.finditer(text):
-        parts += [LINK.sub(link, text[end : fence.start()]), fence[0]]
+        parts += [prose(text[end : fence.start()]), fence[0]]
         end = fence.end()
-    return "".join(parts) + LINK.sub(link, text[end:])
+    return "".join(parts) + prose(text[end:])
 
 
 def chapters(items):
