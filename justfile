@@ -1,4 +1,4 @@
-# One-line names for cargo commands; `just --list` shows them.
+# Short names for what is run often; `just --list` shows them.
 
 # the main job on the built-in data set: train, evaluate, calibrate
 demo:
@@ -86,6 +86,12 @@ bench *ARGS:
 # ours and PyTorch's in turn; needs a Python with torch (PYTHON=...)
 bench-peers *ARGS:
     cargo build --release -p offramp-kernels --example train_step && ${PYTHON:-python3} benches/peers/bench_peers.py {{ARGS}}
+
+# the book into docs/book, with every link and code block checked; needs `cargo install mdbook --version '^0.5'` and Python 3.11
+book PROGRAM="":
+    mdbook build docs
+    python3 tests/book/check_links.py
+    python3 tests/book/check_code.py {{PROGRAM}}
 
 # API documentation of all crates
 docs:

@@ -47,6 +47,8 @@ def main():
     if sys.argv[1:2] == ["supports"]:
         sys.exit(0 if sys.argv[2] == "html" else 1)
     context, book = json.load(sys.stdin)
+    if "items" not in book:
+        sys.exit(f"mdBook 0.5 is needed, this is {context['mdbook_version']}")
     root = os.path.dirname(os.path.abspath(context["root"]))
     repository = context["config"]["output"]["html"]["git-repository-url"]
     for chapter in chapters(book["items"]):
