@@ -5,7 +5,8 @@
 JSON, TOML and Python must parse. In `sh` blocks and in the comments of recipes, a recipe, a script or a
 manifest that is named must be there, `just` must know what it is asked for, and with PROGRAM, the built
 `offramp`, every subcommand, option and value of an `offramp` line must be one that it takes: the line is
-run with `--help` behind it. Blocks of Rust are compiled by the documentation tests of crates/offramp.
+run with `--help` behind it. Where Node is at hand, KaTeX must typeset every formula. Blocks of Rust are
+compiled by the documentation tests of crates/offramp.
 """
 
 import glob
@@ -13,6 +14,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -40,9 +42,20 @@ def commands(body):
             yield words
 
 
+# Reads formulas as JSON, prints what KaTeX says of each: null, or an error.
+TYPESET = """
+const katex = require(process.argv[1]);
+const formulas = JSON.parse(require("fs").readFileSync(0, "utf8"));
+console.log(JSON.stringify(formulas.map((formula) => {
+  try { katex.renderToString(formula, { strict: "error" }); return null; } catch (error) { return error.message; }
+})));
+"""
+
+
 class Checker:
     def __init__(self, program):
         self.program, self.checked, self.wrong = program, 0, []
+        self.formulas = []
         with open(os.path.join(ROOT, "justfile"), encoding="utf-8") as file:
             self.just = set(re.findall(r"^([a-z][\w-]*)(?: [^:\n]*)?:", file.read(), re.M))
 
@@ -68,7 +81,9 @@ class Checker:
     def block(self, place, language, body):
         self.checked += 1
         try:
-            if language == "json":
+            if language == "math":
+                self.formulas.append((place, body.strip()))
+            elif language == "json":
                 json.loads(body)
             elif language == "toml":
                 tomllib.loads(body)
@@ -82,12 +97,30 @@ class Checker:
         except (SyntaxError, ValueError) as error:
             self.fail(place, f"{language}: {error}")
 
+    def typeset(self):
+        if not shutil.which("node"):
+            print("left out: formulas, without node")
+            return
+        katex = os.path.join(ROOT, "docs/src/katex/katex.min.js")
+        formulas = json.dumps([formula for _, formula in self.formulas])
+        result = subprocess.run(
+            ["node", "-e", TYPESET, katex], input=formulas, capture_output=True, text=True, check=True
+        )
+        self.checked += len(self.formulas)
+        for (place, _), error in zip(self.formulas, json.loads(result.stdout)):
+            if error:
+                self.fail(place, error)
+
     def run(self):
         pages = ["README.md", "CONTRIBUTING.md", *glob.glob("docs/src/**/*.md", root_dir=ROOT, recursive=True)]
         for path in sorted(pages):
             with open(os.path.join(ROOT, path), encoding="utf-8") as file:
-                for block in blocks(path, file.read()):
-                    self.block(*block)
+                text = file.read()
+            for block in blocks(path, text):
+                self.block(*block)
+            for match in re.finditer(r"(?<!`)\$`([^`]+)`\$", BLOCK.sub("", text)):
+                self.formulas.append((path, match[1]))
+        self.typeset()
         for path in sorted(glob.glob("recipes/**/*.toml", root_dir=ROOT, recursive=True)):
             with open(os.path.join(ROOT, path), encoding="utf-8") as file:
                 for line in re.findall(r"^# (?:or: )?(offramp .*)$", file.read(), re.M):
@@ -101,7 +134,7 @@ def main():
     for line in checker.wrong:
         print(line, file=sys.stderr)
     without = "" if checker.program else "; options of `offramp` were not checked, for want of the program"
-    print(f"{checker.checked} blocks and commands: {len(checker.wrong)} wrong{without}")
+    print(f"{checker.checked} blocks, commands and formulas: {len(checker.wrong)} wrong{without}")
     sys.exit(1 if checker.wrong else 0)
 
 
