@@ -1,4 +1,4 @@
-# One-line names for cargo commands; `just --list` shows them.
+# Short names for what is run often; `just --list` shows them.
 
 # the main job on the built-in data set: train, evaluate, calibrate
 demo:
@@ -44,12 +44,12 @@ test-wasm TARGET="wasm32-unknown-unknown":
 web RUN="runs/demo" *OUT:
     web/build.sh {{RUN}} {{OUT}}
 
-# that folder of a run with calibrate.json in Chromium, beside `offramp serve`; PICTURES: a folder of PNG files, gallery.json, or test.bin of CIFAR-100
-test-web RUN PICTURES PYTHON="python3": (web RUN)
+# that folder of a run with calibrate.json in Chromium, beside `offramp serve`; IMAGES: a folder of PNG files, gallery.json, or test.bin of CIFAR-100
+test-web RUN IMAGES PYTHON="python3": (web RUN)
     cargo build --release --workspace --bin offramp
-    {{PYTHON}} tests/browser/check_web.py ${CARGO_TARGET_DIR:-target}/release/offramp {{RUN}} {{RUN}}/export/web {{PICTURES}}
+    {{PYTHON}} tests/browser/check_web.py ${CARGO_TARGET_DIR:-target}/release/offramp {{RUN}} {{RUN}}/export/web {{IMAGES}}
 
-# damaged weight files for so many minutes (TARGET: weights, pickle); needs nightly Rust and cargo-fuzz
+# damaged weight files for the given number of minutes (TARGET: weights, pickle); needs nightly Rust and cargo-fuzz
 fuzz TARGET="weights" MINUTES="10":
     mkdir -p fuzz/corpus/{{TARGET}}
     {{ if TARGET == "weights" { "cp crates/base/weights/tests/fixtures/*.pt crates/base/weights/tests/fixtures/*.th fuzz/corpus/weights/" } else { "for f in crates/base/weights/tests/fixtures/*.pt; do unzip -p $f '*data.pkl' > fuzz/corpus/pickle/$(basename $f) 2>/dev/null || true; done" } }}
@@ -87,14 +87,20 @@ bench *ARGS:
 bench-peers *ARGS:
     cargo build --release -p offramp-kernels --example train_step && ${PYTHON:-python3} benches/peers/bench_peers.py {{ARGS}}
 
+# the book into docs/book, with every link and code block checked; needs `cargo install mdbook --version '^0.5'` and Python 3.11
+book PROGRAM="":
+    mdbook build docs
+    python3 tests/book/check_links.py
+    python3 tests/book/check_code.py {{PROGRAM}}
+
 # API documentation of all crates
 docs:
     cargo doc --release --no-deps --workspace
 
-# ResNet-18, 64x64, MATE, all of Tiny-ImageNet
+# ResNet-18, 64x64, four exits, MATE-R, all of Tiny-ImageNet
 train-tinyimagenet *ARGS:
     cargo run --release --bin offramp -- train recipes/tinyimagenet.toml {{ARGS}}
 
-# ResNet-20 with 3 exits, MATE, all of CIFAR-100
+# ResNet-18 with four exits, MATE-R, all of CIFAR-100
 train-cifar100 *ARGS:
     cargo run --release --bin offramp -- train recipes/cifar100.toml {{ARGS}}

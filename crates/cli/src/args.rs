@@ -226,7 +226,7 @@ pub struct CalibrateArgs {
 pub struct PredictArgs {
     /// Run folder
     pub run: PathBuf,
-    /// Pictures: png, jpeg, webp or bmp
+    /// Images: png, jpeg, webp, bmp or gif (its first frame)
     #[arg(required = true)]
     pub images: Vec<PathBuf>,
     /// Policy file [default: policy.json of the run; without one, the deepest exit]

@@ -47,3 +47,8 @@ pub use offramp_serve as serve;
 pub use offramp_teachers as teachers;
 pub use offramp_train as train;
 pub use offramp_weights as weights;
+
+/// The README's Rust, compiled by `cargo test --doc`.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

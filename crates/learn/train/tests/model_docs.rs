@@ -50,6 +50,9 @@ fn the_pages_have_recipes_that_work_and_the_first_states_the_defaults() {
             let recipe = recipe.unwrap_or_else(|error| panic!("{name}: {error}\n{block}"));
             assert_eq!(recipe.model.cascade, (entry.config)(), "{name}");
         }
-        assert!(page.contains(&format!("recipes/{name}.toml")), "{name}");
+        assert!(
+            page.contains(&format!("recipes/cifar100-lowdata/{name}.toml")),
+            "{name}"
+        );
     }
 }
