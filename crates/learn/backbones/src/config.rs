@@ -13,7 +13,7 @@ use serde::ser::{Error as _, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{AnyBackbone, BackboneError, BackboneFamily, registry};
+use crate::{AnyBackbone, BackboneError, BackboneFamily, InBurn, registry};
 
 /// Settings of a backbone; `"resnet20"` or `{ name = "resnet20", shortcut = "conv" }`.
 #[derive(Clone, Debug)]
@@ -29,6 +29,7 @@ trait Settings: Any + Debug + Send + Sync {
     fn options(&self) -> serde_json::Result<Value>;
     fn with_options(&self, options: Value) -> Result<BackboneConfig, String>;
     fn write(&self, b: &mut Builder, image: offramp_graph::Value) -> Result<(), GraphError>;
+    fn in_burn(&self) -> Option<InBurn>;
     fn classifier_name(&self) -> &'static str;
 }
 
@@ -49,6 +50,10 @@ impl<F: BackboneFamily> Settings for F {
 
     fn write(&self, b: &mut Builder, image: offramp_graph::Value) -> Result<(), GraphError> {
         BackboneFamily::write(self, b, image)
+    }
+
+    fn in_burn(&self) -> Option<InBurn> {
+        BackboneFamily::in_burn(self)
     }
 
     fn classifier_name(&self) -> &'static str {
@@ -112,7 +117,7 @@ impl BackboneConfig {
             name: self.name().to_owned(),
             message,
         })?;
-        config.write()?;
+        config.graph()?;
         Ok(config)
     }
 
@@ -124,40 +129,47 @@ impl BackboneConfig {
         }
     }
 
-    fn write(&self) -> Result<Graph, BackboneError> {
+    /// The whole network as a graph without numbers; `None` for one that is written in burn.
+    ///
+    /// # Errors
+    /// [`BackboneError::Graph`] when the family writes operations that do not fit together, which none
+    /// of this crate does.
+    pub fn graph(&self) -> Result<Option<Graph>, BackboneError> {
+        if self.0.in_burn().is_some() {
+            return Ok(None);
+        }
         let mut b = Builder::new();
         let image = b.input("image", &[3, SIDE, SIDE]);
-        let written = self.0.write(&mut b, image);
-        written.map_err(|source| BackboneError::Graph {
-            name: self.name().to_owned(),
-            source,
-        })?;
-        Ok(b.finish_whole([]))
-    }
-
-    /// The whole network as a graph without numbers.
-    ///
-    /// # Panics
-    /// When the family writes operations that do not fit together.
-    pub fn graph(&self) -> Graph {
-        self.write().unwrap_or_else(|error| panic!("{error}"))
+        match self.0.write(&mut b, image) {
+            Ok(()) => Ok(Some(b.finish_whole([]))),
+            Err(source) => Err(BackboneError::Graph {
+                name: self.name().to_owned(),
+                source,
+            }),
+        }
     }
 
     /// The stages of the backbone.
     ///
     /// # Panics
-    /// As [`graph`](Self::graph).
+    /// When the family writes operations that do not fit together.
     pub fn stages(&self) -> Vec<StageInfo> {
-        stages(&self.graph())
+        match self.0.in_burn() {
+            Some(in_burn) => in_burn.stages,
+            None => {
+                let graph = self.graph().unwrap_or_else(|error| panic!("{error}"));
+                graph.as_ref().map(stages).unwrap_or_default()
+            }
+        }
     }
 
     /// Builds the backbone with fresh parameters.
     ///
     /// # Panics
-    /// As [`graph`](Self::graph).
+    /// As [`stages`](Self::stages).
     pub fn init(&self, init: &mut Init) -> AnyBackbone {
         self.init_stages(0..self.stages().len(), init)
-            .unwrap_or_else(|error| unreachable!("the whole is no piece: {error}"))
+            .unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Builds the stages of the given numbers alone, with fresh parameters under the names that they
@@ -165,27 +177,32 @@ impl BackboneConfig {
     /// are numbered from 0.
     ///
     /// # Errors
-    /// [`BackboneError::Piece`] when the piece would need more than the map of the stage before.
+    /// [`BackboneError::Piece`] when the piece would need more than the map of the stage before,
+    /// [`BackboneError::Whole`] for a part of a backbone that is written in burn,
+    /// [`BackboneError::Graph`] as [`graph`](Self::graph).
     ///
     /// # Panics
-    /// As [`graph`](Self::graph), and when there are no such stages.
+    /// When there are no such stages.
     pub fn init_stages(
         &self,
         range: Range<usize>,
         init: &mut Init,
     ) -> Result<AnyBackbone, BackboneError> {
-        let graph = self.graph();
+        let name = || self.name().to_owned();
+        if let Some(in_burn) = self.0.in_burn() {
+            return match range == (0..in_burn.stages.len()) {
+                true => Ok(AnyBackbone::Burn((in_burn.init)(init))),
+                false => Err(BackboneError::Whole { name: name() }),
+            };
+        }
+        let graph = self.graph()?.unwrap_or_default();
         let infos = stages(&graph)[range.clone()].to_vec();
         let piece = graph.piece(range).map_err(|stage| BackboneError::Piece {
-            name: self.name().to_owned(),
+            name: name(),
             stage,
         })?;
-        Ok(AnyBackbone::Graph(GraphBackbone::new(
-            piece,
-            infos,
-            self.classifier_name(),
-            init,
-        )))
+        let backbone = GraphBackbone::new(piece, infos, self.classifier_name(), init);
+        Ok(AnyBackbone::Graph(backbone))
     }
 }
 

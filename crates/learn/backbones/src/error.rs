@@ -33,6 +33,15 @@ pub enum BackboneError {
         /// Name of the stage before the piece.
         stage: String,
     },
+    /// Only a part is asked for, and the backbone is written in burn.
+    #[error(
+        "backbone {name} is written in burn and not as a graph, so that it can only be built whole: let \
+         exits follow its last stage, and take no head that repeats its stages"
+    )]
+    Whole {
+        /// The backbone.
+        name: String,
+    },
     /// The graph that the family writes does not fit together.
     #[error("backbone {name}: {source}")]
     Graph {

@@ -26,7 +26,7 @@ pub mod wide_resnet;
 pub use any::AnyBackbone;
 pub use config::BackboneConfig;
 pub use error::BackboneError;
-pub use family::{BackboneFamily, NoOptions};
+pub use family::{BackboneFamily, InBurn, NoOptions};
 pub use registry::{BackboneEntry, register, registry};
 pub use stem::{Stem, StemOptions};
 

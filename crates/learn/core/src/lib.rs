@@ -10,6 +10,7 @@
 //! | `cuda` | NVIDIA GPUs |
 //! | `wgpu`, `vulkan` | any GPU with Vulkan, Metal or DirectX 12 |
 
+pub mod boxed;
 mod device;
 mod exit;
 pub mod files;
@@ -21,6 +22,7 @@ mod precision;
 pub mod registry;
 mod suggest;
 
+pub use boxed::{BoxedBackbone, BoxedHead};
 pub use device::{DeviceError, DeviceSpec, default_device};
 pub use exit::{ExitOutput, ExitOutputs, widened};
 pub use gradients::{add_gradient, add_gradients};

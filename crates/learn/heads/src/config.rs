@@ -1,7 +1,7 @@
 //! The `[model]` table of a recipe, and the network that it stands for.
 
 use offramp_backbones::{BackboneConfig, BackboneError};
-use offramp_core::{ExitHead, MapShape};
+use offramp_core::{Backbone, ExitHead, MapShape};
 use offramp_graph::GraphError;
 use offramp_nn::Init;
 use serde::de::{Deserializer, Error as _};
@@ -94,7 +94,10 @@ pub enum NetError {
     },
     /// A branch that would begin within a block.
     #[error("head \"branch\": {0}; branch off after a whole layer, or set taps = \"layers\"")]
-    Branch(#[from] BackboneError),
+    Branch(BackboneError),
+    /// A backbone that cannot be built.
+    #[error(transparent)]
+    Backbone(BackboneError),
     /// A head that does not fit its stage.
     #[error("model.head = {head:?}: {source}")]
     Head {
@@ -289,8 +292,8 @@ impl NetConfig {
         }
         // Names must have become numbers by now.
         self.resolved(&[])?;
-        let graph = self.backbone.graph();
-        let stages = offramp_nn::stages(&graph);
+        let graph = self.backbone.graph().map_err(NetError::Backbone)?;
+        let stages = self.backbone.stages();
         let reduction = stages.last().map_or(1, |stage| stage.reduction);
         if image.height.min(image.width) < reduction {
             return Err(NetError::Image {
@@ -300,25 +303,29 @@ impl NetConfig {
                 reduction,
             });
         }
-        let sized = graph.resized(&[&[image.channels, image.height, image.width]]);
-        let sized = sized.map_err(|source| NetError::Images {
-            backbone: self.backbone.name().to_owned(),
-            channels: image.channels,
-            height: image.height,
-            width: image.width,
-            source,
-        })?;
+        if let Some(graph) = &graph {
+            let sized = graph.resized(&[&[image.channels, image.height, image.width]]);
+            sized.map_err(|source| NetError::Images {
+                backbone: self.backbone.name().to_owned(),
+                channels: image.channels,
+                height: image.height,
+                width: image.width,
+                source,
+            })?;
+        }
         let end = exits.last().map_or(0, |stage| stage + 1);
-        let backbone = self.backbone.init_stages(0..end, init)?;
+        let backbone = self.backbone.init_stages(0..end, init);
+        let backbone = backbone.map_err(NetError::Backbone)?;
+        let maps = backbone.costs(image);
         let head = |&stage: &usize| {
             let place = HeadPlace {
                 stages: &stages,
                 stage,
                 classes,
-                backbone: &graph,
+                backbone: graph.as_ref(),
                 backbone_name: self.backbone.name(),
             };
-            let map = sized.map_shape(sized.stages()[stage].output);
+            let (_, map) = maps[stage];
             self.head
                 .init(map, &place, init)
                 .map_err(|error| match error {

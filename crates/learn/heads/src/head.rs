@@ -6,14 +6,14 @@ use std::fmt::Debug;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use offramp_backbones::BackboneError;
-use offramp_core::{Cost, ExitHead, ExitOutput, MapShape, StageInfo};
+use offramp_core::{BoxedHead, Cost, ExitHead, ExitOutput, MapShape, StageInfo};
 use offramp_graph::{Builder, Graph, GraphError, Value};
 use offramp_nn::{GraphHead, HeadValues, Init, Linear};
 use thiserror::Error;
 
 use crate::heads::{BottleneckHead, BranchHead, ConvHead, LinearHead, ProjectorHead, SepConvHead};
 
-/// A kind of exit head: what it writes into a graph.
+/// A kind of exit head: what it writes into a graph, or a module that is written in burn.
 pub trait Head: Any + Debug + Send + Sync {
     /// Writes the head from its map to its logits; [`classify`] is what most end with.
     ///
@@ -24,7 +24,19 @@ pub trait Head: Any + Debug + Send + Sync {
         b: &mut Builder,
         map: Value,
         place: &HeadPlace,
-    ) -> Result<HeadValues, HeadError>;
+    ) -> Result<HeadValues, HeadError> {
+        let _ = (b, map, place);
+        let part = "the head".to_owned();
+        Err(GraphError::NoGraph { part }.into())
+    }
+
+    /// The head as a burn module, for one that is written in burn instead of as a graph; then
+    /// [`write`](Self::write) is not asked. Such a head trains and runs, and cannot be exported or
+    /// compiled.
+    fn in_burn(&self, map: MapShape, place: &HeadPlace, init: &mut Init) -> Option<BoxedHead> {
+        let _ = (map, place, init);
+        None
+    }
 
     /// Whether several exits may follow one stage: each computes something else of its map.
     fn is_branch(&self) -> bool {
@@ -53,7 +65,7 @@ pub struct HeadPlace<'a> {
     pub stage: usize,
     /// Number of classes.
     pub classes: usize,
-    pub(crate) backbone: &'a Graph,
+    pub(crate) backbone: Option<&'a Graph>,
     pub(crate) backbone_name: &'a str,
 }
 
@@ -73,9 +85,13 @@ impl HeadPlace<'_> {
     /// # Errors
     /// When they would need more than the map.
     pub fn rest(&self) -> Result<Graph, BackboneError> {
-        let rest = self.backbone.piece(self.stage + 1..self.stages.len());
+        let name = || self.backbone_name.to_owned();
+        let Some(backbone) = self.backbone else {
+            return Err(BackboneError::Whole { name: name() });
+        };
+        let rest = backbone.piece(self.stage + 1..self.stages.len());
         rest.map_err(|stage| BackboneError::Piece {
-            name: self.backbone_name.to_owned(),
+            name: name(),
             stage,
         })
     }
@@ -131,6 +147,9 @@ impl HeadConfig {
         place: &HeadPlace,
         init: &mut Init,
     ) -> Result<AnyHead, HeadError> {
+        if let Some(head) = self.in_burn(map, place, init) {
+            return Ok(AnyHead::Burn(head));
+        }
         let mut b = Builder::new();
         let input = b.input("map", &[map.channels, map.height, map.width]);
         let values = self.write(&mut b, input, place)?;
@@ -145,6 +164,8 @@ impl HeadConfig {
 pub enum AnyHead {
     /// One that is a graph, as all of this crate are.
     Graph(GraphHead),
+    /// One that is written in burn.
+    Burn(BoxedHead),
 }
 
 impl AnyHead {
@@ -152,13 +173,18 @@ impl AnyHead {
     pub(crate) fn classifier(&self) -> Option<Linear> {
         match self {
             Self::Graph(head) => head.classifier(),
+            Self::Burn(_) => None,
         }
     }
 
     /// The head with a given classifier, which learns no more.
+    ///
+    /// # Panics
+    /// When the head does not end with a linear layer.
     pub(crate) fn with_classifier(self, weight: Tensor<2>, bias: Tensor<1>) -> Self {
         match self {
             Self::Graph(head) => Self::Graph(head.with_classifier(weight, bias)),
+            Self::Burn(_) => panic!("a head that ends with a linear layer"),
         }
     }
 }
@@ -167,24 +193,28 @@ impl ExitHead for AnyHead {
     fn forward(&self, map: Tensor<4>) -> ExitOutput {
         match self {
             Self::Graph(head) => ExitHead::forward(head, map),
+            Self::Burn(head) => head.forward(map),
         }
     }
 
     fn embedding_dim(&self) -> usize {
         match self {
             Self::Graph(head) => head.embedding_dim(),
+            Self::Burn(head) => head.embedding_dim(),
         }
     }
 
     fn cost(&self, map: MapShape) -> Cost {
         match self {
             Self::Graph(head) => head.cost(map),
+            Self::Burn(head) => head.cost(map),
         }
     }
 
     fn graph(&self) -> Option<Graph> {
         match self {
             Self::Graph(head) => ExitHead::graph(head),
+            Self::Burn(head) => ExitHead::graph(&**head),
         }
     }
 }

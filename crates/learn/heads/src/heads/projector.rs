@@ -173,7 +173,6 @@ mod tests {
     use burn::tensor::{Tensor, TensorData};
     use offramp_core::params::{NamedTensors, apply, collect};
     use offramp_core::{ExitHead, StageInfo, default_device};
-    use offramp_graph::Graph;
     use offramp_nn::Init;
 
     /// A head with projectors to the given widths.
@@ -199,7 +198,7 @@ mod tests {
             stages: &[stage],
             stage: 0,
             classes,
-            backbone: &Graph::default(),
+            backbone: None,
             backbone_name: "resnet8",
         };
         let mut init = Init::new(0, &default_device().unwrap());
