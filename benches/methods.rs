@@ -20,7 +20,7 @@ use criterion::{
 use offramp_core::{ExitOutputs, MapShape, default_device};
 use offramp_heads::{MODEL_FORMAT, ModelCard, MultiExitNet, NetConfig};
 use offramp_methods::distill::{
-    DistillConfig, DistillerEntry, Distillers, Student, TaughtBatch, Teachers, Uses, distillers,
+    DistillConfig, DistillerEntry, Distillers, StepBatch, Student, TeacherCount, Uses, distillers,
 };
 use offramp_methods::{
     AnyMethod, Method, MethodConfig, NetworkInfo, StepContext, Targets, registry,
@@ -81,10 +81,10 @@ impl Trainee {
             _ => alone(),
         };
         let count = match entry.teachers {
-            Teachers::None => 0,
-            Teachers::One => 1,
-            Teachers::All if ["ebkd", "ca-mkd"].contains(&entry.name) => 2,
-            Teachers::All => 1,
+            TeacherCount::None => 0,
+            TeacherCount::One => 1,
+            TeacherCount::All if ["ebkd", "ca-mkd"].contains(&entry.name) => 2,
+            TeacherCount::All => 1,
         };
         let teachers = (0..count).map(|at| teacher(&format!("t{at}"), device));
         let table: DistillConfig =
@@ -136,16 +136,17 @@ impl Trainee {
         let began = Instant::now();
         let net = self.net.take().expect("it comes back below");
         let outputs = net.forward(batch.images.clone());
-        let lecture = |(at, teacher): (usize, &ExternalTeacher)| match self.distill.uses(at) {
+        let outputs_of = |(at, teacher): (usize, &ExternalTeacher)| match self.distill.uses(at) {
             Uses::Nothing => ExitOutputs::default(),
             _ => teacher.outputs(batch.images.clone()),
         };
-        let lectures: Vec<ExitOutputs> = self.teachers.iter().enumerate().map(lecture).collect();
-        let taught = TaughtBatch {
+        let teacher_outputs: Vec<ExitOutputs> =
+            self.teachers.iter().enumerate().map(outputs_of).collect();
+        let taught = StepBatch {
             images: &batch.images,
             rows: &batch.rows,
             outputs: &outputs,
-            teachers: &lectures,
+            teachers: &teacher_outputs,
             targets: &batch.targets,
             context: &context,
         };
@@ -253,12 +254,12 @@ fn methods(c: &mut Criterion) {
     let net = || json!({"backbone": "resnet18", "head": "sepconv"});
     let mut group = group(c, "ResNet-18 with four exits", 32);
     let plain = || Trainee::by(&MethodConfig::default(), net(), &device);
-    let rehearses = |config: &MethodConfig| {
+    let looks_ahead = |config: &MethodConfig| {
         let method = Trainee::by(config, net(), &device).method;
-        method.rehearses(&StepContext::default())
+        method.looks_ahead(&StepContext::default())
     };
     let lines = (registry().iter())
-        .filter(|entry| !rehearses(&(entry.config)()))
+        .filter(|entry| !looks_ahead(&(entry.config)()))
         .map(|entry| {
             let taught = || Trainee::by(&(entry.config)(), net(), &device);
             compare(&mut group, entry.name, &batch, || [taught(), plain()])

@@ -22,7 +22,7 @@ pub struct Replica {
 enum Group {
     #[cfg(feature = "cuda")]
     Devices(Vec<Device>),
-    Host(Meeting),
+    Host(AllReduce),
 }
 
 impl Replica {
@@ -44,7 +44,7 @@ impl Replica {
         match &*self.group {
             #[cfg(feature = "cuda")]
             Group::Devices(devices) => devices.len(),
-            Group::Host(meeting) => meeting.size,
+            Group::Host(all_reduce) => all_reduce.size,
         }
     }
 
@@ -64,12 +64,12 @@ impl Replica {
                 use burn::tensor::distributed::{ReduceOperation, all_reduce};
                 all_reduce(x, ReduceOperation::Mean, devices.clone()).resolve()
             }
-            Group::Host(meeting) => match x.is_tracked() {
+            Group::Host(all_reduce) => match x.is_tracked() {
                 false => {
                     let device = x.device();
                     let data = x.into_data();
                     let shape = data.shape().clone();
-                    let mean = meeting.mean(self.rank, data.iter::<f32>().collect());
+                    let mean = all_reduce.mean(self.rank, data.iter::<f32>().collect());
                     Tensor::from_data(TensorData::new(mean, shape), &device)
                 }
                 #[cfg(feature = "flex")]
@@ -108,7 +108,7 @@ impl Replica {
                 match self.0 {
                     #[cfg(feature = "cuda")]
                     Group::Devices(_) => {}
-                    Group::Host(meeting) => meeting.leave(),
+                    Group::Host(all_reduce) => all_reduce.leave(),
                 }
             }
         }
@@ -122,7 +122,7 @@ impl Replica {
     #[cfg(feature = "flex")]
     pub(crate) fn mean_here(&self, values: Vec<f32>) -> Vec<f32> {
         match &*self.group {
-            Group::Host(meeting) => meeting.mean(self.rank, values),
+            Group::Host(all_reduce) => all_reduce.mean(self.rank, values),
             #[cfg(feature = "cuda")]
             Group::Devices(_) => values,
         }
@@ -149,13 +149,13 @@ impl Group {
         if devices.iter().all(is_cuda) {
             return Self::Devices(devices.to_vec());
         }
-        Self::Host(Meeting::new(devices.len()))
+        Self::Host(AllReduce::new(devices.len()))
     }
 }
 
-/// Where the threads of one process meet.
+/// The all-reduce of threads of one process.
 #[derive(Debug)]
-struct Meeting {
+struct AllReduce {
     round: Mutex<Round>,
     changed: Condvar,
     size: usize,
@@ -172,7 +172,7 @@ struct Round {
     left: bool,
 }
 
-impl Meeting {
+impl AllReduce {
     fn new(size: usize) -> Self {
         let given = vec![None; size];
         Self {

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Beed, BeedConfig, Byot, ByotConfig, Dml, DmlConfig, Eed, EedConfig, L2wDen, L2wDenConfig,
-    LastExitTeaching, LastExitTeachingConfig, LossTerms, Mate, MateConfig, Method, MethodError,
-    Mlcsd, MlcsdConfig, NetworkInfo, Okddip, OkddipConfig, One, OneConfig, PhuongLampert,
-    PhuongLampertConfig, Plain, PlainConfig, Rehearsal, StepContext,
+    LastExitTeaching, LastExitTeachingConfig, LookAhead, LossTerms, Mate, MateConfig, Method,
+    MethodError, Mlcsd, MlcsdConfig, NetworkInfo, Okddip, OkddipConfig, One, OneConfig,
+    PhuongLampert, PhuongLampertConfig, Plain, PlainConfig, StepContext,
 };
 
 /// One line of the [`registry`].
@@ -139,12 +139,12 @@ impl Method for AnyMethod {
         self.inner().losses(&outputs.widened(), targets, context)
     }
 
-    fn rehearses(&self, context: &StepContext) -> bool {
-        self.inner().rehearses(context)
+    fn looks_ahead(&self, context: &StepContext) -> bool {
+        self.inner().looks_ahead(context)
     }
 
-    fn rehearse(&mut self, rehearsal: &Rehearsal) {
-        self.inner_mut().rehearse(rehearsal);
+    fn look_ahead(&mut self, look_ahead: &LookAhead) {
+        self.inner_mut().look_ahead(look_ahead);
     }
 
     fn after_step(&mut self, outputs: &ExitOutputs) {

@@ -1,15 +1,15 @@
 //! Methods on cascades: BoostNet and OFA by the numbers of the specification, and distillers that
 //! use a classifier alone.
 
-#[path = "support/classroom.rs"]
-mod classroom;
+#[path = "support/by_hand.rs"]
+mod by_hand;
 mod support;
 
 use burn::tensor::Tensor;
-use classroom::{IMAGE, external, model};
+use by_hand::{IMAGE, external, model};
 use offramp_core::MapShape;
 use offramp_heads::MultiExitNet;
-use offramp_methods::distill::{DistillerConfig, LessonPlan, TeacherPlan, ViewShape};
+use offramp_methods::distill::{DistillInfo, DistillerConfig, ExitShapes, TeacherInfo};
 use offramp_methods::{Method, MethodError};
 use offramp_nn::Init;
 use offramp_teachers::ExternalTeacher;
@@ -81,18 +81,18 @@ fn the_last_exit_of_imta() {
 /// What a distiller says to a student and teachers of the given networks.
 fn refusal(loss: &str, student: Value, teachers: &[&ExternalTeacher]) -> Option<MethodError> {
     let config: DistillerConfig = serde_json::from_value(loss.into()).unwrap();
-    let shape = ViewShape {
+    let shape = ExitShapes {
         classes: 3,
         map: SPACE,
         stages: Vec::new(),
     };
-    let plan = LessonPlan {
+    let info = DistillInfo {
         student: shape.clone(),
         exit: 1,
         net: &model(student),
         image: IMAGE,
         teachers: (teachers.iter())
-            .map(|teacher| TeacherPlan {
+            .map(|teacher| TeacherInfo {
                 teacher,
                 shape: shape.clone(),
             })
@@ -100,7 +100,7 @@ fn refusal(loss: &str, student: Value, teachers: &[&ExternalTeacher]) -> Option<
         rows: 10,
         batch_size: 3,
     };
-    config.init(&plan, &mut Init::new(7, &device())).err()
+    config.init(&info, &mut Init::new(7, &device())).err()
 }
 
 fn teacher(cascade: &str) -> ExternalTeacher {

@@ -1,12 +1,12 @@
 //! DML, ONE and OKDDip: the specification's numbers (6.12 to 6.14), PyTorch's
 //! (`python/online.py`), and what the methods become at the ends of their settings.
 
-#[path = "support/lessons.rs"]
-mod lessons;
+#[path = "support/batches.rs"]
+mod batches;
 mod support;
 
+use batches::wave;
 use burn::tensor::{Gradients, Tensor, TensorData};
-use lessons::wave;
 use offramp_core::{ExitOutput, ExitOutputs};
 use offramp_methods::{AnyMethod, LossTerms, Method, NetworkInfo};
 use support::{

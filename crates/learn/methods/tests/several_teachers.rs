@@ -1,19 +1,19 @@
 //! AVER, EBKD and CA-MKD: numbers of section 6.17 of the specification and of
 //! python/shared_classifier.py, gradients, and odd batches.
 
-#[path = "support/classroom.rs"]
-mod classroom;
+#[path = "support/by_hand.rs"]
+mod by_hand;
 mod support;
 
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Int, Tensor};
-use classroom::{
+use by_hand::{
     CLASSES, IMAGE, Scene, answer, distiller, exit, external, fill, model, teacher, with,
 };
 use offramp_core::{ExitOutputs, default_device};
 use offramp_methods::distill::{
-    AnyDistiller, DistillConfig, Distiller, Distillers, Student, TaughtBatch,
+    AnyDistiller, DistillConfig, Distiller, Distillers, StepBatch, Student,
 };
 use offramp_methods::{LossTerms, Targets};
 use offramp_nn::Init;
@@ -45,7 +45,7 @@ fn specified(loss: &str) -> f32 {
         constants().into_iter().flat_map(|all| all.exits).collect(),
         &[0],
     );
-    let terms = by_logits(loss, 3).losses(&scene.lesson());
+    let terms = by_logits(loss, 3).losses(&scene.distill_batch());
     values(terms.get("").unwrap().value.clone())[0]
 }
 
@@ -79,7 +79,7 @@ fn kd_from_several_teachers_is_the_mean() {
     let distillers = Distillers::new(&tables, &student, &teachers, &mut init).unwrap();
     let outputs: ExitOutputs = vec![answer(matrix(&[Z[0]], &device))].into();
     let mut terms = LossTerms::new();
-    let batch = TaughtBatch {
+    let batch = StepBatch {
         images: &Tensor::zeros([1, 3, 16, 16], &device),
         rows: &[0],
         outputs: &outputs,
@@ -139,13 +139,15 @@ fn values_and_gradients_of_pytorch() {
     for (loss, expected, gradient) in golden {
         let distiller = by_logits(loss, 2);
         let student = fill(1, [3, 3], &device()).require_grad();
-        let terms = distiller.losses(&scene(student.clone()).lesson());
+        let terms = distiller.losses(&scene(student.clone()).distill_batch());
         assert_eq!(terms.iter().count(), 1);
         assert_close(terms.total(), expected);
         assert_all_close(student.grad(&terms.total().backward()).unwrap(), &gradient);
         let x = values(fill(1, [9], &device()));
         assert_gradient(&x, |x| {
-            distiller.losses(&scene(x.reshape([3, 3])).lesson()).total()
+            distiller
+                .losses(&scene(x.reshape([3, 3])).distill_batch())
+                .total()
         });
     }
 }
@@ -153,7 +155,7 @@ fn values_and_gradients_of_pytorch() {
 /// A teacher whose classifier is that of python/shared_classifier.py.
 fn known_teacher(place: usize, width: usize) -> ExternalTeacher {
     let device = default_device().unwrap();
-    let config = classroom::teacher_config(width);
+    let config = by_hand::teacher_config(width);
     let net = config
         .init(CLASSES, IMAGE, &mut Init::new(1, &device))
         .unwrap();
@@ -196,9 +198,9 @@ fn features_of_pytorch() {
     let mut first_epoch = scene(student.clone());
     first_epoch.context.epoch = 0.9;
     let weight = |terms: &LossTerms| terms.get("feature").unwrap().weight;
-    assert_eq!(weight(&ca_mkd.losses(&first_epoch.lesson())), 0.0);
+    assert_eq!(weight(&ca_mkd.losses(&first_epoch.distill_batch())), 0.0);
 
-    let terms = ca_mkd.losses(&scene(student.clone()).lesson());
+    let terms = ca_mkd.losses(&scene(student.clone()).distill_batch());
     assert_eq!(weight(&terms), 50.0);
     let feature = terms.get("feature").unwrap().value.clone();
     assert_close(feature.clone(), 0.18146473);
@@ -249,7 +251,7 @@ fn odd_batches_are_finite() {
                 vec![constant(2), constant(3)],
                 labels,
             );
-            let total = distiller.losses(&scene.lesson()).total();
+            let total = distiller.losses(&scene.distill_batch()).total();
             assert!(values(total.clone())[0].is_finite(), "{loss} {labels:?}");
             let gradient = values(student.grad(&total.backward()).unwrap());
             assert!(gradient.iter().all(|g| g.is_finite()), "{loss} {labels:?}");

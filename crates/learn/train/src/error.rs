@@ -91,7 +91,7 @@ pub enum TrainError {
          data.augment makes another image each time; leave the cache out, or set data.augment = \
          {{ pad = 0, flip = 0.0 }}"
     )]
-    CacheOfVaried {
+    CacheOfAugmented {
         /// What the recipe calls the teacher.
         teacher: String,
     },
@@ -104,12 +104,12 @@ pub enum TrainError {
         /// The file.
         path: PathBuf,
     },
-    /// A teacher to whom nothing listens.
+    /// A teacher that no distiller uses.
     #[error(
-        "[teachers.{teacher}] teaches nobody: no [distill.NAME] table listens to it; add one, such \
-         as [distill.kd] with loss = \"kd\", or leave the teacher out"
+        "[teachers.{teacher}] is not used: no [distill.NAME] table names it; add one, such as \
+         [distill.kd] with loss = \"kd\", or leave the teacher out"
     )]
-    Unheard {
+    UnusedTeacher {
         /// What the recipe calls the teacher.
         teacher: String,
     },
@@ -118,7 +118,7 @@ pub enum TrainError {
         "method {method:?} looks ahead through the optimiser's step, which works with SGD only; \
          set train.optimizer = {{ name = \"sgd\" }}"
     )]
-    Lookahead {
+    LookAheadOptimizer {
         /// Name of the method.
         method: &'static str,
     },
@@ -169,7 +169,7 @@ pub enum TrainError {
         "method {method:?} looks ahead on the whole batch, which train.accumulate takes apart; set \
          train.accumulate = 1, and a smaller train.batch-size if memory is short"
     )]
-    RehearsalInParts {
+    LookAheadInParts {
         /// Name of the method.
         method: &'static str,
     },

@@ -18,7 +18,6 @@ mod config;
 mod ema;
 mod error;
 mod evaluate;
-mod lectures;
 mod log;
 mod loss_scale;
 pub mod metrics;
@@ -28,6 +27,7 @@ pub mod recipe;
 mod report;
 mod run_folder;
 pub mod schedule;
+mod teachers;
 mod trainer;
 
 pub use config::{Best, CheckpointConfig, Checkpointing, EmaConfig, ModelConfig, TrainConfig};

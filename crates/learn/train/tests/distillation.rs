@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use offramp_core::{DeviceSpec, Precision, params};
 use offramp_heads::load_model;
-use offramp_methods::distill::{Teachers, distillers};
+use offramp_methods::distill::{TeacherCount, distillers};
 use offramp_train::Recipe;
 use support::*;
 
@@ -45,9 +45,9 @@ fn every_distiller_trains_logs_and_resumes_exactly() {
     let before = fs::read(teacher.join("model.safetensors")).unwrap();
     for entry in distillers() {
         let teachers: &[&Path] = match entry.teachers {
-            Teachers::None => &[],
-            Teachers::One => &[&teacher],
-            Teachers::All => &[&teacher, &teacher],
+            TeacherCount::None => &[],
+            TeacherCount::One => &[&teacher],
+            TeacherCount::All => &[&teacher, &teacher],
         };
         let recipe = student(entry.name, teachers, needs(entry.name));
         let whole = parent.path().join(format!("{}-whole", entry.name));
@@ -82,9 +82,9 @@ fn every_distiller_learns_in_parts_and_in_narrow_numbers() {
     let narrow = Precision::Fp16.check(spec, &spec.device().unwrap()).is_ok();
     for entry in distillers() {
         let teachers: &[&Path] = match entry.teachers {
-            Teachers::None => &[],
-            Teachers::One => &[&teacher],
-            Teachers::All => &[&teacher, &teacher],
+            TeacherCount::None => &[],
+            TeacherCount::One => &[&teacher],
+            TeacherCount::All => &[&teacher, &teacher],
         };
         let mut settings = needs(entry.name).to_vec();
         settings.extend(["train.accumulate=3", "train.checkpointing=blocks"]);
@@ -213,7 +213,7 @@ fn an_atsc_student_is_saved_with_the_adapted_classifier() {
         params::collect(net.classifier(exit))
     };
     for exit in 0..3 {
-        let adapted = format!("distill.tables.0.lessons.{exit}.distiller.teachers.0.heads.2.fc");
+        let adapted = format!("distill.tables.0.instances.{exit}.distiller.teachers.0.heads.2.fc");
         let (theirs, ours) = (classifier(&teacher, 2), classifier(&out, exit));
         for part in ["weight", "bias"] {
             assert_eq!(ours[part], end.method[&format!("{adapted}.{part}")]);

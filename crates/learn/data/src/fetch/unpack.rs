@@ -18,7 +18,7 @@ use crate::registry::Archive;
 const ENTRY_BYTES: u64 = 512;
 
 /// Unpacks `archive` into the existing, empty folder `into`, at most `limit` bytes. `progress`
-/// hears of the bytes written so far.
+/// receives the number of bytes written so far.
 ///
 /// # Errors
 /// [`DataError::Archive`] for a damaged or unsafe archive; `into` is then half filled.

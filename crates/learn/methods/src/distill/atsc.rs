@@ -14,7 +14,7 @@ use offramp_teachers::ExternalTeacher;
 use serde::{Deserialize, Serialize};
 
 use super::teacher_space::{TeacherSpace, deepest_classifier, mean};
-use super::{Distiller, Lesson, LessonPlan};
+use super::{DistillBatch, DistillInfo, Distiller};
 use crate::check::Check;
 use crate::{LossTerms, MethodError};
 
@@ -56,11 +56,11 @@ impl AtscConfig {
     ///
     /// # Errors
     /// When the pull is negative, or the exit has no projector into the space of the teachers.
-    pub fn init(&self, plan: &LessonPlan, init: &mut Init) -> Result<Atsc, MethodError> {
+    pub fn init(&self, info: &DistillInfo, init: &mut Init) -> Result<Atsc, MethodError> {
         Check { method: "atsc" }.weight("pull", self.pull)?;
-        let space = TeacherSpace::new("atsc", plan)?;
-        let origins: Vec<_> = (plan.teachers.iter())
-            .map(|plan| plan.teacher.clone())
+        let space = TeacherSpace::new("atsc", info)?;
+        let origins: Vec<_> = (info.teachers.iter())
+            .map(|info| info.teacher.clone())
             .collect();
         let first = |teacher: &ExternalTeacher| {
             let net = teacher.net();
@@ -148,11 +148,11 @@ impl Atsc {
 }
 
 impl Distiller for Atsc {
-    fn losses(&self, lesson: &Lesson) -> LossTerms {
+    fn losses(&self, batch: &DistillBatch) -> LossTerms {
         let exits: Vec<ExitOutput> = (self.teachers.iter().zip(&self.origins))
             .filter_map(|(teacher, origin)| {
-                let images = origin.renormalised(lesson.images.clone());
-                let images = match lesson.images.is_autodiff() {
+                let images = origin.renormalised(batch.images.clone());
+                let images = match batch.images.is_autodiff() {
                     true => images.autodiff(),
                     false => images,
                 };
@@ -164,9 +164,9 @@ impl Distiller for Atsc {
             .filter_map(|(teacher, first)| pull(teacher, first))
             .collect();
         let classified = (self.teachers.iter().zip(&exits))
-            .map(|(teacher, exit)| self.classification(teacher, exit, lesson.targets))
+            .map(|(teacher, exit)| self.classification(teacher, exit, batch.targets))
             .collect();
-        let student = &lesson.student.exit.map;
+        let student = &batch.student.exit.map;
         let mut terms = LossTerms::single(self.space.distance(student, maps));
         terms.push("pull", mean(pulls), self.config.pull);
         terms.push("ce", mean(classified), 1.0);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::several::{at_least_two, constant_logits, cross_entropies, divergences, weighted_mean};
 use super::srrl::frozen;
 use super::teacher_space::{classifiers_stand_alone, deepest_classifier};
-use super::{Distiller, Lesson, LessonPlan};
+use super::{DistillBatch, DistillInfo, Distiller};
 use crate::check::Check;
 use crate::{LossTerms, MethodError};
 
@@ -44,17 +44,17 @@ impl CaMkdConfig {
     ///
     /// # Errors
     /// When a setting is out of range, or there are fewer than two teachers.
-    pub fn init(&self, plan: &LessonPlan, init: &mut Init) -> Result<CaMkd, MethodError> {
+    pub fn init(&self, info: &DistillInfo, init: &mut Init) -> Result<CaMkd, MethodError> {
         let check = Check { method: "ca-mkd" };
         check.positive("temperature", self.temperature)?;
         check.weight("feature-weight", self.feature_weight)?;
-        at_least_two("ca-mkd", plan)?;
+        at_least_two("ca-mkd", info)?;
         let views = match self.feature_weight {
             0.0 => &[][..],
-            _ => &plan.teachers,
+            _ => &info.teachers,
         };
         classifiers_stand_alone("ca-mkd", views)?;
-        let channels = plan.student.map.channels;
+        let channels = info.student.map.channels;
         let classifiers = (views.iter())
             .map(|view| frozen(deepest_classifier(view.teacher.net()), init))
             .collect();
@@ -117,10 +117,10 @@ impl Adapter {
 
 impl CaMkd {
     /// The term of the features, without `b`.
-    fn features(&self, lesson: &Lesson) -> Tensor<1> {
-        let student = &lesson.student.exit.map;
+    fn features(&self, batch: &DistillBatch) -> Tensor<1> {
+        let student = &batch.student.exit.map;
         let (mut logits, mut gaps) = (Vec::new(), Vec::new());
-        let fixed = self.classifiers.iter().zip(&lesson.teachers);
+        let fixed = self.classifiers.iter().zip(&batch.teachers);
         for (adapter, (classifier, view)) in self.adapters.iter().zip(fixed) {
             let size = |map: &Tensor<4>| [map.dims()[2], map.dims()[3]];
             let taught = view.exit.map.clone().without_autodiff();
@@ -131,23 +131,23 @@ impl CaMkd {
             let gap: Tensor<2> = (adapted - teacher).square().flatten(1, 3);
             gaps.push(gap.mean_dim(1).squeeze_dim::<1>(1));
         }
-        weighted_mean(confidence(&logits, lesson.targets), Tensor::stack(gaps, 0))
+        weighted_mean(confidence(&logits, batch.targets), Tensor::stack(gaps, 0))
     }
 }
 
 impl Distiller for CaMkd {
-    fn losses(&self, lesson: &Lesson) -> LossTerms {
-        let teachers = constant_logits(lesson);
-        let student = &lesson.student.exit.logits;
+    fn losses(&self, batch: &DistillBatch) -> LossTerms {
+        let teachers = constant_logits(batch);
+        let student = &batch.student.exit.logits;
         let losses = divergences(student, &teachers, self.config.temperature);
-        let weights = confidence(&teachers, lesson.targets);
+        let weights = confidence(&teachers, batch.targets);
         let mut terms = LossTerms::single(weighted_mean(weights, losses));
         if !self.adapters.is_empty() {
-            let weight = match lesson.context.epoch < 1.0 {
+            let weight = match batch.context.epoch < 1.0 {
                 true => 0.0,
                 false => self.config.feature_weight,
             };
-            terms.push("feature", self.features(lesson), weight);
+            terms.push("feature", self.features(batch), weight);
         }
         terms
     }

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::adapt::beside;
-use super::{Distiller, Lesson, LessonPlan};
+use super::{DistillBatch, DistillInfo, Distiller};
 use crate::check::Check;
 use crate::{LossTerms, MethodError, StepContext};
 
@@ -49,15 +49,15 @@ impl CrdConfig {
     ///
     /// # Errors
     /// When a setting is out of range.
-    pub fn init(&self, plan: &LessonPlan, init: &mut Init) -> Result<Crd, MethodError> {
+    pub fn init(&self, info: &DistillInfo, init: &mut Init) -> Result<Crd, MethodError> {
         let check = Check { method: "crd" };
         check.value("dim", self.dim as f64, "at least 1", self.dim >= 1)?;
         let negatives = self.negatives as f64;
         check.value("negatives", negatives, "at least 1", self.negatives >= 1)?;
         check.positive("temperature", self.temperature)?;
         check.share("momentum", self.momentum)?;
-        let rows = plan.rows.max(1);
-        let teacher = plan.teachers[0].shape.map.channels;
+        let rows = info.rows.max(1);
+        let teacher = info.teachers[0].shape.map.channels;
         let side = |width: usize, init: &mut Init| {
             // The entries' variance is 1 / dim, so that their length is about 1.
             let bound = (3.0 / self.dim as f64).sqrt();
@@ -68,7 +68,7 @@ impl CrdConfig {
             }
         };
         Ok(Crd {
-            student: side(plan.student.map.channels, init),
+            student: side(info.student.map.channels, init),
             teacher: side(teacher, init),
             classes: Buffer::new(Tensor::full([rows], -1.0, init.device())),
             config: self.clone(),
@@ -145,16 +145,16 @@ impl Crd {
 
     /// How much each drawn row counts for each anchor, `[N, K]`: 0 where it is no wrong partner, and
     /// `K` in all.
-    fn weights(&self, lesson: &Lesson, drawn: &Tensor<1, Int>) -> Tensor<2> {
-        let (n, k) = (lesson.rows.len(), self.config.negatives);
+    fn weights(&self, batch: &DistillBatch, drawn: &Tensor<1, Int>) -> Tensor<2> {
+        let (n, k) = (batch.rows.len(), self.config.negatives);
         let classes = self.classes.value().detach();
         let dtype = FloatDType::from(classes.dtype());
-        let labels = lesson.targets.labels.clone().float().cast(dtype);
+        let labels = batch.targets.labels.clone().float().cast(dtype);
         let labels = labels.reshape([n, 1]).expand([n, k]);
         let classes = classes.select(0, drawn.clone()).reshape([1, k]);
         let alike =
             (classes.expand([n, k]).equal(labels.clone())).bool_and(labels.greater_equal_elem(0.0));
-        let rows = integers(lesson.rows.iter().copied(), drawn);
+        let rows = integers(batch.rows.iter().copied(), drawn);
         let rows = rows.reshape([n, 1]).expand([n, k]);
         let same = rows.equal(drawn.clone().reshape([1, k]).expand([n, k]));
         let kept = alike.bool_or(same).bool_not().float().cast(dtype);
@@ -193,34 +193,37 @@ impl Crd {
 }
 
 impl Distiller for Crd {
-    fn losses(&self, lesson: &Lesson) -> LossTerms {
-        let embedding = lesson.student.exit.embedding.clone();
-        let lecture = beside(&lesson.teachers[0].exit.embedding, &embedding);
-        let like = lesson.targets.labels.clone();
-        let rows = integers(lesson.rows.iter().copied(), &like);
-        let drawn = integers(self.negatives(lesson.context).into_iter(), &like);
-        let weights = self.weights(lesson, &drawn);
+    fn losses(&self, batch: &DistillBatch) -> LossTerms {
+        let embedding = batch.student.exit.embedding.clone();
+        let teacher_embedding = beside(&batch.teachers[0].exit.embedding, &embedding);
+        let like = batch.targets.labels.clone();
+        let rows = integers(batch.rows.iter().copied(), &like);
+        let drawn = integers(self.negatives(batch.context).into_iter(), &like);
+        let weights = self.weights(batch, &drawn);
         let (student, teacher) = (&self.student, &self.teacher);
         let places = [&rows, &drawn];
         let v = student.embed(embedding);
         let of_student = self.contrast(v, [student, teacher], places, weights.clone());
-        let v = teacher.embed(lecture);
+        let v = teacher.embed(teacher_embedding);
         let of_teacher = self.contrast(v, [teacher, student], places, weights);
         LossTerms::single(of_student + of_teacher)
     }
 
-    fn after_step(&mut self, lesson: &Lesson) {
+    fn after_step(&mut self, batch: &DistillBatch) {
         // A row that stands twice in a batch moves once.
-        let first = |&(at, row): &(usize, &usize)| !lesson.rows[..at].contains(row);
+        let first = |&(at, row): &(usize, &usize)| !batch.rows[..at].contains(row);
         let (places, rows): (Vec<usize>, Vec<usize>) =
-            lesson.rows.iter().enumerate().filter(first).unzip();
-        let labels = &lesson.targets.labels;
+            batch.rows.iter().enumerate().filter(first).unzip();
+        let labels = &batch.targets.labels;
         let places = integers(places.into_iter(), labels);
         let rows = integers(rows.into_iter(), labels);
         let momentum = self.config.momentum;
-        let embedding = lesson.student.exit.embedding.clone().detach();
-        let lecture = beside(&lesson.teachers[0].exit.embedding, &embedding);
-        for (side, f) in [(&self.student, embedding), (&self.teacher, lecture)] {
+        let embedding = batch.student.exit.embedding.clone().detach();
+        let teacher_embedding = beside(&batch.teachers[0].exit.embedding, &embedding);
+        for (side, f) in [
+            (&self.student, embedding),
+            (&self.teacher, teacher_embedding),
+        ] {
             let v = side.embed(f.select(0, places.clone()));
             side.remember(&rows, v, momentum);
         }

@@ -5,7 +5,7 @@ use offramp_losses::decoupled;
 use offramp_nn::Init;
 use serde::{Deserialize, Serialize};
 
-use super::{Distiller, Lesson, LessonPlan};
+use super::{DistillBatch, DistillInfo, Distiller};
 use crate::check::Check;
 use crate::{LossTerms, MethodError};
 
@@ -42,12 +42,12 @@ impl DkdConfig {
     ///
     /// # Errors
     /// When a setting is out of range, or there is one class only.
-    pub fn init(&self, plan: &LessonPlan, _init: &mut Init) -> Result<Dkd, MethodError> {
+    pub fn init(&self, info: &DistillInfo, _init: &mut Init) -> Result<Dkd, MethodError> {
         let check = Check { method: "dkd" };
         check.positive("temperature", self.temperature)?;
         check.weight("target-weight", self.target_weight)?;
         check.weight("non-target-weight", self.non_target_weight)?;
-        let classes = plan.student.classes;
+        let classes = info.student.classes;
         check.value("classes", classes as f64, "at least 2", classes >= 2)?;
         Ok(Dkd {
             config: self.clone(),
@@ -78,10 +78,10 @@ pub struct Dkd {
 }
 
 impl Distiller for Dkd {
-    fn losses(&self, lesson: &Lesson) -> LossTerms {
-        let student = lesson.student.exit.logits.clone();
-        let teacher = lesson.teachers[0].exit.logits.clone();
-        let parts = decoupled(student, teacher, lesson.targets, self.config.temperature);
+    fn losses(&self, batch: &DistillBatch) -> LossTerms {
+        let student = batch.student.exit.logits.clone();
+        let teacher = batch.teachers[0].exit.logits.clone();
+        let parts = decoupled(student, teacher, batch.targets, self.config.temperature);
         let mut terms = LossTerms::new();
         terms.push("target", parts.target, self.config.target_weight);
         terms.push(

@@ -8,7 +8,7 @@ use offramp_nn::Init;
 use offramp_teachers::stack;
 use serde::{Deserialize, Serialize};
 
-use super::{Distiller, Lesson, LessonPlan};
+use super::{DistillBatch, DistillInfo, Distiller};
 use crate::check::Check;
 use crate::mutual::{Mutual, MutualTarget};
 use crate::{LossTerms, MethodError};
@@ -51,14 +51,14 @@ impl DmlConfig {
     ///
     /// # Errors
     /// When a setting is out of range.
-    pub fn init(&self, plan: &LessonPlan, init: &mut Init) -> Result<Dml, MethodError> {
+    pub fn init(&self, info: &DistillInfo, init: &mut Init) -> Result<Dml, MethodError> {
         let check = Check { method: "dml" };
         check.positive("peers", self.peers as f64)?;
         check.weight("kd-weight", self.kd_weight)?;
         check.positive("temperature", self.temperature)?;
         let mut peer = |_| {
-            let classes = plan.student.classes;
-            let peer = (plan.net).init_exit(plan.exit, classes, plan.image, &mut init.fork());
+            let classes = info.student.classes;
+            let peer = (info.net).init_exit(info.exit, classes, info.image, &mut init.fork());
             peer.map_err(|error| MethodError::Network {
                 method: "dml",
                 problem: error.to_string(),
@@ -102,13 +102,13 @@ impl Dml {
 }
 
 impl Distiller for Dml {
-    fn losses(&self, lesson: &Lesson) -> LossTerms {
+    fn losses(&self, batch: &DistillBatch) -> LossTerms {
         let config = &self.config;
-        let answer = |peer: &MultiExitNet| peer.forward(lesson.images.clone()).exits.pop();
+        let answer = |peer: &MultiExitNet| peer.forward(batch.images.clone()).exits.pop();
         let answers: Vec<Tensor<2>> = (self.peers.iter())
             .filter_map(|peer| Some(answer(peer)?.logits))
             .collect();
-        let student = lesson.student.exit.logits.clone();
+        let student = batch.student.exit.logits.clone();
         let mutual = Mutual {
             temperature: config.temperature,
             target: config.target,
@@ -116,9 +116,7 @@ impl Distiller for Dml {
         };
         let cohort = stack([student].into_iter().chain(answers.iter().cloned()));
         let taught = mutual.divergences(cohort);
-        let classified = answers
-            .into_iter()
-            .map(|z| cross_entropy(z, lesson.targets));
+        let classified = answers.into_iter().map(|z| cross_entropy(z, batch.targets));
         let classified = Tensor::cat(classified.collect(), 0);
 
         let mut terms = LossTerms::new();

@@ -7,7 +7,7 @@ use offramp_nn::Init;
 use serde::{Deserialize, Serialize};
 
 use super::several::{at_least_two, constant_logits, divergences, weighted_mean};
-use super::{Distiller, Lesson, LessonPlan};
+use super::{DistillBatch, DistillInfo, Distiller};
 use crate::check::Check;
 use crate::{LossTerms, MethodError};
 
@@ -35,9 +35,9 @@ impl EbkdConfig {
     ///
     /// # Errors
     /// When the temperature is not positive, or there are fewer than two teachers.
-    pub fn init(&self, plan: &LessonPlan, _init: &mut Init) -> Result<Ebkd, MethodError> {
+    pub fn init(&self, info: &DistillInfo, _init: &mut Init) -> Result<Ebkd, MethodError> {
         Check { method: "ebkd" }.positive("temperature", self.temperature)?;
-        at_least_two("ebkd", plan)?;
+        at_least_two("ebkd", info)?;
         Ok(Ebkd {
             config: self.clone(),
         })
@@ -61,9 +61,9 @@ pub struct Ebkd {
 }
 
 impl Distiller for Ebkd {
-    fn losses(&self, lesson: &Lesson) -> LossTerms {
-        let teachers = constant_logits(lesson);
-        let student = &lesson.student.exit.logits;
+    fn losses(&self, batch: &DistillBatch) -> LossTerms {
+        let teachers = constant_logits(batch);
+        let student = &batch.student.exit.logits;
         let losses = divergences(student, &teachers, self.config.temperature);
         LossTerms::single(weighted_mean(weights(&teachers), losses))
     }

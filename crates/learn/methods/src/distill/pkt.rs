@@ -5,7 +5,7 @@ use offramp_losses::probabilistic_transfer;
 use offramp_nn::Init;
 use serde::{Deserialize, Serialize};
 
-use super::{Distiller, Lesson, LessonPlan};
+use super::{DistillBatch, DistillInfo, Distiller};
 use crate::{LossTerms, MethodError};
 
 /// Settings of [`ProbabilisticTransfer`]: none.
@@ -26,7 +26,7 @@ impl PktConfig {
     /// None.
     pub fn init(
         &self,
-        _plan: &LessonPlan,
+        _info: &DistillInfo,
         _init: &mut Init,
     ) -> Result<ProbabilisticTransfer, MethodError> {
         Ok(ProbabilisticTransfer {})
@@ -49,9 +49,9 @@ impl PktConfig {
 pub struct ProbabilisticTransfer {}
 
 impl Distiller for ProbabilisticTransfer {
-    fn losses(&self, lesson: &Lesson) -> LossTerms {
-        let student = lesson.student.exit.embedding.clone();
-        let teacher = lesson.teachers[0].exit.embedding.clone();
+    fn losses(&self, batch: &DistillBatch) -> LossTerms {
+        let student = batch.student.exit.embedding.clone();
+        let teacher = batch.teachers[0].exit.embedding.clone();
         LossTerms::single(probabilistic_transfer(student, teacher))
     }
 }

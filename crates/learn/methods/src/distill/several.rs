@@ -5,23 +5,23 @@ use burn::tensor::activation::log_softmax;
 use offramp_kernels::softmax_cross_entropy;
 use offramp_losses::Targets;
 
-use super::{Lesson, LessonPlan};
+use super::{DistillBatch, DistillInfo};
 use crate::MethodError;
 
 /// There must be at least two.
-pub(super) fn at_least_two(method: &'static str, plan: &LessonPlan) -> Result<(), MethodError> {
-    match plan.teachers.len() {
+pub(super) fn at_least_two(method: &'static str, info: &DistillInfo) -> Result<(), MethodError> {
+    match info.teachers.len() {
         0 | 1 => Err(MethodError::TooFewTeachers {
             method,
-            teachers: plan.teachers.len(),
+            teachers: info.teachers.len(),
         }),
         _ => Ok(()),
     }
 }
 
 /// The logits of every teacher, without a way back for gradients: `[N, C]` each.
-pub(super) fn constant_logits(lesson: &Lesson) -> Vec<Tensor<2>> {
-    (lesson.teachers.iter())
+pub(super) fn constant_logits(batch: &DistillBatch) -> Vec<Tensor<2>> {
+    (batch.teachers.iter())
         .map(|view| view.exit.logits.clone().without_autodiff())
         .collect()
 }

@@ -7,7 +7,7 @@ use offramp_nn::Init;
 use serde::{Deserialize, Serialize};
 
 use super::teacher_space::TeacherSpace;
-use super::{Distiller, Lesson, LessonPlan};
+use super::{DistillBatch, DistillInfo, Distiller};
 use crate::{LossTerms, MethodError};
 
 /// Settings of [`SimKd`]: none.
@@ -32,9 +32,9 @@ impl SimKdConfig {
     ///
     /// # Errors
     /// When the exit has no projector into the space of the teachers.
-    pub fn init(&self, plan: &LessonPlan, _init: &mut Init) -> Result<SimKd, MethodError> {
-        let space = TeacherSpace::new("simkd", plan)?;
-        let teachers = plan.teachers.iter().map(|plan| plan.teacher.net());
+    pub fn init(&self, info: &DistillInfo, _init: &mut Init) -> Result<SimKd, MethodError> {
+        let space = TeacherSpace::new("simkd", info)?;
+        let teachers = info.teachers.iter().map(|info| info.teacher.net());
         let (weight, bias) = space.classifier(teachers);
         Ok(SimKd {
             space,
@@ -69,10 +69,9 @@ pub struct SimKd {
 }
 
 impl Distiller for SimKd {
-    fn losses(&self, lesson: &Lesson) -> LossTerms {
-        let teachers =
-            (lesson.teachers.iter()).map(|view| view.exit.map.clone().without_autodiff());
-        let student = &lesson.student.exit.map;
+    fn losses(&self, batch: &DistillBatch) -> LossTerms {
+        let teachers = (batch.teachers.iter()).map(|view| view.exit.map.clone().without_autodiff());
+        let student = &batch.student.exit.map;
         LossTerms::single(self.space.distance(student, teachers.collect()))
     }
 

@@ -6,7 +6,7 @@ use offramp_losses::similarity_preserving;
 use offramp_nn::Init;
 use serde::{Deserialize, Serialize};
 
-use super::{Distiller, Lesson, LessonPlan};
+use super::{DistillBatch, DistillInfo, Distiller};
 use crate::{LossTerms, MethodError};
 
 /// Settings of [`SimilarityPreserving`]: none.
@@ -27,7 +27,7 @@ impl SpConfig {
     /// None.
     pub fn init(
         &self,
-        _plan: &LessonPlan,
+        _info: &DistillInfo,
         _init: &mut Init,
     ) -> Result<SimilarityPreserving, MethodError> {
         Ok(SimilarityPreserving {})
@@ -48,10 +48,10 @@ impl SpConfig {
 pub struct SimilarityPreserving {}
 
 impl Distiller for SimilarityPreserving {
-    fn losses(&self, lesson: &Lesson) -> LossTerms {
+    fn losses(&self, batch: &DistillBatch) -> LossTerms {
         let flat = |map: &Tensor<4>| map.clone().flatten::<2>(1, 3);
-        let student = flat(&lesson.student.exit.map);
-        let teacher = flat(&lesson.teachers[0].exit.map);
+        let student = flat(&batch.student.exit.map);
+        let teacher = flat(&batch.teachers[0].exit.map);
         LossTerms::single(similarity_preserving(student, teacher))
     }
 }

@@ -7,7 +7,7 @@ use offramp_nn::{BatchNorm2d, Conv2d, Conv2dConfig, Init, Linear};
 use serde::{Deserialize, Serialize};
 
 use super::teacher_space::classifiers_stand_alone;
-use super::{Distiller, Lesson, LessonPlan};
+use super::{DistillBatch, DistillInfo, Distiller};
 use crate::check::Check;
 use crate::{LossTerms, MethodError};
 
@@ -40,14 +40,14 @@ impl SrrlConfig {
     ///
     /// # Errors
     /// When a weight is negative or not finite.
-    pub fn init(&self, plan: &LessonPlan, init: &mut Init) -> Result<Srrl, MethodError> {
+    pub fn init(&self, info: &DistillInfo, init: &mut Init) -> Result<Srrl, MethodError> {
         let check = Check { method: "srrl" };
         check.weight("feature-weight", self.feature_weight)?;
         check.weight("logit-weight", self.logit_weight)?;
-        classifiers_stand_alone("srrl", &plan.teachers)?;
-        let net = plan.teachers[0].teacher.net();
+        classifiers_stand_alone("srrl", &info.teachers)?;
+        let net = info.teachers[0].teacher.net();
         let classifier = frozen(net.classifier(net.num_exits() - 1), init);
-        let (inputs, width) = (plan.student.map.channels, classifier.inputs());
+        let (inputs, width) = (info.student.map.channels, classifier.inputs());
         Ok(Srrl {
             conv: Conv2dConfig::new(inputs, width, 1).init(init),
             bn: BatchNorm2d::new(width, init),
@@ -91,9 +91,9 @@ pub struct Srrl {
 }
 
 impl Distiller for Srrl {
-    fn losses(&self, lesson: &Lesson) -> LossTerms {
-        let teacher = lesson.teachers[0].exit;
-        let embedding: Tensor<4> = (lesson.student.exit.embedding.clone()).unsqueeze_dims(&[2, 3]);
+    fn losses(&self, batch: &DistillBatch) -> LossTerms {
+        let teacher = batch.teachers[0].exit;
+        let embedding: Tensor<4> = (batch.student.exit.embedding.clone()).unsqueeze_dims(&[2, 3]);
         let mapped = self.bn.forward_relu(self.conv.forward(embedding));
         let mapped = mapped.flatten::<2>(1, 3);
         let logits = self.classifier.forward(mapped.clone());

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use offramp_heads::{HeadConfig, MultiExitNet};
 use offramp_nn::{Linear, shrink};
 
-use super::{LessonPlan, TeacherPlan};
+use super::{DistillInfo, TeacherInfo};
 use crate::MethodError;
 
 /// The channels of every teacher's map; those of a student's exit are as many, in this order.
@@ -15,23 +15,23 @@ pub(super) struct TeacherSpace {
 
 impl TeacherSpace {
     /// The teachers' space, if the projectors of the student's exit lead there.
-    pub fn new(method: &'static str, plan: &LessonPlan) -> Result<Self, MethodError> {
-        if !plan.net.cascade.is_none() {
+    pub fn new(method: &'static str, info: &DistillInfo) -> Result<Self, MethodError> {
+        if !info.net.cascade.is_none() {
             return Err(MethodError::SharedInCascade {
                 method,
-                cascade: plan.net.cascade.name(),
+                cascade: info.net.cascade.name(),
             });
         }
-        classifiers_stand_alone(method, &plan.teachers)?;
-        let widths: Vec<usize> = (plan.teachers.iter())
+        classifiers_stand_alone(method, &info.teachers)?;
+        let widths: Vec<usize> = (info.teachers.iter())
             .map(|teacher| teacher.shape.map.channels)
             .collect();
-        match problem(plan, &widths) {
+        match problem(info, &widths) {
             None => Ok(Self { widths }),
             Some(problem) => Err(MethodError::Head {
                 method,
                 problem,
-                head: fitting_head(&plan.teachers),
+                head: fitting_head(&info.teachers),
             }),
         }
     }
@@ -92,9 +92,9 @@ pub(super) fn deepest_classifier(net: &MultiExitNet) -> &Linear {
 /// Refuses teachers whose deepest exit adds the answer of another exit to what its classifier says.
 pub(super) fn classifiers_stand_alone(
     method: &'static str,
-    teachers: &[TeacherPlan],
+    teachers: &[TeacherInfo],
 ) -> Result<(), MethodError> {
-    let linked = teachers.iter().map(|plan| plan.teacher).find(|teacher| {
+    let linked = teachers.iter().map(|info| info.teacher).find(|teacher| {
         let net = teacher.net();
         net.is_linked(net.num_exits() - 1)
     });
@@ -115,9 +115,9 @@ pub(super) fn mean(terms: Vec<Tensor<1>>) -> Tensor<1> {
     }
 }
 
-fn problem(plan: &LessonPlan, widths: &[usize]) -> Option<String> {
-    let (exit, map) = (plan.exit, plan.student.map);
-    let HeadConfig::Projector(head) = &plan.net.head else {
+fn problem(info: &DistillInfo, widths: &[usize]) -> Option<String> {
+    let (exit, map) = (info.exit, info.student.map);
+    let HeadConfig::Projector(head) = &info.net.head else {
         return Some(format!("exit {exit} has no projector"));
     };
     let found = match head.width.is_empty() {
@@ -130,7 +130,7 @@ fn problem(plan: &LessonPlan, widths: &[usize]) -> Option<String> {
              to {found:?}"
         ));
     }
-    let small = plan.teachers.iter().find(|teacher| {
+    let small = info.teachers.iter().find(|teacher| {
         let theirs = teacher.shape.map;
         theirs.height < map.height || theirs.width < map.width
     });
@@ -146,7 +146,7 @@ fn problem(plan: &LessonPlan, widths: &[usize]) -> Option<String> {
     })
 }
 
-fn fitting_head(teachers: &[TeacherPlan]) -> String {
+fn fitting_head(teachers: &[TeacherInfo]) -> String {
     let names: Vec<String> = (teachers.iter())
         .map(|teacher| format!("{:?}", teacher.teacher.name()))
         .collect();

@@ -16,7 +16,7 @@ use offramp_losses::{SampleLosses, Targets, cross_entropy, cross_entropy_each};
 
 pub use config::{L2wDenConfig, WeightInput, ZeroMean};
 
-use crate::{LossTerms, Method, MethodError, Rehearsal, StepContext};
+use crate::{LookAhead, LossTerms, Method, MethodError, StepContext};
 use adam::Adam;
 use weight_net::WeightNet;
 
@@ -118,12 +118,12 @@ impl L2wDen {
     /// with the weights that it is the derivative of. `None` where the judges have no gradient.
     fn derivative(
         &self,
-        rehearsal: &Rehearsal,
+        look_ahead: &LookAhead,
         train: Range<usize>,
         judge: Range<usize>,
     ) -> Option<(Tensor<2>, Tensor<2>)> {
-        let Rehearsal { net, optimizer, .. } = *rehearsal;
-        let (images, targets) = part(rehearsal, train);
+        let LookAhead { net, optimizer, .. } = *look_ahead;
+        let (images, targets) = part(look_ahead, train);
         // A copy, whose running statistics nobody needs.
         let outputs = net.clone().forward(images.clone());
         let losses = Losses::of(&outputs, &targets);
@@ -131,7 +131,7 @@ impl L2wDen {
         let weighted = (losses.loss.clone() * weights.clone().detach()).sum() / losses.count();
         let ahead = optimizer.step(net.clone(), &mut weighted.backward());
 
-        let (others, labels) = part(rehearsal, judge);
+        let (others, labels) = part(look_ahead, judge);
         let judged = self.judged(&ahead.forward(others), &labels)?;
         let along = params::gradients(&ahead, &judged.backward());
         let step = DIFFERENCE / direction::norm(&along)?;
@@ -166,8 +166,8 @@ impl L2wDen {
     }
 
     /// One step of the weight net.
-    fn adapt(&mut self, rehearsal: &Rehearsal, train: Range<usize>, judge: Range<usize>) {
-        let Some((slope, weights)) = self.derivative(rehearsal, train, judge) else {
+    fn adapt(&mut self, look_ahead: &LookAhead, train: Range<usize>, judge: Range<usize>) {
+        let Some((slope, weights)) = self.derivative(look_ahead, train, judge) else {
             return;
         };
         let surrogate = (weights * slope).sum();
@@ -175,7 +175,7 @@ impl L2wDen {
             return;
         }
         let gradients = surrogate.backward();
-        let lr = self.config.lr * rehearsal.optimizer.progress();
+        let lr = self.config.lr * look_ahead.optimizer.progress();
         self.weight_net = self.adam.step(
             self.weight_net.clone(),
             &gradients,
@@ -185,11 +185,11 @@ impl L2wDen {
     }
 }
 
-/// Some samples of a rehearsal's batch.
-fn part(rehearsal: &Rehearsal, rows: Range<usize>) -> (Tensor<4>, Targets) {
-    let images = rehearsal.images.clone().slice_dim(0, rows.clone());
+/// Some images of the look-ahead's batch.
+fn part(look_ahead: &LookAhead, rows: Range<usize>) -> (Tensor<4>, Targets) {
+    let images = look_ahead.images.clone().slice_dim(0, rows.clone());
     let rows = Tensor::arange(rows.start as i64..rows.end as i64, &images.device());
-    (images, rehearsal.targets.select(rows))
+    (images, look_ahead.targets.select(rows))
 }
 
 /// Which samples of a batch leave at each exit.
@@ -225,17 +225,17 @@ impl Method for L2wDen {
         terms
     }
 
-    fn rehearses(&self, context: &StepContext) -> bool {
+    fn looks_ahead(&self, context: &StepContext) -> bool {
         context.step.is_multiple_of(self.config.every)
     }
 
-    fn rehearse(&mut self, rehearsal: &Rehearsal) {
-        let [count, ..] = rehearsal.images.dims();
+    fn look_ahead(&mut self, look_ahead: &LookAhead) {
+        let [count, ..] = look_ahead.images.dims();
         let half = count / 2;
         // A single sample cannot be set aside.
         if half > 0 {
-            self.adapt(rehearsal, 0..half, half..count);
-            self.adapt(rehearsal, half..count, 0..half);
+            self.adapt(look_ahead, 0..half, half..count);
+            self.adapt(look_ahead, half..count, 0..half);
         }
     }
 

@@ -7,7 +7,7 @@
 //! killed leaves either the whole of it or nothing.
 
 mod file;
-mod shelf;
+mod store;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use file::{read, write};
-pub use shelf::Shelf;
+pub use store::CheckpointStore;
 
 use crate::loss_scale::LossScale;
 use crate::metrics::Sums;

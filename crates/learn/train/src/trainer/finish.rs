@@ -69,7 +69,7 @@ impl Session<'_> {
             Some(best) if best.step != last => best.step,
             _ => return Ok((learner.evaluated().valid(), last)),
         };
-        let path = self.shelf.path(best);
+        let path = self.store.path(best);
         if !path.exists() {
             return Err(RunError::NoBest { path }.into());
         }

@@ -1,5 +1,6 @@
 //! Training a recipe into a run folder.
 
+mod data_parallel;
 mod finish;
 mod initial;
 mod learner;
@@ -8,7 +9,6 @@ mod readings;
 mod session;
 mod state;
 mod steps;
-mod team;
 #[cfg(test)]
 mod tests;
 

@@ -63,7 +63,7 @@ impl Session<'_> {
                 checkpoint: state.newest.clone(),
             });
         }
-        let (path, kept) = self.shelf.put(&checkpoint)?;
+        let (path, kept) = self.store.put(&checkpoint)?;
         tracing::info!("checkpoint {}", path.display());
         self.state.kept = kept;
         self.state.newest = Some(path);
@@ -93,12 +93,12 @@ impl Session<'_> {
         self.learner = Some(Learner {
             net,
             objective,
-            faculty: learner.faculty,
+            teachers: learner.teachers,
             optimizer: learner.optimizer.with_slots(slots),
             ema,
             scale: position.loss_scale.or(learner.scale),
         });
-        let kept = self.shelf.kept(&position);
+        let kept = self.store.kept(&position);
         self.state = State {
             step: position.step,
             best: position.best,

@@ -42,17 +42,17 @@ impl Session<'_> {
             |batch: Batch, device: &Device| Input::new(batch, info, train.label_smoothing, device);
         // Missing only after an error, and then no further step is taken.
         let learner = self.learner.take().ok_or(TrainError::NoLoss)?;
-        let team = self.team.take();
-        let learn = || match team {
+        let data_parallel = self.data_parallel.take();
+        let learn = || match data_parallel {
             None => {
                 let (learner, values) = learner.step(input(batch, &self.device), settings, None)?;
                 Ok((learner, None, values))
             }
-            Some(mut team) => {
+            Some(mut data_parallel) => {
                 let tracked =
                     |batch: Batch, device: &Device| input(batch, &device.clone().autodiff());
-                let (learner, values) = team.step(learner, &batch, tracked, settings)?;
-                Ok((learner, Some(team), values))
+                let (learner, values) = data_parallel.step(learner, &batch, tracked, settings)?;
+                Ok((learner, Some(data_parallel), values))
             }
         };
         let work = Work::Step {
@@ -61,7 +61,7 @@ impl Session<'_> {
             parts: train.accumulate,
             blocks_kept: train.checkpointing == Checkpointing::None,
         };
-        let (learner, team, mut values) = self.guarded(work, learn)?;
+        let (learner, data_parallel, mut values) = self.guarded(work, learn)?;
         if let Some((term, value)) = values.not_finite() {
             return Err(TrainError::NotFinite {
                 step: step + 1,
@@ -72,7 +72,7 @@ impl Session<'_> {
             });
         }
         self.learner = Some(learner);
-        self.team = team;
+        self.data_parallel = data_parallel;
         values.seconds = began.elapsed().as_secs_f64();
         self.count(&values);
         self.after_step(settings.lr)
@@ -92,7 +92,7 @@ impl Session<'_> {
             Err(TrainError::DeviceFailed {
                 device: self.spec,
                 work,
-                reason: said(&*panic),
+                reason: panic_message(&*panic),
                 checkpoint: self.state.newest.clone(),
             })
         })
@@ -218,7 +218,7 @@ impl Session<'_> {
 }
 
 /// What a panic says, in one line, without burn's notes on backtraces and on what else was not done.
-pub(super) fn said(panic: &(dyn Any + Send)) -> String {
+pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
     let lines = text.unwrap_or("it did not say why").lines().map(str::trim);
@@ -241,12 +241,12 @@ mod tests {
     fn a_failure_is_told_in_one_line() {
         let burn = "Error while reading data\nCaused by:\n  Several failures at once\n  skipped `KernelBinop`\n\n\
                     Caused by:\n  can't allocate buffer of size: 327680000\nNo backtrace available";
-        let told = said(&burn.to_owned());
+        let told = panic_message(&burn.to_owned());
         assert_eq!(
             told,
             "Error while reading data: can't allocate buffer of size: 327680000"
         );
-        assert_eq!(said(&"no memory"), "no memory");
-        assert_eq!(said(&7), "it did not say why");
+        assert_eq!(panic_message(&"no memory"), "no memory");
+        assert_eq!(panic_message(&7), "it did not say why");
     }
 }

@@ -111,7 +111,7 @@ impl Layout {
 
 /// A cache that is complete.
 #[derive(Debug)]
-pub(super) struct Cache {
+pub(super) struct TeacherCache {
     path: PathBuf,
     file: File,
     start: u64,
@@ -120,7 +120,7 @@ pub(super) struct Cache {
     device: Device,
 }
 
-impl Cache {
+impl TeacherCache {
     /// The cache at `path`; `None` when there is none, or it is another one's or incomplete.
     ///
     /// # Errors
@@ -310,7 +310,8 @@ mod tests {
                 rows: &[10, 4, 7],
             };
             writer.write([Ok(all.clone())].into_iter()).unwrap();
-            let open = |key: &str, rows: &[usize]| Cache::open(&path, key, rows, &device).unwrap();
+            let open =
+                |key: &str, rows: &[usize]| TeacherCache::open(&path, key, rows, &device).unwrap();
             let cache = open("k", &[10, 4, 7]).unwrap();
             let found = cache.outputs(&[7, 10]).unwrap();
             assert_eq!(found.len(), 2);
@@ -339,13 +340,13 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
         assert!(
-            Cache::open(&path, "k", &[10, 4, 7], &device)
+            TeacherCache::open(&path, "k", &[10, 4, 7], &device)
                 .unwrap()
                 .is_none()
         );
         std::fs::write(&path, b"no header").unwrap();
         assert!(
-            Cache::open(&path, "k", &[10, 4, 7], &device)
+            TeacherCache::open(&path, "k", &[10, 4, 7], &device)
                 .unwrap()
                 .is_none()
         );
