@@ -1,11 +1,11 @@
-//! What teaching costs, as a share of the step without it: the two kinds of step are taken in turn,
-//! so that a busy machine slows both. Criterion reports the taught step; the last lines are the
-//! ratios, of the medians of either kind, and how many numbers the method keeps beside the network
-//! (parameters, statistics and memories).
+//! The cost of methods and distillers, relative to the step without them: the two kinds of step
+//! alternate, so that a busy machine slows both. Criterion reports the step with the method; the last
+//! lines are the ratios of the medians, and how many numbers the method keeps beside the network
+//! (parameters, statistics and memory banks).
 //!
-//! 1. Every method of `[method]` on ResNet-18 with four exits, against `plain`. L2W-DEN is left
-//!    out, which tries steps out before it takes them.
-//! 2. Every distiller on ResNet-20, taught by a ResNet-56 (by two of them where they are weighed),
+//! 1. Every method of `[method]` on ResNet-18 with four exits, against `plain`. L2W-DEN, which
+//!    looks ahead, is left out.
+//! 2. Every distiller on ResNet-20, taught by a ResNet-56 (by two of them where teachers are weighted),
 //!    against the student alone. Most of it is the teacher's own forward pass.
 
 use std::collections::BTreeMap;
@@ -56,7 +56,7 @@ impl Batch {
     }
 }
 
-/// A network, what it learns by and from whom, and its optimiser.
+/// A network with its method, distillers, teachers and optimiser.
 struct Trainee {
     net: Option<MultiExitNet>,
     method: AnyMethod,
@@ -66,12 +66,12 @@ struct Trainee {
 }
 
 impl Trainee {
-    /// One that learns by a method alone.
+    /// A network that is trained by a method without distillers.
     fn by(method: &MethodConfig, net: Value, device: &Device) -> Self {
         Self::new(net, method, &BTreeMap::new(), Vec::new(), device)
     }
 
-    /// One that others teach.
+    /// A network that is taught by distillers.
     fn taught_by(entry: &DistillerEntry, device: &Device) -> Self {
         let student = match entry.name {
             "simkd" | "atsc" => json!({
@@ -215,7 +215,7 @@ fn compare(
         let [mut taught, mut alone] = new();
         beside = taught.method.num_params() + taught.distill.num_params();
         b.iter_custom(|count| {
-            // First the one, then the other: what comes second finds warmer caches.
+            // The order alternates: the second of a pair finds warmer caches.
             let pair = |_| {
                 let before = (times.len() % 2 == 0).then(|| alone.step(batch));
                 let taught = taught.step(batch);

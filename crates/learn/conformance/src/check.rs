@@ -1,3 +1,5 @@
+//! A check: named numbers, computed on a device and compared with the reference.
+
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,5 +1,5 @@
-//! Distillers: the losses of each, the gradients of what the student has computed and of what the distiller
-//! learns, and what it remembers after a step.
+//! Distillers: the losses of each, the gradients of the student's outputs and of the distiller's
+//! parameters, and its state after a step.
 
 use std::cell::RefCell;
 
@@ -98,7 +98,7 @@ fn outputs(shape: &ExitShapes, wave: impl Fn(usize, [usize; 4]) -> Tensor<4>) ->
     }
 }
 
-/// A distiller with its defaults, and how many teachers it listens to, of which shapes.
+/// A distiller with its defaults, and the number and shapes of its teachers.
 struct Setup {
     distiller: AnyDistiller,
     teachers: usize,

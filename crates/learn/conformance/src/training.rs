@@ -9,7 +9,7 @@ use offramp_train::{Recipe, TrainOptions, train};
 use serde_json::Value;
 
 /// ResNet-8 with three exits and learned ensembles as teachers, two epochs of 27 steps on generated
-/// pictures with every kind of state: momentum, moving average, clipping, warm-up.
+/// images with every kind of state: momentum, moving average, clipping, warm-up.
 const RECIPE: &str = "
     seed = 3
     [data]
@@ -46,7 +46,7 @@ pub const TOLERANCE: f64 = 5e-2;
 /// The loss of every step on two devices.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Beside {
-    /// One pair a step.
+    /// One pair per step.
     pub losses: Vec<[f64; 2]>,
 }
 
@@ -94,7 +94,7 @@ pub fn trials(spec: DeviceSpec) -> [(&'static str, Trial, [DeviceSpec; 2]); 3] {
 /// Trains from one seed on both devices.
 ///
 /// # Errors
-/// What went wrong in one of the runs.
+/// The error of one of the runs.
 pub fn follow(devices: [DeviceSpec; 2]) -> Result<Beside, String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let [a, b] =
@@ -106,7 +106,7 @@ pub fn follow(devices: [DeviceSpec; 2]) -> Result<Beside, String> {
 /// beside it the run that stayed.
 ///
 /// # Errors
-/// What went wrong in one of the runs.
+/// The error of one of the runs.
 pub fn cross([from, to]: [DeviceSpec; 2]) -> Result<Beside, String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let stayed = run(&folder.path().join("stayed"), from, false, None)?;

@@ -36,7 +36,7 @@ pub fn cross_entropy(logits: Tensor<2>, targets: &Targets) -> Tensor<1> {
 pub struct SampleLosses {
     /// What [`cross_entropy`] sums, `l_n`, `[N]`: 0 for a sample without a label.
     pub loss: Tensor<1>,
-    /// The share of `l_n` that is labelled, `[N]`: 1 or 0, and between them where pictures are
+    /// The share of `l_n` that is labelled, `[N]`: 1 or 0, and between them where images are
     /// mixed.
     pub known: Tensor<1>,
 }

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 /// `mean_nchw 1/2 [ (mu_nchw - t_nchw)^2 / v_c + log v_c ]`: the negative logarithm, up to a
-/// constant, of a normal distribution around `mu` with a variance a channel, at the teacher's map
+/// constant, of a normal distribution around `mu` with a variance per channel, at the teacher's map
 /// (Ahn et al., *Variational Information Distillation for Knowledge Transfer*, CVPR 2019). A
 /// lower bound of the information that the two share grows as it falls. The teacher gets no
 /// gradient; the variance does.

@@ -8,20 +8,19 @@ use offramp_nn::{Init, Linear};
 use crate::Mixture;
 use crate::teacher::rows;
 
-/// As many teachers as peers, each a mixture of all peers by attention between their embeddings,
-/// anew for every sample:
+/// One teacher per peer, each a mixture of all peers by attention between their embeddings, per sample:
 ///
 /// ```text
 /// q_i = W_q f_i      k_j = W_k f_j      A_i = softmax_j(q_i . k_j)      t_i = sum_j A_ij z_j
 /// ```
 ///
 /// The product is not divided by the root of the width. One pair `W_q`, `W_k` serves all peers
-/// whose embeddings have one width; peers of different widths have one each.
+/// whose embeddings have one width; with different widths each peer has its own pair.
 ///
 /// Chen, Mei, Wang, Feng and Chen, *Online Knowledge Distillation with Diverse Peers*, AAAI 2020.
 #[derive(Module, Debug)]
 pub struct PeerAttention {
-    /// `W_q`, one for all peers or one a peer.
+    /// `W_q`, one for all peers or one per peer.
     pub queries: Vec<Linear>,
     /// `W_k`, likewise.
     pub keys: Vec<Linear>,
@@ -32,7 +31,7 @@ pub struct PeerAttention {
 
 impl PeerAttention {
     /// Attention between peers of the given widths, in a space of the largest width divided by
-    /// `reduction` (at least 1); maps of PyTorch's default initial values.
+    /// `reduction` (at least 1); maps with PyTorch's default initialisation.
     pub fn new(widths: &[usize], reduction: usize, init: &mut Init) -> Self {
         let largest = widths.iter().max().copied().unwrap_or(1);
         let space = (largest / reduction.max(1)).max(1);
@@ -69,7 +68,7 @@ impl PeerAttention {
         Mixture::PerSample(softmax(queries.matmul(keys.swap_dims(1, 2)), 2))
     }
 
-    /// Remembers the weights for a batch for [`weights`](Self::weights).
+    /// Stores the weights of a batch for [`weights`](Self::weights).
     pub fn observe(&mut self, embeddings: &[Tensor<2>]) {
         let constants: Vec<_> = (embeddings.iter())
             .map(|embedding| embedding.clone().without_autodiff())

@@ -1,4 +1,4 @@
-//! A fixed ensemble that listens to deep exits more.
+//! A fixed ensemble with larger weights for deep exits.
 
 use burn::tensor::{Tensor, TensorData};
 use offramp_core::ExitOutputs;

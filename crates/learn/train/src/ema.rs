@@ -17,8 +17,8 @@ pub struct Ema {
 }
 
 impl Ema {
-    /// The average of one network, itself. Also how an average goes on after an interruption:
-    /// from the network that [`Ema::network`] gave.
+    /// An average that starts at `net`: the network itself, or after an interruption the network that
+    /// [`Ema::network`] gave.
     pub fn new<M: Module>(config: EmaConfig, net: &M) -> Self {
         let mut ema = Self {
             config,
@@ -74,7 +74,7 @@ impl Ema {
         });
     }
 
-    /// The averaged network for evaluation; `net` gives all but the tensors.
+    /// The averaged network for evaluation; all but the tensors is taken from `net`.
     pub fn network<M: Module>(&self, net: &M) -> M {
         struct Replace<'a> {
             path: Path,

@@ -73,7 +73,7 @@ fn every_distiller_trains_logs_and_resumes_exactly() {
     assert_eq!(fs::read(teacher.join("model.safetensors")).unwrap(), before);
 }
 
-/// Two steps in float16 where the device has it, three parts a batch, and blocks computed twice.
+/// Two steps in float16 where the device has it, three parts per batch, and blocks recomputed.
 #[test]
 fn every_distiller_learns_in_parts_and_in_narrow_numbers() {
     let parent = tempfile::tempdir().unwrap();
@@ -161,8 +161,8 @@ fn a_simkd_student_is_saved_with_its_teachers_classifier() {
     );
 }
 
-/// The teacher knows forty pictures by heart. Its students never see a label, and know them through
-/// its classifier.
+/// The teacher is right on forty training images. Its students never get a label, and classify them
+/// through its classifier.
 #[test]
 fn a_student_without_labels_answers_by_the_shared_classifier() {
     let parent = tempfile::tempdir().unwrap();
@@ -373,7 +373,7 @@ fn a_teachers_outputs_are_computed_once_and_kept() {
 }
 
 #[test]
-fn a_teacher_to_whom_nobody_listens_is_named() {
+fn a_teacher_that_no_distiller_uses_is_named() {
     let parent = tempfile::tempdir().unwrap();
     let teacher = teacher(parent.path(), "teacher", &["seed=5"]);
     let only = ["distill.ext.teachers=[\"t1\"]"];

@@ -211,7 +211,7 @@ impl Check<'_> {
         )
     }
 
-    /// One number a channel, in whole vectors.
+    /// One number per channel, in whole vectors.
     fn vectors(&self, words: &Words, layout: &Layout) -> Checked {
         self.words(words)?;
         ensure(

@@ -34,7 +34,7 @@ pub struct Conv {
     pub groups: usize,
     /// The packed weights: [`Conv::pack`].
     pub weight: Words,
-    /// One number an output channel, whole vectors.
+    /// One number per output channel, whole vectors.
     pub bias: Words,
     /// Applied last.
     pub activation: Activation,

@@ -24,7 +24,7 @@ const CELL: usize = LANES / 4;
 pub struct Quantized {
     /// Maps and geometry; one group, the input in bytes, weights from [`Quantized::pack`].
     pub conv: Conv,
-    /// One number an output channel.
+    /// One number per output channel.
     pub scale: Words,
 }
 
@@ -33,7 +33,7 @@ pub struct Quantized {
 pub struct ByteWeights {
     /// In the order of the weights.
     pub bytes: Vec<i8>,
-    /// One number an output channel.
+    /// One number per output channel.
     pub scales: Vec<f32>,
     /// The sum of an output channel's bytes.
     pub sums: Vec<i32>,
@@ -270,7 +270,7 @@ unsafe fn tile<S: Simd, D: Dot<S>, const P: usize, const V: usize, const STEP: u
 /// `out[p][v] = activation(scale * sums[p][v] + bias + residual[p][v])`.
 ///
 /// # Safety
-/// The outputs are writable and nobody else's, the residuals readable.
+/// The outputs are writable and not accessed elsewhere, the residuals readable.
 #[inline(always)]
 unsafe fn finish<S: Simd>(s: S, pass: &Pass, [size, vectors]: [usize; 2], at: At, sums: &Sums) {
     let conv = pass.conv;

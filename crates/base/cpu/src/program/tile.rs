@@ -150,7 +150,7 @@ unsafe fn tile<S: Simd, const P: usize, const V: usize, const STEP: usize, const
 /// `out[p][v] = activation(sums[p][v] + residual[p][v])`, or the sums where they are not finished.
 ///
 /// # Safety
-/// The outputs are writable and nobody else's, the residuals readable, the sums written.
+/// The outputs are writable and not accessed elsewhere, the residuals readable, the sums written.
 #[inline(always)]
 unsafe fn finish<S: Simd>(s: S, tail: &Tail, size: [usize; 2], at: At, sums: &mut Sums) {
     // SAFETY: as the caller vouches; a tile has no more sums than there is room for.

@@ -1,6 +1,6 @@
 //! Archives into a folder, and nothing outside it.
 //!
-//! An archive is taken for hostile although its checksum was right: only files and folders come
+//! An archive is treated as hostile although its checksum was right: only files and folders come
 //! out of it (no links, no devices), their names stay below the folder, a name may come once, and
 //! the whole may not grow beyond a limit. Owners and permissions are left behind.
 

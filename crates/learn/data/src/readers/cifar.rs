@@ -147,7 +147,7 @@ pub(crate) fn read(
 fn class_names(path: &Path, expected: usize) -> Result<Vec<String>, DataError> {
     let names = read_lines(path)?;
     if names.len() != expected || names.iter().any(String::is_empty) {
-        let reason = format!("it should list {expected} class names, one a line");
+        let reason = format!("it should list {expected} class names, one per line");
         return Err(DataError::Format {
             path: path.into(),
             line: Some(names.len()),

@@ -1,4 +1,4 @@
-//! CA-MKD: teachers weighed by how well they know the label.
+//! CA-MKD: teachers weighted by their cross-entropy with the label.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -26,7 +26,7 @@ use crate::{LossTerms, MethodError};
 pub struct CaMkdConfig {
     /// `T`.
     pub temperature: f64,
-    /// `b`: weight of the features; 0: they are not looked at.
+    /// `b`: weight of the feature term; 0: not computed.
     pub feature_weight: f64,
 }
 
@@ -69,9 +69,8 @@ impl CaMkdConfig {
     }
 }
 
-/// A teacher counts the more for a sample the smaller its cross-entropy with the label is; for
-/// the features, the cross-entropy of the student's own features through that teacher's
-/// classifier. With the teachers' maps `f_k`, logits `z_k` and classifiers `W_k, b_k`, and
+/// The weight of a teacher for a sample falls with its cross-entropy with the label; for the feature
+/// term, with the cross-entropy of the student's features through that teacher's classifier. With the teachers' maps `f_k`, logits `z_k` and classifiers `W_k, b_k`, and
 /// adapters `A_k` (1x1 convolution, batch norm, ReLU):
 ///
 /// ```text
@@ -83,19 +82,19 @@ impl CaMkdConfig {
 ///
 /// Zhang, Chen and Wang, *Confidence-Aware Multi-Teacher Knowledge Distillation*, ICASSP 2022, as
 /// in the public code (Rorozhl/CA-MKD): the second term is left out in the first epoch, and a
-/// gradient flows through `v` but not through `w`. Of a teacher's map and the student's the larger
-/// is pooled to the size of the other (the code stretches a student's map that is smaller). A
-/// sample without a label trusts all teachers alike.
+/// gradient flows through `v` but not through `w`. The larger of a teacher's map
+/// and the student's is pooled to the size of the other (the code upsamples a smaller student's map).
+/// For a sample without a label all teachers have the same weight.
 #[derive(Module, Debug)]
 pub struct CaMkd {
     adapters: Vec<Adapter>,
-    /// Every teacher's, frozen.
+    /// The classifier of every teacher, frozen.
     classifiers: Vec<Linear>,
     #[module(skip)]
     config: CaMkdConfig,
 }
 
-/// A student's map to a teacher's width.
+/// Maps a student's map to a teacher's width.
 #[derive(Module, Debug)]
 struct Adapter {
     conv: Conv2d,
@@ -116,7 +115,7 @@ impl Adapter {
 }
 
 impl CaMkd {
-    /// The term of the features, without `b`.
+    /// The feature term, without `b`.
     fn features(&self, batch: &DistillBatch) -> Tensor<1> {
         let student = &batch.student.exit.map;
         let (mut logits, mut gaps) = (Vec::new(), Vec::new());

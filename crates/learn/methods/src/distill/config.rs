@@ -22,7 +22,7 @@ use crate::{MethodError, Ramp};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct DistillConfig {
-    /// Which distiller.
+    /// The distiller and its settings.
     pub loss: DistillerConfig,
     /// Weight of its terms, for each exit.
     #[serde(default = "one")]
@@ -33,7 +33,7 @@ pub struct DistillConfig {
     /// Names of the teachers; empty: all.
     #[serde(default)]
     pub teachers: Vec<String>,
-    /// Slow start.
+    /// Ramp-up of the weight.
     #[serde(default = "no_ramp")]
     pub ramp: Ramp,
 }

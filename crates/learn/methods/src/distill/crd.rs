@@ -25,11 +25,11 @@ use crate::{LossTerms, MethodError, StepContext};
 pub struct CrdConfig {
     /// Width of the common space.
     pub dim: usize,
-    /// `K`, rows that are drawn as wrong partners in a step.
+    /// `K`, the number of negatives that are drawn in a step.
     pub negatives: usize,
     /// `tau`.
     pub temperature: f64,
-    /// Share of an entry of the memory that stays when its row comes by.
+    /// Momentum of the memory bank: the share of an entry that stays when its image is in a batch.
     pub momentum: f64,
 }
 
@@ -45,7 +45,7 @@ impl Default for CrdConfig {
 }
 
 impl CrdConfig {
-    /// Sets the distiller up, with random memories.
+    /// Sets the distiller up, with randomly initialised memory banks.
     ///
     /// # Errors
     /// When a setting is out of range.
@@ -76,39 +76,39 @@ impl CrdConfig {
     }
 }
 
-/// Student and teacher recognise each other's embedding of an image among those of others.
+/// The embeddings of an image in student and teacher are to match, and to differ from those of other
+/// images.
 ///
 /// ```text
 /// L    = L(v_s, M_t) + L(v_t, M_s)        v = A f / ||A f|| in `dim` dimensions, A trained
-/// L(v, M) = -mean_n [ log h(v_n . M_n) + sum_k log (1 - h(v_n . M_k)) ]      k over K rows
+/// L(v, M) = -mean_n [ log h(v_n . M_n) + sum_k log (1 - h(v_n . M_k)) ]      k over K negatives
 /// h(x) = P / (P + K / N),  P = exp(x / tau) / Z
 /// ```
 ///
-/// `M` is a memory of embeddings, one a training row; after each step the rows of the batch become
-/// `unit(momentum M + (1 - momentum) v)`. `Z` is a constant a direction, fixed at the first
+/// `M` is a memory bank with an embedding per training image; after each step the entries of the batch
+/// become `unit(momentum M + (1 - momentum) v)`. `Z` is a constant per direction, fixed at the first
 /// batch so that the mean of `P` is `1 / N`.
 ///
-/// The wrong partners are drawn evenly, with replacement, by a generator that depends on seed and
-/// step alone, so that a resumed run draws the same. One draw serves the whole batch: a product of
-/// matrices instead of a gather for each sample, as in the released code, which does not fit
-/// into a small memory. Rows of the anchor's class are not wrong partners; they are left out
-/// and the others count more, so that they count as `K`. Where a class is not known (no label,
-/// or a row that has not come by), only the row itself is left out. Of a mixed image the first label
-/// counts.
+/// The negatives are drawn uniformly, with replacement, by a generator that depends on seed and step
+/// only, so that a resumed run draws the same. One draw serves the whole batch: a matrix product
+/// instead of a gather per sample as in the released code, which needs more memory. Images of the
+/// anchor's class are not negatives; they are left out and the others are weighted so that they sum to
+/// `K`. Where a class is not known (no label, or an image that was in no batch yet), only the anchor's
+/// own image is left out. The first label of a mixed image counts.
 ///
-/// Tian, Krishnan and Isola, *Contrastive Representation Distillation*, ICLR 2020. Weighed 0.8
+/// Tian, Krishnan and Isola, *Contrastive Representation Distillation*, ICLR 2020. Weight 0.8
 /// beside a cross-entropy of 1 in the authors' code.
 #[derive(Module, Debug)]
 pub struct Crd {
     student: Side,
     teacher: Side,
-    /// Class of every row, -1 = not known, `[N]`.
+    /// Class of every training image, -1 = not known, `[N]`.
     classes: Buffer<1>,
     #[module(skip)]
     config: CrdConfig,
 }
 
-/// What belongs to one of the two networks.
+/// The embedding and memory bank of one of the two networks.
 #[derive(Module, Debug)]
 struct Side {
     embed: Linear,
@@ -123,7 +123,7 @@ impl Side {
         unit_rows(self.embed.forward(embedding))
     }
 
-    /// Moves the memory's entries of some rows towards `v`.
+    /// Moves the given entries of the memory bank towards `v`.
     fn remember(&self, rows: &Tensor<1, Int>, v: Tensor<2>, momentum: f64) {
         self.bank.update(|bank| {
             let old = bank.clone().select(0, rows.clone());
@@ -134,7 +134,7 @@ impl Side {
 }
 
 impl Crd {
-    /// The rows that are wrong partners at a step, `K` of them.
+    /// The `K` negatives of a step, as indices of training images.
     pub fn negatives(&self, context: &StepContext) -> Vec<usize> {
         let [rows] = self.classes.value().dims();
         let mut rng = ChaCha8Rng::seed_from_u64(context.seed);
@@ -143,8 +143,8 @@ impl Crd {
         draws.collect()
     }
 
-    /// How much each drawn row counts for each anchor, `[N, K]`: 0 where it is no wrong partner, and
-    /// `K` in all.
+    /// The weight of each drawn image for each anchor, `[N, K]`: 0 where it is not a negative; each row
+    /// sums to `K`.
     fn weights(&self, batch: &DistillBatch, drawn: &Tensor<1, Int>) -> Tensor<2> {
         let (n, k) = (batch.rows.len(), self.config.negatives);
         let classes = self.classes.value().detach();
@@ -163,7 +163,7 @@ impl Crd {
         kept * (count.mask_fill(none, 1.0).recip() * k as f64)
     }
 
-    /// `L(v, M)` with the memory of the other network.
+    /// `L(v, M)` with the memory bank of the other network.
     fn contrast(
         &self,
         v: Tensor<2>,
@@ -210,7 +210,7 @@ impl Distiller for Crd {
     }
 
     fn after_step(&mut self, batch: &DistillBatch) {
-        // A row that stands twice in a batch moves once.
+        // The entry of an image that is twice in a batch moves once.
         let first = |&(at, row): &(usize, &usize)| !batch.rows[..at].contains(row);
         let (places, rows): (Vec<usize>, Vec<usize>) =
             batch.rows.iter().enumerate().filter(first).unzip();
@@ -236,7 +236,7 @@ impl Distiller for Crd {
     }
 }
 
-/// Places on the device of `like`.
+/// Indices as a tensor on the device of `like`.
 fn integers(values: impl ExactSizeIterator<Item = usize>, like: &Tensor<1, Int>) -> Tensor<1, Int> {
     let values: Vec<i64> = values.map(|value| value as i64).collect();
     let shape = [values.len()];

@@ -55,8 +55,8 @@ impl DkdConfig {
     }
 }
 
-/// The teacher's softened probabilities in two parts with weights of their own: how sure it is
-/// of the labelled class, and how it sees the other classes.
+/// The teacher's softened probabilities in two parts with separate weights: the probability of the
+/// labelled class, and the distribution over the other classes.
 ///
 /// ```text
 /// L    = alpha TCKD + beta NCKD
@@ -65,12 +65,12 @@ impl DkdConfig {
 /// ```
 ///
 /// Two terms, `target` and `non-target`; see [`decoupled`] for labels that are missing (left out)
-/// or mixed (each by its share). KD is TCKD + (1 - p_y) NCKD: the surer the teacher, the less it
-/// says of the other classes.
+/// or mixed (each by its share). KD is TCKD + (1 - p_y) NCKD: the more confident the teacher,
+/// the smaller the weight of the other classes.
 ///
 /// Zhao, Cui, Song, Qiu and Liang, *Decoupled Knowledge Distillation*, CVPR 2022. The authors
 /// add it to a cross-entropy of weight 1, and raise it over 20 epochs: the table's `ramp`, which
-/// rises with every step where the released code rises once an epoch, from 1/20.
+/// rises with every step, where the released code rises once per epoch, from 1/20.
 #[derive(Module, Debug)]
 pub struct Dkd {
     #[module(skip)]

@@ -24,13 +24,13 @@ use crate::{LossTerms, MethodError};
 pub struct DmlConfig {
     /// Number of networks beside the student.
     pub peers: usize,
-    /// Weight of what each network learns from the others; the peers' cross-entropies have 1.
+    /// Weight of each network's distillation term; the peers' cross-entropies have weight 1.
     pub kd_weight: f64,
     /// `T`.
     pub temperature: f64,
-    /// What a network learns from the others.
+    /// The target of a network: each of the others, or their mean.
     pub target: MutualTarget,
-    /// Whether a network that teaches gets no gradient from it.
+    /// Whether gradients are stopped at the networks that teach (`sg` below).
     pub detach: bool,
 }
 
@@ -47,7 +47,7 @@ impl Default for DmlConfig {
 }
 
 impl DmlConfig {
-    /// Sets the distiller up with fresh peers, which learn.
+    /// Sets the distiller up with new peers, which are trained.
     ///
     /// # Errors
     /// When a setting is out of range.
@@ -71,8 +71,7 @@ impl DmlConfig {
     }
 }
 
-/// Networks of the student's kind are trained beside it, on the same batches; all teach each
-/// other. With the student's logits `z_0` and those of its peers `z_1, ..., z_P`:
+/// Networks like the student are trained beside it, on the same batches; all teach each other. With the student's logits `z_0` and those of its peers `z_1, ..., z_P`:
 ///
 /// ```text
 /// L = alpha D_0 + alpha sum_{k>0} D_k + sum_{k>0} CE(z_k, y)
@@ -80,12 +79,12 @@ impl DmlConfig {
 /// ```
 ///
 /// Three terms, the second `peer-kd`, the third `peer-ce`; the student's cross-entropy is the
-/// method's. A peer is the student cut to the exit that learns, with first weights of its own. It
-/// sees the images as the student does, is trained by the same optimiser, is kept in checkpoints and
-/// is no part of the model.
+/// method's. A peer is the student up to the exit that learns, with its own initial weights. It gets
+/// the same images as the student, is trained by the same optimiser, is saved in checkpoints and is
+/// not part of the model.
 ///
-/// Zhang, Xiang, Hospedales and Lu, *Deep Mutual Learning*, CVPR 2018, whose `T` is 1 and who update
-/// one network after the other; here, as in the public code of OKDDip, all at once.
+/// Zhang, Xiang, Hospedales and Lu, *Deep Mutual Learning*, CVPR 2018, with `T` = 1 and one
+/// network updated after the other; here, as in the public code of OKDDip, all are updated at once.
 #[derive(Module, Debug)]
 pub struct Dml {
     /// The networks beside the student.

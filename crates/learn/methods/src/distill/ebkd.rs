@@ -1,4 +1,4 @@
-//! EBKD: teachers weighed by how sure they are.
+//! EBKD: teachers weighted by their confidence.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -44,7 +44,7 @@ impl EbkdConfig {
     }
 }
 
-/// A teacher counts the more for a sample the lower the entropy `H` of its answer is:
+/// The weight of a teacher for a sample falls with the entropy `H` of its prediction:
 ///
 /// ```text
 /// L = 1 / (N K) sum_kn w_kn KL_T(z_n || z_kn),   w_kn = 1 - H_kn / sum_j H_jn
@@ -53,7 +53,7 @@ impl EbkdConfig {
 ///
 /// Kwon et al., *Adaptive Knowledge Distillation Based on Entropy*, ICASSP 2020, in the form of the
 /// public code of CA-MKD (Rorozhl/CA-MKD). The weights of a sample sum to `K - 1`, and the sum is
-/// divided by `K`. Where no teacher has any doubt, all weigh the same.
+/// divided by `K`. Where all entropies are 0, all weights are equal.
 #[derive(Module, Debug)]
 pub struct Ebkd {
     #[module(skip)]

@@ -33,15 +33,15 @@ impl PktConfig {
     }
 }
 
-/// Images that are neighbours for the teacher are neighbours for the student.
+/// Images with neighbouring embeddings in the teacher are to be neighbours in the student.
 ///
 /// ```text
 /// L    = mean_ij p_ij log(p_ij / q_ij)
 /// p_ij = (1 + cos(f_t,i, f_t,j)) / sum_j (1 + cos(f_t,i, f_t,j)),  q from f_s alike
 /// ```
 ///
-/// `f` is the embedding; widths need not agree. The mean over all `N^2` pairs is why the public
-/// toolboxes weigh it 30000 beside a cross-entropy of 1.
+/// `f` is the embedding; widths need not agree. Since it is a mean over all `N^2` pairs, the public
+/// toolboxes give it weight 30000 beside a cross-entropy of 1.
 ///
 /// Passalis and Tefas, *Learning Deep Representations with Probabilistic Knowledge Transfer*,
 /// ECCV 2018.

@@ -184,19 +184,19 @@ distillers! {
         => Rkd(Rkd, RkdConfig);
     "pkt" "which images of a batch are neighbours, as probabilities (PKT)" One Exit
         => Pkt(ProbabilisticTransfer, PktConfig);
-    "crd" "the teacher's embedding, told from those of other images (CRD)" One Exit
+    "crd" "the teacher's embedding, against those of other images (CRD)" One Exit
         => Crd(Crd, CrdConfig);
     "srrl" "embedding and logits through the teacher's classifier (SRRL)" One Exit
         => Srrl(Srrl, SrrlConfig);
     "semckd" "all stages of the teacher for each of the student, by attention (SemCKD)" One Stages
         => SemCkd(SemCkd, SemCkdConfig);
-    "simkd" "the teacher's map, and its classifier used again (Chen et al.)" All Exit
+    "simkd" "the teacher's map, and its classifier reused (Chen et al.)" All Exit
         => SimKd(SimKd, SimKdConfig);
     "atsc" "a teacher that adapts to its student, and a classifier of both (Jang et al.)" All Nothing
         => Atsc(Atsc, AtscConfig);
-    "ebkd" "several teachers, weighed by how sure they are (Kwon et al.)" All Logits
+    "ebkd" "several teachers, weighted by their confidence (Kwon et al.)" All Logits
         => Ebkd(Ebkd, EbkdConfig);
-    "ca-mkd" "several teachers, weighed by how well they know the label (Zhang et al.)" All Exit
+    "ca-mkd" "several teachers, weighted by their cross-entropy with the label (Zhang et al.)" All Exit
         => CaMkd(CaMkd, CaMkdConfig);
     "dml" "networks like the student, trained beside it; all teach each other (Zhang et al.)" None Nothing
         => Dml(Dml, DmlConfig);

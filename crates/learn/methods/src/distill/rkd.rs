@@ -50,7 +50,7 @@ impl RkdConfig {
     }
 }
 
-/// Distances and angles between the samples of a batch are those of the teacher.
+/// Distances and angles between the embeddings of a batch are to equal the teacher's.
 ///
 /// ```text
 /// L = 25 mean_ij h(d(f_s)_ij - d(f_t)_ij) + 50 mean_ijk h(a(f_s)_ijk - a(f_t)_ijk)

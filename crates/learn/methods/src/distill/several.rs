@@ -1,4 +1,4 @@
-//! What the distillers that weigh several teachers share.
+//! Shared by the distillers that weight several teachers.
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
@@ -8,7 +8,7 @@ use offramp_losses::Targets;
 use super::{DistillBatch, DistillInfo};
 use crate::MethodError;
 
-/// There must be at least two.
+/// Refuses fewer than two teachers.
 pub(super) fn at_least_two(method: &'static str, info: &DistillInfo) -> Result<(), MethodError> {
     match info.teachers.len() {
         0 | 1 => Err(MethodError::TooFewTeachers {
@@ -19,7 +19,7 @@ pub(super) fn at_least_two(method: &'static str, info: &DistillInfo) -> Result<(
     }
 }
 
-/// The logits of every teacher, without a way back for gradients: `[N, C]` each.
+/// The logits of every teacher as constants, `[N, C]` each.
 pub(super) fn constant_logits(batch: &DistillBatch) -> Vec<Tensor<2>> {
     (batch.teachers.iter())
         .map(|view| view.exit.logits.clone().without_autodiff())

@@ -34,7 +34,7 @@ impl SpConfig {
     }
 }
 
-/// Images that are alike for the teacher are alike for the student.
+/// Images with similar maps in the teacher are to have similar maps in the student.
 ///
 /// ```text
 /// L = ||G(f_t) - G(f_s)||_F^2 / N^2      G(f) = rows of f f^T, each of length 1
@@ -42,7 +42,7 @@ impl SpConfig {
 ///
 /// `f` is the last map of each network's head, flattened: sizes and channels need not agree.
 ///
-/// Tung and Mori, *Similarity-Preserving Knowledge Distillation*, ICCV 2019. Weighed 3000 beside
+/// Tung and Mori, *Similarity-Preserving Knowledge Distillation*, ICCV 2019. Weight 3000 beside
 /// a cross-entropy of 1 in the public toolboxes.
 #[derive(Module, Debug)]
 pub struct SimilarityPreserving {}

@@ -57,7 +57,7 @@ impl SrrlConfig {
     }
 }
 
-/// A copy on the device of what is trained, which no optimiser changes.
+/// A frozen copy of a linear layer, on the device of `init`.
 pub(super) fn frozen(layer: &Linear, init: &Init) -> Linear {
     let device = init.device();
     Linear {
@@ -67,19 +67,19 @@ pub(super) fn frozen(layer: &Linear, init: &Init) -> Linear {
     .no_grad()
 }
 
-/// The student's embedding, mapped to the teacher's, is to be classified by the teacher's
-/// classifier as the teacher's own.
+/// The student's embedding, mapped to the teacher's width, is to equal the teacher's embedding and to
+/// give the teacher's logits through the teacher's classifier.
 ///
 /// ```text
 /// L = mean (P(f_s) - f_t)^2 + mean (W_t P(f_s) + b_t - z_t)^2     P = 1x1 convolution, BN, ReLU
 /// ```
 ///
 /// Two terms, `feature` and `logit`. `W_t`, `b_t` are a frozen copy of the teacher's classifier;
-/// at inference the student answers by its own.
+/// at inference the student uses its own.
 ///
 /// Yang, Martinez, Bulat and Tzimiropoulos, *Knowledge Distillation via Softmax Regression
-/// Representation Learning*, ICLR 2021, in the form of the SimKD toolbox, which weighs it 1 beside
-/// cross-entropy and KD of 1 each. The authors' code has no KD, and maps the last map, whose spatial
+/// Representation Learning*, ICLR 2021, in the form of the SimKD toolbox, with weight 1 beside
+/// cross-entropy and KD of weight 1 each. The authors' code has no KD, and maps the last map, whose spatial
 /// means it compares.
 #[derive(Module, Debug)]
 pub struct Srrl {

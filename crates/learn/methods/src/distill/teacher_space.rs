@@ -1,4 +1,4 @@
-//! Exits that are projected into the space of their teachers: what SimKD and ATSC share.
+//! Exits that are projected into the feature space of their teachers, for SimKD and ATSC.
 
 use burn::tensor::Tensor;
 use offramp_heads::{HeadConfig, MultiExitNet};
@@ -79,7 +79,7 @@ impl TeacherSpace {
         };
         let (weights, biases): (Vec<_>, Vec<_>) = nets.map(scaled).unzip();
         let bias = biases.into_iter().reduce(|sum, bias| sum + bias);
-        let bias = bias.expect("a distiller that listens to teachers has one");
+        let bias = bias.expect("a distiller that takes all teachers has one");
         (Tensor::cat(weights, 1), bias)
     }
 }
@@ -89,7 +89,7 @@ pub(super) fn deepest_classifier(net: &MultiExitNet) -> &Linear {
     net.classifier(net.num_exits() - 1)
 }
 
-/// Refuses teachers whose deepest exit adds the answer of another exit to what its classifier says.
+/// Refuses teachers whose deepest exit adds the logits of another exit to those of its classifier.
 pub(super) fn classifiers_stand_alone(
     method: &'static str,
     teachers: &[TeacherInfo],
@@ -107,7 +107,7 @@ pub(super) fn classifiers_stand_alone(
     }
 }
 
-/// The mean of some terms, one a teacher.
+/// The mean of the terms of all teachers.
 pub(super) fn mean(terms: Vec<Tensor<1>>) -> Tensor<1> {
     match terms.len() {
         0 | 1 => Tensor::cat(terms, 0),
@@ -120,9 +120,10 @@ fn problem(info: &DistillInfo, widths: &[usize]) -> Option<String> {
     let HeadConfig::Projector(head) = &info.net.head else {
         return Some(format!("exit {exit} has no projector"));
     };
-    let found = match head.width.is_empty() {
-        true => &[map.channels][..],
-        false => &head.width,
+    let found = if head.width.is_empty() {
+        &[map.channels][..]
+    } else {
+        &head.width
     };
     if found != widths {
         return Some(format!(

@@ -33,7 +33,7 @@ impl Default for VidConfig {
     }
 }
 
-/// No variance is below.
+/// The lower bound of every variance.
 const LEAST_VARIANCE: f64 = 1e-5;
 
 impl VidConfig {
@@ -55,7 +55,7 @@ impl VidConfig {
     }
 }
 
-/// The student can predict the teacher's maps, and knows how well.
+/// The student's maps predict the teacher's under a normal distribution with trained variances.
 ///
 /// ```text
 /// L = sum over pairs of stages of mean_nchw 1/2 [ (mu(f_s) - f_t)^2 / v_c + log v_c ]

@@ -20,31 +20,31 @@ use crate::{LookAhead, LossTerms, Method, MethodError, StepContext};
 use adam::Adam;
 use weight_net::WeightNet;
 
-/// How far the network is moved along `v / |v|`, to either side. Ten times as much, as DARTS takes,
-/// is off by a tenth on a small residual network: batch norms are not that straight.
+/// The step of the central difference, along `v / |v|`. Ten times as much, as in DARTS, gives an error of
+/// a tenth on a small residual network: batch norms are not linear over that distance.
 const DIFFERENCE: f64 = 1e-3;
 
 const STEPS: &str = "weight-net-steps";
 
-/// Every sample has a weight of its own at every exit, which a small network gives; that network is
-/// trained so that a step on weighted samples helps those that would leave at each exit.
+/// A small network gives every sample a weight at every exit. It is trained so that a step on the
+/// weighted samples improves those that would leave at each exit.
 ///
 /// ```text
 /// L     = sum_k mean_n w_nk CE(z_nk, y_n)           w = 1 + eps (g - mean g)    g = MLP(losses)
-/// MLP:    L_meta(theta - lr dL/dtheta)              theta held, the other half of the batch:
+/// MLP minimises L_meta(theta - lr dL/dtheta)        theta fixed, on the other half of the batch:
 /// L_meta = sum_k mean_{n leaves at k} CE(z_nk, y_n)
 /// ```
 ///
-/// Who leaves at exit `k` in `L_meta`: of the `N` samples, `floor(N P_k)` that are left and most
-/// confident there, `P_k = q^k / sum_j q^j`; the last exit takes the rest. Each half of the batch
-/// is once the one that is stepped on and once the one that judges.
+/// At exit `k` of `L_meta` leave the `floor(N P_k)` most confident of the remaining samples,
+/// `P_k = q^k / sum_j q^j`; the last exit takes the rest. Each half of the batch is used once for the
+/// step and once for `L_meta`.
 ///
 /// Han et al., *Learning to Weight Samples for Dynamic Early-Exiting Networks*, ECCV 2022; public
 /// code LeapLabTHU/L2W-DEN, whose CIFAR settings are the defaults. The derivative through the step
 /// is found without second derivatives: `dL_meta/dw_nk` is, by the chain rule, `-lr / N` times the
 /// derivative of sample `n`'s loss at exit `k` along the gradient `v` of `L_meta`, and that is a
-/// central difference of two forward passes, at `theta +- 0.001 v / |v|` (the device of Liu et al.,
-/// *DARTS*, ICLR 2019).
+/// central difference of two forward passes, at `theta +- 0.001 v / |v|` (as in Liu et al., *DARTS*,
+/// ICLR 2019).
 #[derive(Module, Debug)]
 pub struct L2wDen {
     weight_net: WeightNet,
@@ -114,8 +114,8 @@ impl L2wDen {
         (raw - mean) * self.config.epsilon + 1.0
     }
 
-    /// `dL_meta/dw`, `[N, K]`, when a step is taken on the samples `train` and judged on `judge`;
-    /// with the weights that it is the derivative of. `None` where the judges have no gradient.
+    /// `dL_meta/dw`, `[N, K]`, for a step on the samples `train` and `L_meta` on the samples `judge`;
+    /// with the weights `w`. `None` where `L_meta` has no gradient.
     fn derivative(
         &self,
         look_ahead: &LookAhead,
@@ -124,7 +124,7 @@ impl L2wDen {
     ) -> Option<(Tensor<2>, Tensor<2>)> {
         let LookAhead { net, optimizer, .. } = *look_ahead;
         let (images, targets) = part(look_ahead, train);
-        // A copy, whose running statistics nobody needs.
+        // A copy, whose running statistics are discarded.
         let outputs = net.clone().forward(images.clone());
         let losses = Losses::of(&outputs, &targets);
         let weights = self.weights(&outputs, &losses);

@@ -1,3 +1,5 @@
+//! Tests of L2W-DEN.
+
 use burn::tensor::{Device, Gradients};
 use offramp_core::{ExitOutput, MapShape, default_device};
 use offramp_heads::{MultiExitNet, NetConfig};

@@ -36,7 +36,7 @@ impl Shapes<'_> {
         }
     }
 
-    /// The outputs that `python/distillers.py` gives to a `ExitFeatures` of the same seed.
+    /// The outputs that `tests/python/distillers.py` computes for the same seed.
     pub fn waves(&self, seed: u64, samples: usize) -> ExitOutputs {
         let map = |seed, [c, h, w]: [usize; 3]| wave(seed, [samples, c, h, w], 1.0);
         let last = map(seed + 10, self.map);

@@ -1,4 +1,4 @@
-//! Which checkpoints of a run are kept.
+//! The folder of a run's checkpoints: which are kept, and the newest.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -54,7 +54,7 @@ impl CheckpointStore {
         Ok((path, kept))
     }
 
-    /// What is on the disk of the checkpoint at `position` and those before it.
+    /// The checkpoints on the disk among those that `position` knows, itself included.
     pub fn kept(&self, position: &Position) -> Vec<Kept> {
         let mut kept = position.kept.clone();
         kept.retain(|kept| kept.step < position.step && self.path(kept.step).exists());
@@ -65,7 +65,7 @@ impl CheckpointStore {
         kept
     }
 
-    /// The steps of all checkpoints on the disk, rising.
+    /// The steps of all checkpoints on the disk, in ascending order.
     pub fn steps(&self) -> Vec<u64> {
         let Ok(entries) = std::fs::read_dir(&self.folder) else {
             return Vec::new();
@@ -81,9 +81,8 @@ impl CheckpointStore {
     /// Reads the newest checkpoint; `None` when there is none.
     ///
     /// # Errors
-    /// When it cannot be read. An older one is never taken in its place without being told:
-    /// the error names the newest older one that can be read, and deleting the damaged file is
-    /// the way to ask for it.
+    /// When it cannot be read. An older one never silently takes its place: the error names the
+    /// newest older one that can be read, which is used once the damaged file is deleted.
     pub fn newest(&self) -> Result<Option<(PathBuf, Checkpoint)>, CheckpointError> {
         let mut steps = self.steps();
         let Some(path) = steps.pop().map(|step| self.path(step)) else {

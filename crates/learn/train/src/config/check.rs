@@ -1,4 +1,4 @@
-//! Which values of `[train]` make sense.
+//! Checks of the values of `[train]`.
 
 use super::{Best, EmaConfig, TrainConfig};
 use crate::optim::{AdamwConfig, OptimizerConfig, SgdConfig};
@@ -8,7 +8,7 @@ impl TrainConfig {
     /// Checks the values; the error is the key below `train` and what is wrong with it.
     ///
     /// # Errors
-    /// The first value that makes no sense.
+    /// The first value that is out of range.
     pub fn check(&self) -> Result<(), (String, String)> {
         let at_least_one = [
             ("epochs", self.epochs),

@@ -15,7 +15,7 @@ pub struct Bars {
     panel: Panel,
 }
 
-/// What is drawn below the bar.
+/// The curves that are drawn below the bar.
 #[derive(Debug, Default)]
 struct Panel {
     head: String,

@@ -14,7 +14,7 @@ use crate::{RunError, TrainError};
 
 impl Session<'_> {
     /// Writes the model and its score. The weights are those of the best validation, or the last
-    /// ones where there was no validation or the recipe asks for them; the test rows only score.
+    /// ones where there was no validation or the recipe asks for them; the test images only score.
     pub(super) fn finish(mut self) -> Result<Outcome, TrainError> {
         let (net, model_step) = self.model()?;
         let map = |shape: ImageShape| MapShape::new(shape.channels, shape.height, shape.width);

@@ -66,7 +66,7 @@ pub(super) struct State {
 }
 
 impl<'a> Session<'a> {
-    /// Opens the data, builds the network and takes up the newest checkpoint, if there is one.
+    /// Opens the data, builds the network and restores the newest checkpoint, if there is one.
     pub fn open(
         recipe: &'a Recipe,
         folder: RunFolder,
@@ -137,7 +137,7 @@ impl<'a> Session<'a> {
             ..
         } = &mut learner;
         teachers.open_caches(recipe, &objective.distill, &train_images, &mut say)?;
-        // Nothing is cut off before all that can be refused has been checked.
+        // The metrics are truncated only after everything that can be refused has been checked.
         let known = position.map_or(0, |(_, position)| position.metrics_bytes);
         let metrics = MetricsFile::open(&folder.metrics(), known)?;
         let mut session = Self {
@@ -259,7 +259,7 @@ impl<'a> Session<'a> {
 }
 
 impl Learner {
-    /// The network that is evaluated and kept: the averaged one if there is one.
+    /// The network that is evaluated and saved: the averaged one if there is one.
     pub(super) fn evaluated(&self) -> MultiExitNet {
         match &self.ema {
             Some(ema) => ema.network(&self.net),

@@ -1,4 +1,4 @@
-//! A session to a checkpoint and back.
+//! Saving a session as a checkpoint, and restoring it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ use crate::ema::Ema;
 use crate::optim::{Optimizer, Slot};
 
 impl Session<'_> {
-    /// Writes a checkpoint of this moment, unless an update has just spoiled the weights: what the
-    /// next step would notice must not be kept as the last good checkpoint.
+    /// Writes a checkpoint, unless the last update made a weight non-finite: such weights must not become
+    /// the last good checkpoint.
     pub(super) fn checkpoint(&mut self) -> Result<(), TrainError> {
         let Some(learner) = &self.learner else {
             return Ok(());
@@ -70,7 +70,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Goes on from a checkpoint.
+    /// Restores a checkpoint.
     pub(super) fn restore(&mut self, path: PathBuf, found: Checkpoint) -> Result<(), TrainError> {
         let Checkpoint {
             position,

@@ -1,4 +1,4 @@
-//! One step after another, and what is due after each.
+//! Training steps, and what is due after each: metrics, validation, checkpoints.
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
@@ -19,7 +19,7 @@ use crate::metrics::{EvalRecord, Record, StepValues};
 use crate::{Best, TrainError, Work};
 
 impl Session<'_> {
-    /// One step and whatever is due after it.
+    /// One step and what is due after it.
     pub(super) fn step(&mut self, batch: Batch, began: Instant) -> Result<(), TrainError> {
         let (train, step) = (&self.recipe.train, self.state.step);
         let epoch = step as f64 / self.schedule.steps_per_epoch as f64;
@@ -40,7 +40,7 @@ impl Session<'_> {
         let info = &self.splits.info;
         let input =
             |batch: Batch, device: &Device| Input::new(batch, info, train.label_smoothing, device);
-        // Missing only after an error, and then no further step is taken.
+        // It is missing only after an error, and then no further step is taken.
         let learner = self.learner.take().ok_or(TrainError::NoLoss)?;
         let data_parallel = self.data_parallel.take();
         let learn = || match data_parallel {
@@ -78,8 +78,8 @@ impl Session<'_> {
         self.after_step(settings.lr)
     }
 
-    /// Computes on the device. burn reports a device that fails by a panic, which becomes an error with what
-    /// to do; on a processor a panic is ours, and stays one.
+    /// Computes on the device. burn reports a failing device by a panic, which becomes an error with advice;
+    /// on the CPU a panic is a bug, and stays one.
     pub(super) fn guarded<T>(
         &self,
         work: Work,
@@ -120,13 +120,10 @@ impl Session<'_> {
         if step % self.schedule.steps_per_epoch == 0 {
             due |= self.end_epoch(lr)?;
         }
-        match due {
-            true => self.checkpoint(),
-            false => Ok(()),
-        }
+        if due { self.checkpoint() } else { Ok(()) }
     }
 
-    /// Closes an epoch; whether a checkpoint is due.
+    /// Ends an epoch; returns whether a checkpoint is due.
     fn end_epoch(&mut self, lr: f64) -> Result<bool, TrainError> {
         let sums = std::mem::take(&mut self.state.epoch);
         let record = self.record(&sums, lr);
@@ -151,7 +148,7 @@ impl Session<'_> {
         Ok(best || regular || last || self.state.stopped)
     }
 
-    /// Says of logits that are not finite where in the run that was.
+    /// Adds step and checkpoint to the error of logits that are not finite.
     fn diverged(&self, error: TrainError) -> TrainError {
         let TrainError::Table(PolicyError::NonFiniteLogit {
             sample,
@@ -171,7 +168,7 @@ impl Session<'_> {
         }
     }
 
-    /// Evaluates on the validation rows; whether it is the best so far.
+    /// Evaluates on the validation images; returns whether it is the best so far.
     fn validate(&mut self, epoch: u64) -> Result<bool, TrainError> {
         let Some(learner) = &self.learner else {
             return Ok(false);
@@ -217,7 +214,7 @@ impl Session<'_> {
     }
 }
 
-/// What a panic says, in one line, without burn's notes on backtraces and on what else was not done.
+/// The message of a panic in one line, without burn's notes on backtraces and skipped work.
 pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());

@@ -36,8 +36,8 @@ pub(super) fn lower(graph: &Graph, opset: Opset) -> Result<Lowered, ExportError>
     })
 }
 
-/// What every value is called: as the input that it is, else as the first output that it is, else as
-/// the node that makes it.
+/// The name of every value: that of its input, else of its first output, else of the node that computes
+/// it.
 fn names(graph: &Graph) -> Vec<String> {
     let mut names = vec![String::new(); graph.num_values()];
     for node in graph.nodes() {

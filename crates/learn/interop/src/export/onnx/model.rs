@@ -13,16 +13,16 @@ use super::proto::{
 };
 use crate::export::ExportError;
 
-/// What an ONNX file says beside its graph.
+/// The metadata of an ONNX file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OnnxNotes {
     /// Name of the graph; `graph` if empty.
     pub name: String,
-    /// What the model is, for people.
+    /// Description of the model, for people.
     pub doc: String,
-    /// What inputs and outputs are, for people, by name.
+    /// Descriptions of inputs and outputs by name, for people.
     pub ports: BTreeMap<String, String>,
-    /// For programs.
+    /// Metadata for programs.
     pub metadata: BTreeMap<String, String>,
 }
 
