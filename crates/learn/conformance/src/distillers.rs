@@ -45,9 +45,10 @@ pub(crate) fn checks() -> Vec<Check> {
             _ => TOLERANCE,
         };
         let check = Check::new(name, tolerance, compute);
-        match WITH_RELUS.contains(&entry.name) {
-            true => check.with_turning_gradients(TURNING),
-            false => check,
+        if WITH_RELUS.contains(&entry.name) {
+            check.with_turning_gradients(TURNING)
+        } else {
+            check
         }
     };
     entries.map(check).collect()

@@ -73,9 +73,10 @@ pub fn measure(job: &Job, device: &Device) -> Result<Throughput, String> {
 /// Waits for the device.
 fn read(x: Tensor<1>) -> Result<(), String> {
     let data = x.try_into_data().map_err(|error| error.to_string())?;
-    match data.iter::<f32>().all(f32::is_finite) {
-        true => Ok(()),
-        false => Err("a result that is no number".to_owned()),
+    if data.iter::<f32>().all(f32::is_finite) {
+        Ok(())
+    } else {
+        Err("a result that is no number".to_owned())
     }
 }
 

@@ -55,9 +55,12 @@ impl Beside {
     pub fn error(&self, steps: usize) -> f64 {
         let steps = self.losses.iter().take(steps);
         let errors = steps.map(|[a, b]| (a - b).abs() / a.abs().max(1e-30));
-        errors.fold(0.0, |most, error| match error.is_nan() {
-            true => f64::INFINITY,
-            false => most.max(error),
+        errors.fold(0.0, |most, error| {
+            if error.is_nan() {
+                f64::INFINITY
+            } else {
+                most.max(error)
+            }
         })
     }
 
@@ -67,13 +70,14 @@ impl Beside {
     /// When it is more than [`TOLERANCE`], or there are fewer steps.
     pub fn judged(&self) -> Result<f64, String> {
         let error = self.error(STEPS);
-        match error <= TOLERANCE && self.losses.len() >= STEPS {
-            true => Ok(error),
-            false => Err(format!(
+        if error <= TOLERANCE && self.losses.len() >= STEPS {
+            Ok(error)
+        } else {
+            Err(format!(
                 "{} steps, off by {error:.1e}, more than {TOLERANCE:.0e}: {:?}",
                 self.losses.len(),
                 self.losses
-            )),
+            ))
         }
     }
 }

@@ -78,9 +78,10 @@ impl Distillation {
     }
 
     fn log_target(&self, targets: Tensor<3>) -> Tensor<3> {
-        self.log_probabilities(match self.target_gradient {
-            true => targets,
-            false => targets.without_autodiff(),
+        self.log_probabilities(if self.target_gradient {
+            targets
+        } else {
+            targets.without_autodiff()
         })
     }
 

@@ -103,9 +103,12 @@ impl Method for Dml {
 
     fn scalars(&self) -> Vec<(String, f64)> {
         let exits = self.ce_weights.len();
-        let share = |exit, other| match exit == other {
-            true => 0.0,
-            false => 1.0 / (exits - 1) as f32,
+        let share = |exit, other| {
+            if exit == other {
+                0.0
+            } else {
+                1.0 / (exits - 1) as f32
+            }
         };
         let row = |exit| (0..exits).map(|other| share(exit, other)).collect();
         teacher_scalars(&(0..exits).map(row).collect::<Vec<_>>())

@@ -100,9 +100,12 @@ pub struct Okddip {
 impl Okddip {
     /// `t_i` of every peer, and the leader's target, `[P + 1, N, C]`.
     fn targets(&self, outputs: &ExitOutputs) -> Tensor<3> {
-        let part = |x: &Tensor<2>| match self.config.detach {
-            true => x.clone().detach(),
-            false => x.clone(),
+        let part = |x: &Tensor<2>| {
+            if self.config.detach {
+                x.clone().detach()
+            } else {
+                x.clone()
+            }
         };
         let peers = outputs.len() - 1;
         let embeddings: Vec<_> = outputs.embeddings().take(peers).map(part).collect();

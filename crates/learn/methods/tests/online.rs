@@ -259,12 +259,11 @@ fn okddip_is_pytorchs() {
         ];
         assert_near(&maps.concat(), &OKDDIP_MAPS);
         let embedding = outputs.exits[1].embedding.grad(&gradients);
-        match detach {
-            true => assert!(embedding.is_none()),
-            false => {
-                let embedding = embedding.unwrap().narrow(0, 0, 1);
-                assert_near(&values(embedding), &OKDDIP_EMBEDDING);
-            }
+        if detach {
+            assert!(embedding.is_none())
+        } else {
+            let embedding = embedding.unwrap().narrow(0, 0, 1);
+            assert_near(&values(embedding), &OKDDIP_EMBEDDING);
         }
         assert!(
             outputs.exits[3].embedding.grad(&gradients).is_none(),

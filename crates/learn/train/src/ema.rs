@@ -31,9 +31,10 @@ impl Ema {
     /// Takes the network after step `step`, counted from 0, into the average.
     pub fn update<M: Module>(&mut self, net: &M, step: u64) {
         let done = (step + 1) as f64;
-        let decay = match self.config.warmup {
-            true => self.config.decay.min((1.0 + done) / (10.0 + done)),
-            false => self.config.decay,
+        let decay = if self.config.warmup {
+            self.config.decay.min((1.0 + done) / (10.0 + done))
+        } else {
+            self.config.decay
         };
         self.follow(net, decay);
     }

@@ -250,17 +250,19 @@ impl Work {
                 (Some(fewer).filter(|_| images > 1), Vec::new())
             }
         };
-        let (go_on, again) = match resumable {
-            true => (kept, others),
-            false => (None, kept.into_iter().chain(others).collect()),
+        let (go_on, again) = if resumable {
+            (kept, others)
+        } else {
+            (None, kept.into_iter().chain(others).collect())
         };
         let go_on = go_on.map(|option| format!("go on (--resume) with {option}"));
         let again = Some(again.join(" or ")).filter(|options| !options.is_empty());
         let again = again.map(|options| format!("start again with {options}"));
         let advice: Vec<String> = go_on.into_iter().chain(again).collect();
-        match advice.is_empty() {
-            true => "it is too small for this network".to_owned(),
-            false => advice.join(", or "),
+        if advice.is_empty() {
+            "it is too small for this network".to_owned()
+        } else {
+            advice.join(", or ")
         }
     }
 }

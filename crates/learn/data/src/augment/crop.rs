@@ -107,9 +107,10 @@ mod tests {
                     let (c, y, x) = (i / 12, (i / 3 % 4) as i32, (i % 3) as i32);
                     let (y, x) = (top + y, left + if flip { 2 - x } else { x });
                     let inside = (0..5).contains(&y) && (0..6).contains(&x);
-                    let want = match inside {
-                        true => image[c * 30 + (y * 6 + x) as usize],
-                        false => [7, 8, 9][c],
+                    let want = if inside {
+                        image[c * 30 + (y * 6 + x) as usize]
+                    } else {
+                        [7, 8, 9][c]
                     };
                     assert_eq!(pixel, want, "window {top},{left} flip {flip} pixel {i}");
                 }

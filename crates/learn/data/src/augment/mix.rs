@@ -56,9 +56,10 @@ pub(crate) fn mix_batch(
         let cut = config.mixup <= 0.0 || (config.cutmix > 0.0 && stream.chance(0.5));
         let alpha = if cut { config.cutmix } else { config.mixup };
         let lambda = beta(alpha, &mut stream);
-        mix.lambda[i] = match cut {
-            true => cut_in(image, other, shape, lambda, &mut stream),
-            false => blend(image, other, lambda),
+        mix.lambda[i] = if cut {
+            cut_in(image, other, shape, lambda, &mut stream)
+        } else {
+            blend(image, other, lambda)
         };
     }
     Some(mix)

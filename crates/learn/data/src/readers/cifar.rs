@@ -118,17 +118,19 @@ pub(crate) fn read(
             )
         })?;
     let names = folder.join(layout.names);
-    let classes = match names.is_file() {
-        true => class_names(&names, classes.len())?,
-        false => classes.to_vec(),
+    let classes = if names.is_file() {
+        class_names(&names, classes.len())?
+    } else {
+        classes.to_vec()
     };
     let load = |files: &[&str]| -> Result<Images, DataError> {
         let mut all = Records::default();
         for file in files {
             let path = folder.join(file);
-            let records = match layout.binary {
-                true => read_binary(&path, variant, classes.len())?,
-                false => pickle::read(&path, variant.label_key(), classes.len())?,
+            let records = if layout.binary {
+                read_binary(&path, variant, classes.len())?
+            } else {
+                pickle::read(&path, variant.label_key(), classes.len())?
             };
             all.pixels.extend_from_slice(&records.pixels);
             all.labels.extend_from_slice(&records.labels);

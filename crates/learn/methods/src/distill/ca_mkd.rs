@@ -142,9 +142,10 @@ impl Distiller for CaMkd {
         let weights = confidence(&teachers, batch.targets);
         let mut terms = LossTerms::single(weighted_mean(weights, losses));
         if !self.adapters.is_empty() {
-            let weight = match batch.context.epoch < 1.0 {
-                true => 0.0,
-                false => self.config.feature_weight,
+            let weight = if batch.context.epoch < 1.0 {
+                0.0
+            } else {
+                self.config.feature_weight
             };
             terms.push("feature", self.features(batch), weight);
         }

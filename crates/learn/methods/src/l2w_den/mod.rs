@@ -203,9 +203,10 @@ fn leaving(outputs: &ExitOutputs, shares: &[f64]) -> Vec<Vec<i64>> {
     let pick = |(exit, logits): (usize, &Tensor<2>)| {
         let confidence = softmax(logits.clone().detach(), 1).max_dim(1).into_data();
         let confidence: Vec<f32> = confidence.iter::<f32>().collect();
-        let quota = match exit == last {
-            true => waiting.len(),
-            false => ((count as f64 * shares[exit]).floor() as usize).min(waiting.len()),
+        let quota = if exit == last {
+            waiting.len()
+        } else {
+            ((count as f64 * shares[exit]).floor() as usize).min(waiting.len())
         };
         waiting.sort_by(|a, b| confidence[*b].total_cmp(&confidence[*a]));
         waiting.drain(..quota).map(|row| row as i64).collect()

@@ -44,9 +44,12 @@ impl TrainConfig {
                 "true goes with train.accumulate = 1 only: parts are not computed at one time";
             return Err(("sync-batch-norm".into(), problem.into()));
         }
-        let in_range = |key: &str, value: f64, allowed: bool, rule: &str| match allowed {
-            true => Ok(()),
-            false => Err((key.to_owned(), format!("{value} is not allowed, {rule}"))),
+        let in_range = |key: &str, value: f64, allowed: bool, rule: &str| {
+            if allowed {
+                Ok(())
+            } else {
+                Err((key.to_owned(), format!("{value} is not allowed, {rule}")))
+            }
         };
         let smoothing = self.label_smoothing;
         let unit = "it must lie in [0, 1)";

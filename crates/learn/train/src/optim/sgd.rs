@@ -43,9 +43,10 @@ impl Default for SgdConfig {
 impl SgdConfig {
     /// How far a step moves a weight against a gradient of 1, beside the accumulated momentum.
     pub(super) fn gain(&self, lr: f64) -> f64 {
-        lr * match self.nesterov {
-            true => 1.0 + self.momentum,
-            false => 1.0,
+        lr * if self.nesterov {
+            1.0 + self.momentum
+        } else {
+            1.0
         }
     }
 

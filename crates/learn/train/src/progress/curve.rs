@@ -65,9 +65,10 @@ impl Curve {
             .copied()
             .fold(f64::NEG_INFINITY, f64::max);
         let bar = |&point: &f64| {
-            let share = match high > low {
-                true => (point - low) / (high - low),
-                false => 0.0,
+            let share = if high > low {
+                (point - low) / (high - low)
+            } else {
+                0.0
             };
             BARS[((share * 7.0).round() as usize).min(7)]
         };

@@ -73,9 +73,10 @@ impl Progress for Silent {}
 /// Bars on a terminal, lines elsewhere; both on standard error, so that standard output stays
 /// free for results.
 pub fn for_terminal() -> Box<dyn Progress> {
-    match std::io::stderr().is_terminal() {
-        true => Box::new(Bars::new()),
-        false => Box::new(Lines::new(std::io::stderr())),
+    if std::io::stderr().is_terminal() {
+        Box::new(Bars::new())
+    } else {
+        Box::new(Lines::new(std::io::stderr()))
     }
 }
 

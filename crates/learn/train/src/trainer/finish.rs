@@ -32,9 +32,10 @@ impl Session<'_> {
         };
         save_model(self.folder.path(), &net, card)?;
 
-        let val = match self.splits.val.is_empty() {
-            true => None,
-            false => Some(self.evaluate(&net, Split::Val)?),
+        let val = if self.splits.val.is_empty() {
+            None
+        } else {
+            Some(self.evaluate(&net, Split::Val)?)
         };
         let test = self.evaluate(&net, Split::Test)?;
         self.write_score(&test)?;

@@ -61,9 +61,10 @@ impl Initial {
             wanted: self.wanted.clone(),
             source: Box::new(source),
         })?;
-        let fresh = match fresh.is_empty() {
-            true => "nothing".to_owned(),
-            false => fresh.join(", "),
+        let fresh = if fresh.is_empty() {
+            "nothing".to_owned()
+        } else {
+            fresh.join(", ")
         };
         tracing::info!(
             "initial weights from {}; fresh: {fresh}",

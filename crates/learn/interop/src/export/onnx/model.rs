@@ -56,9 +56,10 @@ pub fn graph_to_onnx(
         graph: Some(GraphProto {
             node: nodes,
             // Its absence is an error to ONNX's checker.
-            name: match notes.name.is_empty() {
-                true => "graph".to_owned(),
-                false => notes.name.clone(),
+            name: if notes.name.is_empty() {
+                "graph".to_owned()
+            } else {
+                notes.name.clone()
             },
             initializer: constants,
             input: graph.inputs().iter().map(port).collect(),
