@@ -86,8 +86,9 @@ mod tests {
         Tensor::from_data(labels, device)
     }
 
+    /// `log sum_c exp(z_c) - z_0` of z1, z2, z3.
     #[test]
-    fn values_of_the_specification() {
+    fn values_by_the_formula() {
         let device = device();
         let targets = Targets::new(labels([0], &device));
         for (z, expected) in Z.iter().zip([0.407606, 0.241311, 0.169846]) {

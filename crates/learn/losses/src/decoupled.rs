@@ -122,8 +122,9 @@ mod tests {
         Targets::new(Tensor::from_data(labels, &device()))
     }
 
+    /// Student [1, 0, -1], teacher [3, 1, -2], label 0, `T = 4`, `beta = 8`; also computed by mdistiller's code.
     #[test]
-    fn values_of_the_specification() {
+    fn values_by_the_formula() {
         let (s, t) = (
             matrix(&[[1.0, 0.0, -1.0]], &device()),
             matrix(&[TEACHER], &device()),

@@ -108,9 +108,9 @@ mod tests {
     use super::*;
     use crate::support::{Z, assert_all_close, device, matrix};
 
-    /// T1 of the specification: exits z1, z2, z3 against the three ensembles.
+    /// `KL_3(z_i || e_k)` of z1, z2, z3 against three ensembles of them, those of MATE-R in `golden.py`.
     #[test]
-    fn the_matrix_of_the_specification() {
+    fn every_student_against_every_target() {
         let device = device();
         let stack = |rows: &[[f32; 3]]| matrix(rows, &device).reshape([3, 1, 3]);
         let ensembles = [

@@ -31,8 +31,9 @@ mod tests {
     use super::*;
     use crate::support::{assert_close, device};
 
+    /// `1/2 ((1 - 3)^2 / 5 + log 5)`.
     #[test]
-    fn value_of_the_specification() {
+    fn value_by_hand() {
         let map = |x: f32| Tensor::<4>::full([1, 1, 1, 1], x, &device());
         let variance = Tensor::from_floats([5.0], &device());
         let loss = variational_information(map(1.0), map(3.0), variance);

@@ -1,5 +1,5 @@
-//! Methods on cascades: BoostNet and OFA by the numbers of the specification, and distillers that
-//! use a classifier alone.
+//! Methods on cascades: BoostNet and OFA by numbers of `python/golden.py`, and distillers that use a
+//! classifier alone.
 
 #[path = "support/by_hand.rs"]
 mod by_hand;
@@ -27,7 +27,7 @@ fn net(config: Value) -> MultiExitNet {
     model(config).init(3, IMAGE, &mut init).unwrap()
 }
 
-/// A cascade whose heads say `Z`, whatever they see.
+/// A cascade whose heads return the logits `Z` for every input.
 fn boosted(decay: f64) -> MultiExitNet {
     let cascade = json!({"name": "boost", "decay": decay});
     let net = net(json!({"backbone": "resnet8", "cascade": cascade}));
@@ -42,7 +42,8 @@ fn boosted(decay: f64) -> MultiExitNet {
     offramp_core::params::apply(net, tensors).unwrap()
 }
 
-/// `loss_k = CE(z_k + sg F_{k-1})`, `F_k = (z_k + F_{k-1}) r`: loss .605523, F_3 as below.
+/// BoostNet (Yu et al., AAAI 2023): `loss_k = CE(z_k + sg F_{k-1})`, `F_k = (z_k + F_{k-1}) r`, `F_0 = 0`; with
+/// `r = 1/2` the loss is .605523 and `F_3 = [2.125, .625, -.375]`.
 #[test]
 fn plain_on_a_boosted_network_is_boostnet() {
     let net = boosted(0.5);
@@ -68,7 +69,8 @@ fn plain_on_a_boosted_network_is_boostnet() {
     }
 }
 
-/// IMTA's KL divides by the number of classes too: 0.1 CE + 0.9 KL_3 / 3 of z1 taught by z3.
+/// IMTA's one-for-all loss (Li et al., ICCV 2019) divides the KL divergence by the number of classes too:
+/// `0.1 CE(z_1) + 0.9 KL_3(z_1 || z_3) / 3`.
 #[test]
 fn the_last_exit_of_imta() {
     let table = "name = \"last-exit\"\nce-weights = [0.1, 0.0]\nkd-weight = 0.3\ntemperature = 3.0";
@@ -78,7 +80,7 @@ fn the_last_exit_of_imta() {
     assert_close(terms.total(), 0.078201);
 }
 
-/// What a distiller says to a student and teachers of the given networks.
+/// The error of a distiller for a student and teachers of the given networks.
 fn refusal(loss: &str, student: Value, teachers: &[&ExternalTeacher]) -> Option<MethodError> {
     let config: DistillerConfig = serde_json::from_value(loss.into()).unwrap();
     let shape = ExitShapes {

@@ -1,5 +1,5 @@
-//! AVER, EBKD and CA-MKD: numbers of section 6.17 of the specification and of
-//! python/shared_classifier.py, gradients, and odd batches.
+//! AVER, EBKD and CA-MKD: numbers of `python/golden.py` and `python/shared_classifier.py`, gradients, and odd
+//! batches.
 
 #[path = "support/by_hand.rs"]
 mod by_hand;
@@ -24,7 +24,7 @@ use support::{
     values,
 };
 
-/// The three teachers of section 6.17.
+/// The logits of three teachers.
 const TEACHERS: [[f32; 3]; 3] = [[3.0, 1.0, 0.0], [0.0, 2.0, 0.0], [1.0, 1.0, 1.0]];
 
 fn by_logits(loss: &str, teachers: usize) -> AnyDistiller {
@@ -39,7 +39,7 @@ fn constants() -> Vec<ExitOutputs> {
     TEACHERS.map(outputs).to_vec()
 }
 
-fn specified(loss: &str) -> f32 {
+fn loss_of_z1(loss: &str) -> f32 {
     let scene = Scene::new(
         answer(matrix(&[Z[0]], &device())),
         constants().into_iter().flat_map(|all| all.exits).collect(),
@@ -49,15 +49,24 @@ fn specified(loss: &str) -> f32 {
     values(terms.get("").unwrap().value.clone())[0]
 }
 
+/// Student `z_1`, label 0, `T = 4`; `KL_4(z_1 || t_k) = [.124105, .814283, .331613]`:
+///
+/// ```text
+/// EBKD:    L = 1/K sum_k w_k KL_4(z || t_k),  w_k = 1 - H_k / sum_j H_j = [.770908, .709160, .519932]
+/// CA-MKD:  the same with w_k = (1 - softmax_k(CE(t_k, y))) / (K - 1) = [.456346, .154157, .389496],
+///          CE(t_k, y) = [.169846, 2.239545, 1.098612]
+/// ```
+///
+/// Kwon et al., ICASSP 2020; Zhang, Chen and Wang, ICASSP 2022; both as in Rorozhl/CA-MKD.
 #[test]
-fn values_of_the_specification() {
+fn weighted_teachers() {
     for (loss, expected) in [("ebkd", 0.281849), ("ca-mkd", 0.103775)] {
-        let found = specified(loss);
+        let found = loss_of_z1(loss);
         assert!((found - expected).abs() < 1e-5, "{loss}: {found}");
     }
 }
 
-/// AVER is what `kd` does when several teach.
+/// `kd` with several teachers is AVER: `L = 1/K sum_k KL_4(z || t_k)`.
 #[test]
 fn kd_from_several_teachers_is_the_mean() {
     let device = device();

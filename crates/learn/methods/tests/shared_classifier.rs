@@ -1,5 +1,5 @@
-//! SimKD and ATSC: numbers of the specification (T4, T5) and of python/shared_classifier.py,
-//! gradients, what is shared, and what must not move.
+//! SimKD and ATSC: numbers of `python/golden.py` and `python/shared_classifier.py`, gradients, what is shared,
+//! and what must not change.
 
 #[path = "support/by_hand.rs"]
 mod by_hand;
@@ -43,9 +43,10 @@ fn logits(n: usize, device: &Device) -> Tensor<2> {
     Tensor::zeros([n, CLASSES], device)
 }
 
-/// T4: what the head makes of the student's map is tested beside the head.
+/// `mean (P(f_s) - f_t)^2` with `P(f_s) = [2.499963, 0]` and `f_t = [2, 0.5]` (Chen et al., CVPR 2022). That the
+/// projector gives this map is tested beside the head.
 #[test]
-fn t4_simkd() {
+fn simkd_of_one_teacher() {
     let device = device();
     let student = exit(map([2.499963, 0.0], &device), logits(1, &device));
     let scene = Scene::new(
@@ -193,7 +194,7 @@ fn a_student_that_does_not_fit_is_told_what_to_write() {
     }
 }
 
-/// A scene for [`single`]'s student with so many samples.
+/// A scene for [`single`]'s student with a sample per label.
 fn atsc_scene(labels: &[i64], scale: f64) -> Scene {
     let device = device();
     let n = labels.len();

@@ -89,10 +89,10 @@ mod tests {
         tensor.into_data().try_to_vec().unwrap()
     }
 
-    /// In evaluation of a fresh gate batch norm divides by `sqrt(1 + 1e-5)` only: the gate of
-    /// the specification, raw scores [1, -1, 2].
+    /// In evaluation of a fresh gate batch norm only divides by `sqrt(1 + 1e-5)`: scores [1, -1, 2] give
+    /// `softmax([1, 0, 2])`.
     #[test]
-    fn the_gate_of_the_specification() {
+    fn gates_of_known_scores() {
         let device = default_device().unwrap();
         let gate = gate([[1.0, 0.0], [0.0, -1.0], [1.0, 1.0]], &device);
         // The mean over positions is [1, 1].

@@ -188,7 +188,7 @@ mod tests {
         Tensor::from_floats([values], device)
     }
 
-    /// Exits of T2 of the specification, in its order.
+    /// Two exits with logits `z` and embeddings `f`.
     fn exits(device: &Device) -> ExitOutputs {
         let exit = |logits, embedding| ExitOutput::new(row(embedding, device), row(logits, device));
         vec![exit([2.0, 0.0], [1.0, 2.0]), exit([1.0, 0.5], [3.0, -1.0])].into()
@@ -202,9 +202,10 @@ mod tests {
         }
     }
 
-    /// T2: weights `softmax(0.5 f)` per sample, targets for logits and for embeddings.
+    /// Weights `s_i = softmax(0.5 f_i)` per sample, targets `sum_d s_id z_d` and `sum_d s_id f_d`; numbers of
+    /// `methods/tests/python/golden.py`.
     #[test]
-    fn per_sample_weights_of_the_specification() {
+    fn per_sample_weights_and_targets() {
         let device = default_device().unwrap();
         let mut teacher =
             LearnedEnsemble::per_sample(&[2, 2], EnsembleStart::Uniform, &Init::new(1, &device));

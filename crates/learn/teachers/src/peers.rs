@@ -89,10 +89,10 @@ mod tests {
     use burn::module::Param;
     use offramp_core::default_device;
 
-    /// The matrix of the specification: `W_q` takes the first two numbers of an embedding, `W_k`
-    /// the others.
+    /// `A = softmax_j(q_i . k_j)` with `q = [1,0], [0,1], [1,1]`, the first two numbers of the embeddings, and
+    /// `k = [1,0], [0,2], [1,-1]`, the others; numbers of `methods/tests/python/golden.py`.
     #[test]
-    fn the_attention_of_the_specification() {
+    fn attention_of_three_peers() {
         let device = default_device().unwrap();
         let mut attention = PeerAttention::new(&[4, 4, 4], 2, &mut Init::new(1, &device));
         assert_eq!((attention.queries.len(), attention.keys.len()), (1, 1));

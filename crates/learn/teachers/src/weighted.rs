@@ -42,7 +42,7 @@ impl Teacher for WeightedEnsemble {
 mod tests {
     use super::*;
 
-    /// The weights printed in the methods' specification.
+    /// `1.6^j / sum_i 1.6^i` of BEED's public code.
     #[test]
     fn weights_of_beed() {
         let teacher = WeightedEnsemble::geometric(1.6, 4);

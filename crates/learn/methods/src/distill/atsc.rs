@@ -251,9 +251,10 @@ mod tests {
         }
     }
 
-    /// The pull of T5 of the specification, in the released form: biases are free.
+    /// `sum (theta - theta_0)^2` in the released form, without biases: `0.1^2 + 0.2^2`, with the gradient
+    /// `2 (theta - theta_0)`.
     #[test]
-    fn the_pull_of_the_specification() {
+    fn the_pull_is_a_sum_of_squares() {
         let device = default_device().unwrap().autodiff();
         let first = layer([[1.0, 2.0], [0.0, 1.0]], &device);
         let mut now = layer([[1.1, 2.0], [-0.2, 1.0]], &device);

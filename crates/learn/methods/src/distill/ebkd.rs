@@ -89,8 +89,10 @@ mod tests {
     use super::*;
     use offramp_core::default_device;
 
+    /// `w_k = 1 - H_k / sum_j H_j` with the entropies `H` of the softmax of three logits; see
+    /// `tests/python/golden.py`.
     #[test]
-    fn weights_of_the_specification() {
+    fn weights_of_three_teachers() {
         let device = default_device().unwrap();
         let teachers = [[3.0, 1.0, 0.0], [0.0, 2.0, 0.0], [1.0, 1.0, 1.0]]
             .map(|logits| Tensor::<2>::from_floats([logits], &device));
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn teachers_without_doubt_weigh_the_same() {
+    fn teachers_without_entropy_have_equal_weights() {
         let device = default_device().unwrap();
         let sure = [[1e4, 0.0], [0.0, 1e4]].map(|l| Tensor::<2>::from_floats([l], &device));
         let found: Vec<f32> = weights(&sure).into_data().try_to_vec().unwrap();

@@ -165,7 +165,7 @@ mod tests {
     use super::*;
     use offramp_core::default_device;
 
-    /// The distance of T5 of the specification and the gradient of the teacher's map.
+    /// `mean (P(f_s) - f_t)^2` with `P(f_s) = [1, 0]` and `f_t = [2, -1]` is 1; its gradient in `f_t` is [1, -1].
     #[test]
     fn the_gradient_reaches_both_sides() {
         let device = default_device().unwrap().autodiff();
