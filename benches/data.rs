@@ -1,9 +1,9 @@
-//! Pictures a second: augmented CIFAR batches, and Tiny-ImageNet decoded and from the cache.
+//! Images per second: augmented CIFAR batches, and Tiny-ImageNet decoded and from the cache.
 //!
-//! `cargo bench -p offramp-benches --bench data`. With `OFFRAMP_DATA` set the pictures are real,
-//! otherwise they are drawn and encoded here; decoding does not care much what a JPEG shows.
-//! The targets on two cores are 20,000 CIFAR pictures a second, 2,000 JPEGs a second on the first
-//! pass and 10,000 a second from the cache.
+//! `cargo bench -p offramp-benches --bench data`. With `OFFRAMP_DATA` set the images are real,
+//! otherwise they are drawn and encoded here, which changes the decoding time little.
+//! The targets on two cores are 20,000 CIFAR images per second, 2,000 JPEGs per second on the first
+//! pass and 10,000 per second from the cache.
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use offramp_data::{
     AugmentConfig, DataConfig, Erasing, Loader, LoaderConfig, RandAugment, Split, Splits, open,
 };
 
-/// Classes and training pictures a class of the Tiny-ImageNet that is measured: enough to keep two
+/// Classes and training images per class of the Tiny-ImageNet that is measured: enough to keep two
 /// cores busy for a second, little enough to repeat.
 const CLASSES: usize = 40;
 const EACH: usize = 50;
@@ -82,7 +82,7 @@ fn tiny_imagenet(c: &mut Criterion) {
         val_fraction: 0.0,
         ..DataConfig::default()
     };
-    let opened = || open(&config, Some(folder.path())).expect("the pictures can be read");
+    let opened = || open(&config, Some(folder.path())).expect("the images can be read");
     let splits = opened();
     let (train, all) = (splits.train.len(), splits.train.len() + splits.test.len());
     drop(splits);
@@ -134,19 +134,19 @@ fn copy_part(from: &Path, to: &Path) {
     put(&to.join("val/val_annotations.txt"), &lines.join("\n"));
 }
 
-/// A tree of drawn pictures.
+/// A tree of drawn images.
 fn draw_tree(to: &Path) {
     let ids: Vec<String> = (0..CLASSES).map(|class| format!("n{class:08}")).collect();
-    let images = generate(Split::Train, CLASSES * (EACH + 10), 64, 0).expect("pictures");
+    let images = generate(Split::Train, CLASSES * (EACH + 10), 64, 0).expect("images");
     let mut number = 0;
     let mut save = |path: PathBuf| {
         std::fs::create_dir_all(path.parent().expect("it lies in a folder")).expect("a folder");
         let (planes, plane) = (images.image(number), 64 * 64);
-        let picture = RgbImage::from_fn(64, 64, |x, y| {
+        let image = RgbImage::from_fn(64, 64, |x, y| {
             let at = y as usize * 64 + x as usize;
             image::Rgb([0, 1, 2].map(|channel| planes[channel * plane + at]))
         });
-        picture.save(path).expect("a picture");
+        image.save(path).expect("an image");
         number += 1;
     };
     let mut lines = Vec::new();

@@ -1,11 +1,11 @@
-//! What teaching costs, as a share of the step without it: the two kinds of step are taken in turn,
-//! so that a busy machine slows both. Criterion reports the taught step; the last lines are the
-//! ratios, of the medians of either kind, and how many numbers the method keeps beside the network
-//! (parameters, statistics and memories).
+//! The cost of methods and distillers, relative to the step without them: the two kinds of step
+//! alternate, so that a busy machine slows both. Criterion reports the step with the method; the last
+//! lines are the ratios of the medians, and how many numbers the method keeps beside the network
+//! (parameters, statistics and memory banks).
 //!
-//! 1. Every method of `[method]` on ResNet-18 with four exits, against `plain`. L2W-DEN is left
-//!    out, which tries steps out before it takes them.
-//! 2. Every distiller on ResNet-20, taught by a ResNet-56 (by two of them where they are weighed),
+//! 1. Every method of `[method]` on ResNet-18 with four exits, against `plain`. L2W-DEN, which
+//!    looks ahead, is left out.
+//! 2. Every distiller on ResNet-20, taught by a ResNet-56 (by two of them where teachers are weighted),
 //!    against the student alone. Most of it is the teacher's own forward pass.
 
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ use criterion::{
 use offramp_core::{ExitOutputs, MapShape, default_device};
 use offramp_heads::{MODEL_FORMAT, ModelCard, MultiExitNet, NetConfig};
 use offramp_methods::distill::{
-    DistillConfig, DistillerEntry, Distillers, Student, TaughtBatch, Teachers, Uses, distillers,
+    DistillConfig, DistillerEntry, Distillers, StepBatch, Student, TeacherCount, Uses, distillers,
 };
 use offramp_methods::{
     AnyMethod, Method, MethodConfig, NetworkInfo, StepContext, Targets, registry,
@@ -56,7 +56,7 @@ impl Batch {
     }
 }
 
-/// A network, what it learns by and from whom, and its optimiser.
+/// A network with its method, distillers, teachers and optimiser.
 struct Trainee {
     net: Option<MultiExitNet>,
     method: AnyMethod,
@@ -66,12 +66,12 @@ struct Trainee {
 }
 
 impl Trainee {
-    /// One that learns by a method alone.
+    /// A network that is trained by a method without distillers.
     fn by(method: &MethodConfig, net: Value, device: &Device) -> Self {
         Self::new(net, method, &BTreeMap::new(), Vec::new(), device)
     }
 
-    /// One that others teach.
+    /// A network that is taught by distillers.
     fn taught_by(entry: &DistillerEntry, device: &Device) -> Self {
         let student = match entry.name {
             "simkd" | "atsc" => json!({
@@ -81,10 +81,10 @@ impl Trainee {
             _ => alone(),
         };
         let count = match entry.teachers {
-            Teachers::None => 0,
-            Teachers::One => 1,
-            Teachers::All if ["ebkd", "ca-mkd"].contains(&entry.name) => 2,
-            Teachers::All => 1,
+            TeacherCount::None => 0,
+            TeacherCount::One => 1,
+            TeacherCount::All if ["ebkd", "ca-mkd"].contains(&entry.name) => 2,
+            TeacherCount::All => 1,
         };
         let teachers = (0..count).map(|at| teacher(&format!("t{at}"), device));
         let table: DistillConfig =
@@ -136,16 +136,17 @@ impl Trainee {
         let began = Instant::now();
         let net = self.net.take().expect("it comes back below");
         let outputs = net.forward(batch.images.clone());
-        let lecture = |(at, teacher): (usize, &ExternalTeacher)| match self.distill.uses(at) {
+        let outputs_of = |(at, teacher): (usize, &ExternalTeacher)| match self.distill.uses(at) {
             Uses::Nothing => ExitOutputs::default(),
             _ => teacher.outputs(batch.images.clone()),
         };
-        let lectures: Vec<ExitOutputs> = self.teachers.iter().enumerate().map(lecture).collect();
-        let taught = TaughtBatch {
+        let teacher_outputs: Vec<ExitOutputs> =
+            self.teachers.iter().enumerate().map(outputs_of).collect();
+        let taught = StepBatch {
             images: &batch.images,
             rows: &batch.rows,
             outputs: &outputs,
-            teachers: &lectures,
+            teachers: &teacher_outputs,
             targets: &batch.targets,
             context: &context,
         };
@@ -214,7 +215,7 @@ fn compare(
         let [mut taught, mut alone] = new();
         beside = taught.method.num_params() + taught.distill.num_params();
         b.iter_custom(|count| {
-            // First the one, then the other: what comes second finds warmer caches.
+            // The order alternates: the second of a pair finds warmer caches.
             let pair = |_| {
                 let before = (times.len() % 2 == 0).then(|| alone.step(batch));
                 let taught = taught.step(batch);
@@ -253,12 +254,12 @@ fn methods(c: &mut Criterion) {
     let net = || json!({"backbone": "resnet18", "head": "sepconv"});
     let mut group = group(c, "ResNet-18 with four exits", 32);
     let plain = || Trainee::by(&MethodConfig::default(), net(), &device);
-    let rehearses = |config: &MethodConfig| {
+    let looks_ahead = |config: &MethodConfig| {
         let method = Trainee::by(config, net(), &device).method;
-        method.rehearses(&StepContext::default())
+        method.looks_ahead(&StepContext::default())
     };
     let lines = (registry().iter())
-        .filter(|entry| !rehearses(&(entry.config)()))
+        .filter(|entry| !looks_ahead(&(entry.config)()))
         .map(|entry| {
             let taught = || Trainee::by(&(entry.config)(), net(), &device);
             compare(&mut group, entry.name, &batch, || [taught(), plain()])

@@ -15,7 +15,7 @@ pub struct Step {
     pub momentum: f32,
     /// Weight decay.
     pub decay: f32,
-    /// Whether to look ahead.
+    /// Whether to use Nesterov's momentum.
     pub nesterov: bool,
 }
 

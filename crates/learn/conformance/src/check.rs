@@ -1,3 +1,5 @@
+//! A check: named numbers, computed on a device and compared with the reference.
+
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -85,12 +87,13 @@ impl Check {
 
 impl Verdict {
     fn within(self, tolerance: f64) -> Result<Self, String> {
-        match self.error <= tolerance {
-            true => Ok(self),
-            false => Err(format!(
+        if self.error <= tolerance {
+            Ok(self)
+        } else {
+            Err(format!(
                 "{} is off by {:.1e}, more than {tolerance:.0e}",
                 self.tensor, self.error
-            )),
+            ))
         }
     }
 }
@@ -112,9 +115,12 @@ fn message(panic: &(dyn Any + Send)) -> &str {
 }
 
 fn largest(values: &mut dyn Iterator<Item = f64>) -> f64 {
-    values.fold(0.0, |most, value| match value.is_nan() {
-        true => f64::INFINITY,
-        false => value.abs().max(most),
+    values.fold(0.0, |most, value| {
+        if value.is_nan() {
+            f64::INFINITY
+        } else {
+            value.abs().max(most)
+        }
     })
 }
 
@@ -122,9 +128,10 @@ fn root_mean_square(values: &mut dyn Iterator<Item = f64>) -> f64 {
     let (sum, count) = values.fold((0.0, 0usize), |(sum, n), value| {
         (sum + value * value, n + 1)
     });
-    match sum.is_nan() {
-        true => f64::INFINITY,
-        false => (sum / count.max(1) as f64).sqrt(),
+    if sum.is_nan() {
+        f64::INFINITY
+    } else {
+        (sum / count.max(1) as f64).sqrt()
     }
 }
 
@@ -135,13 +142,14 @@ fn same_tensors(found: &Numbers, expected: &Numbers) -> Result<(), String> {
             .map(|(name, values)| (name.clone(), values.len()));
         sizes.collect::<Vec<_>>()
     };
-    match names(found) == names(expected) {
-        true => Ok(()),
-        false => Err(format!(
+    if names(found) == names(expected) {
+        Ok(())
+    } else {
+        Err(format!(
             "tensors {:?}, expected {:?}",
             names(found),
             names(expected)
-        )),
+        ))
     }
 }
 
@@ -168,9 +176,10 @@ fn compare(pairs: &[Pair<'_>], size: Size, noise: f64) -> Result<Verdict, String
             worst.tensor.clone_from(tensor);
         }
     }
-    match worst.error.is_finite() {
-        true => Ok(worst),
-        false => Err(format!("{} holds what is no number", worst.tensor)),
+    if worst.error.is_finite() {
+        Ok(worst)
+    } else {
+        Err(format!("{} holds what is no number", worst.tensor))
     }
 }
 

@@ -1,3 +1,5 @@
+//! The devices that the checks run on.
+
 use offramp_core::{DeviceError, DeviceSpec};
 
 use crate::Place;

@@ -1,5 +1,5 @@
-//! Distillers: the losses of each, the gradients of what the student has computed and of what the distiller
-//! learns, and what it remembers after a step.
+//! Distillers: the losses of each, the gradients of the student's outputs and of the distiller's
+//! parameters, and its state after a step.
 
 use std::cell::RefCell;
 
@@ -7,8 +7,8 @@ use burn::tensor::Tensor;
 use offramp_core::{ExitOutput, ExitOutputs, MapShape, params};
 use offramp_heads::{MODEL_FORMAT, ModelCard, MultiExitNet, NetConfig};
 use offramp_methods::distill::{
-    AnyDistiller, Distiller, DistillerEntry, Lesson, LessonPlan, TeacherPlan, Teachers, View,
-    ViewShape, distillers,
+    AnyDistiller, DistillBatch, DistillInfo, Distiller, DistillerEntry, ExitFeatures, ExitShapes,
+    TeacherCount, TeacherInfo, distillers,
 };
 use offramp_methods::{LossTerm, Targets};
 use offramp_teachers::{ExternalTeacher, StudentImages};
@@ -45,9 +45,10 @@ pub(crate) fn checks() -> Vec<Check> {
             _ => TOLERANCE,
         };
         let check = Check::new(name, tolerance, compute);
-        match WITH_RELUS.contains(&entry.name) {
-            true => check.with_turning_gradients(TURNING),
-            false => check,
+        if WITH_RELUS.contains(&entry.name) {
+            check.with_turning_gradients(TURNING)
+        } else {
+            check
         }
     };
     entries.map(check).collect()
@@ -83,7 +84,7 @@ fn teacher(place: &Place) -> ExternalTeacher {
 }
 
 /// Waves in the shapes of a network's deepest exit and of the stages on the way to it.
-fn outputs(shape: &ViewShape, wave: impl Fn(usize, [usize; 4]) -> Tensor<4>) -> ExitOutputs {
+fn outputs(shape: &ExitShapes, wave: impl Fn(usize, [usize; 4]) -> Tensor<4>) -> ExitOutputs {
     let map = |seed, map: MapShape| wave(seed, [LABELS.len(), map.channels, map.height, map.width]);
     let last = map(10, shape.map);
     let exit = ExitOutput {
@@ -98,15 +99,15 @@ fn outputs(shape: &ViewShape, wave: impl Fn(usize, [usize; 4]) -> Tensor<4>) -> 
     }
 }
 
-/// A distiller with its defaults, and how many teachers it listens to, of which shapes.
-struct School {
+/// A distiller with its defaults, and the number and shapes of its teachers.
+struct Setup {
     distiller: AnyDistiller,
     teachers: usize,
-    student: ViewShape,
-    teacher: ViewShape,
+    student: ExitShapes,
+    teacher: ExitShapes,
 }
 
-fn school(entry: &DistillerEntry, place: &Place) -> School {
+fn setup(entry: &DistillerEntry, place: &Place) -> Setup {
     let teacher = teacher(place);
     let config = network(match entry.name {
         // For two teachers.
@@ -115,53 +116,49 @@ fn school(entry: &DistillerEntry, place: &Place) -> School {
     });
     let student = config.init(CLASSES, IMAGE, &mut place.init(3));
     let exit = teacher.net().num_exits() - 1;
-    let shape = |net: &MultiExitNet| ViewShape::of(net, IMAGE, exit);
-    let faculty = TeacherPlan {
+    let shape = |net: &MultiExitNet| ExitShapes::of(net, IMAGE, exit);
+    let teacher_info = TeacherInfo {
         teacher: &teacher,
         shape: shape(teacher.net()),
     };
     let teachers = match entry.teachers {
-        Teachers::None => 0,
-        Teachers::One => 1,
-        Teachers::All => 2,
+        TeacherCount::None => 0,
+        TeacherCount::One => 1,
+        TeacherCount::All => 2,
     };
-    let plan = LessonPlan {
+    let info = DistillInfo {
         student: shape(&student.expect("a network")),
         exit,
         net: &config,
         image: IMAGE,
-        teachers: vec![faculty.clone(); teachers],
+        teachers: vec![teacher_info.clone(); teachers],
         rows: 7,
         batch_size: LABELS.len(),
     };
-    let distiller = (entry.config)().init(&plan, &mut place.init(1));
-    School {
+    let distiller = (entry.config)().init(&info, &mut place.init(1));
+    Setup {
         distiller: place.module(distiller.expect("the defaults suit such networks")),
         teachers,
-        student: plan.student,
-        teacher: faculty.shape,
+        student: info.student,
+        teacher: teacher_info.shape,
     }
 }
 
 fn numbers(entry: &DistillerEntry, place: &Place) -> Numbers {
-    let mut school = school(entry, place);
+    let mut setup = setup(entry, place);
     let leaves = RefCell::new(Vec::new());
-    let student = outputs(&school.student, |seed, shape| {
+    let student = outputs(&setup.student, |seed, shape| {
         let leaf = place.leaf(seed, shape);
         leaves.borrow_mut().push(leaf.clone());
         leaf
     });
     let constant = |seed: usize, shape| Tensor::from_inner(place.wave(seed, shape));
-    let teachers: Vec<_> = (1..=school.teachers)
-        .map(|t| {
-            outputs(&school.teacher, |seed, shape| {
-                constant(30 * t + seed, shape)
-            })
-        })
+    let teachers: Vec<_> = (1..=setup.teachers)
+        .map(|t| outputs(&setup.teacher, |seed, shape| constant(30 * t + seed, shape)))
         .collect();
-    let stages = [school.student.stages.len() - 1];
-    let view = |outputs| View::new(outputs, &stages, 0);
-    let lesson = Lesson {
+    let stages = [setup.student.stages.len() - 1];
+    let view = |outputs| ExitFeatures::new(outputs, &stages, 0);
+    let batch = DistillBatch {
         student: view(&student),
         teachers: teachers.iter().map(view).collect(),
         targets: &Targets::new(place.labels(&LABELS)),
@@ -169,7 +166,7 @@ fn numbers(entry: &DistillerEntry, place: &Place) -> Numbers {
         rows: &ROWS,
         context: &END,
     };
-    let terms = school.distiller.losses(&lesson);
+    let terms = setup.distiller.losses(&batch);
     let gradients = terms.total().backward();
     let term = |term: &LossTerm| (format!("term {}", term.name), values(term.value.clone()));
     let mut numbers: Numbers = terms.iter().map(term).collect();
@@ -177,10 +174,10 @@ fn numbers(entry: &DistillerEntry, place: &Place) -> Numbers {
         let gradient = leaf.grad(&gradients).map(values).unwrap_or_default();
         numbers.push((format!("gradient {i}"), gradient));
     }
-    let own = params::gradients(&school.distiller, &gradients).into_iter();
+    let own = params::gradients(&setup.distiller, &gradients).into_iter();
     numbers.extend(own.map(|(name, g)| (format!("gradient of {name}"), values(g))));
-    school.distiller.after_step(&lesson);
-    let after = params::collect(&school.distiller).into_iter();
+    setup.distiller.after_step(&batch);
+    let after = params::collect(&setup.distiller).into_iter();
     numbers.extend(after.map(|(name, data)| (name, data.iter::<f64>().collect())));
     numbers
 }

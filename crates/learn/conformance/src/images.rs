@@ -1,4 +1,4 @@
-//! From bytes to what a network sees.
+//! From bytes to the input of a network.
 
 use offramp_core::images::{Place as Window, pixels, standardise, windows};
 

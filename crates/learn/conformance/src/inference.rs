@@ -1,4 +1,4 @@
-//! The early-exit runner: who leaves where, and with which answer.
+//! The early-exit runner: the exit and the prediction of every image.
 
 use burn::module::Module;
 use offramp_core::MapShape;

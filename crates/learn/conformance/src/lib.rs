@@ -1,6 +1,6 @@
 //! One suite of checks for every device that offramp runs on.
 //!
-//! A [`Check`] computes named numbers on a [`Place`], a device and a type of numbers: an operation and its
+//! A [`Check`] computes named numbers on a [`Place`], a device and a data type: an operation and its
 //! gradients, a network, a loss, a method, a distiller, an optimiser's steps, a run of the early-exit runner. Each is
 //! written once, and its numbers on any device in `f32` are compared with those of `flex` in `f64`, where no
 //! kernel of this project runs. [`training`] compares whole runs, and takes the checkpoint of one device to
@@ -12,7 +12,7 @@
 //! | to run one | [`Check::reference`], [`Check::verdict`] |
 //! | the devices that this build and this machine have | [`devices`] |
 //! | runs on two devices beside each other | [`training::follow`], [`training::cross`] |
-//! | images a second | [`throughput::measure`] |
+//! | images per second | [`throughput::measure`] |
 //!
 //! `tests/devices.rs` runs them under `cargo test`, and the program `gpu-check` where there is no cargo.
 

@@ -31,7 +31,7 @@ fn check<const D: usize>(
     })
 }
 
-/// Labels of which one is missing, softened, with another picture mixed in.
+/// Labels of which one is missing, softened, with another image mixed in.
 fn targets(place: &Place) -> Targets {
     let mut targets = Targets::new(place.labels(&[0, 4, -1, 2, 2, 1]));
     let share = Tensor::from_inner(place.wave(9, [6])).square();

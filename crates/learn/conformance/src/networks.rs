@@ -1,4 +1,4 @@
-//! Networks in training mode: logits, gradients of all parameters, and what batch norm remembers.
+//! Networks in training mode: logits, gradients of all parameters, and running statistics.
 
 use offramp_core::{MapShape, params};
 use offramp_heads::{MultiExitNet, NetConfig, cascades, registry as heads};
@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use crate::place::values;
 use crate::{Check, Numbers, Place};
 
-/// Of logits and of what batch norm remembers; differences grow from layer to layer.
+/// Tolerance of logits and running statistics; differences grow from layer to layer.
 const TOLERANCE: f64 = 2e-4;
-/// Of gradients.
+/// Tolerance of gradients.
 const TURNING: f64 = 1e-1;
 const CLASSES: usize = 5;
 const BATCH: usize = 6;

@@ -1,3 +1,5 @@
+//! Where a check computes: a device and a data type.
+
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use offramp_nn::Init;

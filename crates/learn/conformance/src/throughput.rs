@@ -1,4 +1,4 @@
-//! Images a second of a training step and of inference, with every exit computed.
+//! Images per second of a training step and of inference, with every exit computed.
 
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ pub struct Job {
     pub classes: usize,
     /// Side of the square images.
     pub side: usize,
-    /// Images of a step.
+    /// Images per step.
     pub batch: usize,
     /// The numbers that the network computes with.
     pub precision: Precision,
@@ -28,7 +28,7 @@ pub struct Job {
     pub seconds: f64,
 }
 
-/// Images a second.
+/// Images per second.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Throughput {
     /// Forward, backward and update with SGD, cross-entropy of all exits.
@@ -41,7 +41,7 @@ pub struct Throughput {
 /// device already.
 ///
 /// # Errors
-/// When the network cannot be built, or the device fails: with what it said.
+/// When the network cannot be built, or the device fails, with its message.
 pub fn measure(job: &Job, device: &Device) -> Result<Throughput, String> {
     let tracked = device.clone().autodiff();
     let image = MapShape::new(3, job.side, job.side);
@@ -73,9 +73,10 @@ pub fn measure(job: &Job, device: &Device) -> Result<Throughput, String> {
 /// Waits for the device.
 fn read(x: Tensor<1>) -> Result<(), String> {
     let data = x.try_into_data().map_err(|error| error.to_string())?;
-    match data.iter::<f32>().all(f32::is_finite) {
-        true => Ok(()),
-        false => Err("a result that is no number".to_owned()),
+    if data.iter::<f32>().all(f32::is_finite) {
+        Ok(())
+    } else {
+        Err("a result that is no number".to_owned())
     }
 }
 

@@ -9,7 +9,7 @@ use offramp_train::{Recipe, TrainOptions, train};
 use serde_json::Value;
 
 /// ResNet-8 with three exits and learned ensembles as teachers, two epochs of 27 steps on generated
-/// pictures with every kind of state: momentum, moving average, clipping, warm-up.
+/// images with every kind of state: momentum, moving average, clipping, warm-up.
 const RECIPE: &str = "
     seed = 3
     [data]
@@ -46,7 +46,7 @@ pub const TOLERANCE: f64 = 5e-2;
 /// The loss of every step on two devices.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Beside {
-    /// One pair a step.
+    /// One pair per step.
     pub losses: Vec<[f64; 2]>,
 }
 
@@ -55,9 +55,12 @@ impl Beside {
     pub fn error(&self, steps: usize) -> f64 {
         let steps = self.losses.iter().take(steps);
         let errors = steps.map(|[a, b]| (a - b).abs() / a.abs().max(1e-30));
-        errors.fold(0.0, |most, error| match error.is_nan() {
-            true => f64::INFINITY,
-            false => most.max(error),
+        errors.fold(0.0, |most, error| {
+            if error.is_nan() {
+                f64::INFINITY
+            } else {
+                most.max(error)
+            }
         })
     }
 
@@ -67,13 +70,14 @@ impl Beside {
     /// When it is more than [`TOLERANCE`], or there are fewer steps.
     pub fn judged(&self) -> Result<f64, String> {
         let error = self.error(STEPS);
-        match error <= TOLERANCE && self.losses.len() >= STEPS {
-            true => Ok(error),
-            false => Err(format!(
+        if error <= TOLERANCE && self.losses.len() >= STEPS {
+            Ok(error)
+        } else {
+            Err(format!(
                 "{} steps, off by {error:.1e}, more than {TOLERANCE:.0e}: {:?}",
                 self.losses.len(),
                 self.losses
-            )),
+            ))
         }
     }
 }
@@ -94,7 +98,7 @@ pub fn trials(spec: DeviceSpec) -> [(&'static str, Trial, [DeviceSpec; 2]); 3] {
 /// Trains from one seed on both devices.
 ///
 /// # Errors
-/// What went wrong in one of the runs.
+/// The error of one of the runs.
 pub fn follow(devices: [DeviceSpec; 2]) -> Result<Beside, String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let [a, b] =
@@ -106,7 +110,7 @@ pub fn follow(devices: [DeviceSpec; 2]) -> Result<Beside, String> {
 /// beside it the run that stayed.
 ///
 /// # Errors
-/// What went wrong in one of the runs.
+/// The error of one of the runs.
 pub fn cross([from, to]: [DeviceSpec; 2]) -> Result<Beside, String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let stayed = run(&folder.path().join("stayed"), from, false, None)?;

@@ -1,4 +1,4 @@
-//! Writes a contact sheet of the generated set: one row a class, four pictures a difficulty.
+//! Writes a contact sheet of the generated set: one row per class, four images per difficulty.
 //!
 //! `cargo run --release -p offramp-data --example contact_sheet -- OUT.png [SIZE]`
 
@@ -37,9 +37,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         let column = level * EACH + shown[class][level];
         shown[class][level] += 1;
-        let picture = images.image(i);
+        let image = images.image(i);
         for at in 0..size * size {
-            let pixel = [0, 1, 2].map(|channel| picture[channel * size * size + at]);
+            let pixel = [0, 1, 2].map(|channel| image[channel * size * size + at]);
             let (x, y) = (column * cell + at % size, class * cell + at / size);
             sheet.put_pixel(x as u32, y as u32, Rgb(pixel));
         }

@@ -1,4 +1,4 @@
-//! The cache of decoded pictures: one file a split, written once, memory-mapped.
+//! The cache of decoded images: one file per split, written once, memory-mapped.
 //!
 //! Layout, all numbers little-endian:
 //!
@@ -7,13 +7,13 @@
 //! | 8 | magic `OFFRAMP` and the format version |
 //! | 32 | key: SHA-256 of everything the pixels depend on |
 //! | 3 x 4 | channels, height, width |
-//! | 8 | number of pictures |
+//! | 8 | number of images |
 //! | 8 | length of the notes |
 //! | 4 | CRC-32 of pixels and notes |
 //! | 4 | CRC-32 of the header up to here |
 //! | up to 4096 | zeros, so that the pixels begin on a page |
 //! | | pixels, `N x C x H x W` |
-//! | | notes: a line for each picture left out, `position<tab>reason` |
+//! | | notes: a line for each image left out, `position<tab>reason` |
 //!
 //! A cache is used only if every one of these is as expected, the CRC of all pixels included;
 //! anything else is rebuilt. It is written under a temporary name and renamed, so that a run that
@@ -45,7 +45,7 @@ const PIXELS: usize = 4096;
 pub(crate) struct CacheKey([u8; 32]);
 
 impl CacheKey {
-    /// The key of pictures decoded from files: shape, and name, size, modification time and label
+    /// The key of images decoded from files: shape, and name, size, modification time and label
     /// of each file, in order.
     pub fn of_files(folder: &Path, items: &[Item], shape: ImageShape) -> Result<Self, DataError> {
         let stats: Vec<(u64, u128)> = items
@@ -80,7 +80,7 @@ impl CacheKey {
 /// Opens a valid cache of `items`; `None` if there is none and one has to be made.
 ///
 /// # Errors
-/// Only of joining the parts; a damaged cache is reported and counts as none.
+/// Only errors of joining the parts; a damaged cache is logged and treated as missing.
 pub(crate) fn load(
     folder: &Path,
     name: &str,
@@ -128,7 +128,7 @@ fn read(path: &Path, key: &CacheKey, items: usize) -> Result<Opened, String> {
     let notes = &content[content.len() - header.notes as usize..];
     let skipped = parse_notes(notes).ok_or("its notes are unreadable")?;
     if header.count as usize + skipped.len() != items {
-        return Err("it holds another number of pictures".into());
+        return Err("it holds another number of images".into());
     }
     Ok((header.shape, mapping, skipped))
 }
@@ -244,7 +244,7 @@ impl Writer {
         })
     }
 
-    /// Appends the pixels of one picture.
+    /// Appends the pixels of one image.
     pub fn write(&mut self, pixels: &[u8]) -> Result<(), DataError> {
         self.crc.update(pixels);
         self.header.count += 1;
@@ -285,7 +285,7 @@ impl Writer {
     }
 }
 
-/// Gives a finished file its name. From here on nobody may write to it.
+/// Gives a finished file its name. After this no process may write to it.
 fn publish(file: NamedTempFile, path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     {

@@ -1,4 +1,4 @@
-//! What the `[data]` table of a recipe says.
+//! The `[data]` table of a recipe.
 
 use std::path::PathBuf;
 
@@ -10,10 +10,10 @@ use crate::error::DataError;
 /// The `[data]` table of a recipe. Every key has a default; a recipe states what it changes.
 ///
 /// # Sizes
-/// `image-size` is the size pictures are *decoded* to: the shorter side is resized to it and the
-/// middle cut out (see [`decode_image`](crate::decode_image)). `augment.crop` is the size the
-/// network *sees* of them: a random window while training, the centre one in evaluation. Neither
-/// given, the network sees what is stored. Tiny-ImageNet at 32 is therefore either `image-size =
+/// `image-size` is the size images are *decoded* to: the shorter side is resized to it and the
+/// middle cut out (see [`decode_image`](crate::decode_image)). `augment.crop` is the size of the
+/// network's *input*: a random window while training, the centre one in evaluation. With neither
+/// given, the input is the stored image. Tiny-ImageNet at 32 is therefore either `image-size =
 /// 32` (the whole scene, coarser) or `augment.crop = 32` (a part of it, at full detail).
 ///
 /// ```
@@ -34,30 +34,30 @@ pub struct DataConfig {
     pub dataset: String,
     /// Its folder, if that is not called as usual: absolute, or relative to the data folder.
     pub dir: Option<PathBuf>,
-    /// The number of classes the recipe was written for; an error if the data has another.
+    /// The number of classes the recipe was written for; it is an error if the data have another.
     pub classes: Option<usize>,
-    /// The share of the training rows set aside for validation, stratified; 0 sets none aside.
+    /// The share of the training images set aside for validation, stratified; 0 sets none aside.
     pub val_fraction: f64,
-    /// The size pictures are decoded to; the data set's own if absent.
+    /// The size images are decoded to; the data set's own if absent.
     pub image_size: Option<usize>,
     /// The seed that decides which rows are validation, limited and labelled ones.
     pub split_seed: u64,
-    /// What to do with a picture that cannot be decoded.
+    /// What to do with an image that cannot be decoded.
     pub on_error: OnError,
-    /// Whether decoded pictures are kept in a cache file and mapped, instead of held in memory.
+    /// Whether decoded images are kept in a cache file and mapped, instead of held in memory.
     pub cache: bool,
-    /// At most so many training rows, stratified; taken after validation was set aside.
+    /// The largest number of training images, chosen stratified after the validation split; absent: all.
     pub train_limit: Option<usize>,
-    /// At most so many test rows, stratified.
+    /// The largest number of test images, chosen stratified; absent: all.
     pub test_limit: Option<usize>,
-    /// The share of the training rows that keep their label (semi-supervised learning); the
+    /// The share of the training images that keep their label (semi-supervised learning); the
     /// others have label -1.
     pub labelled_fraction: f64,
     /// Channel means instead of the data set's.
     pub mean: Option<[f32; 3]>,
     /// Channel standard deviations instead of the data set's.
     pub std: Option<[f32; 3]>,
-    /// How training pictures are varied.
+    /// Augmentation of the training images.
     pub augment: AugmentConfig,
     /// Sizes of the generated data set.
     pub generated: GeneratedConfig,
@@ -85,7 +85,7 @@ impl Default for DataConfig {
     }
 }
 
-/// What to do with a picture that cannot be decoded.
+/// What to do with an image that cannot be decoded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnError {
@@ -96,15 +96,15 @@ pub enum OnError {
     Skip,
 }
 
-/// How much of the generated set is drawn.
+/// Size and seed of the generated data set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct GeneratedConfig {
-    /// Training pictures, validation included.
+    /// Training images, validation included.
     pub train: usize,
-    /// Test pictures.
+    /// Test images.
     pub test: usize,
-    /// The seed of the pictures; the test ones differ from the training ones under every seed.
+    /// The seed of the images; the test ones differ from the training ones under every seed.
     pub seed: u64,
 }
 
@@ -193,7 +193,7 @@ impl DataConfig {
     }
 }
 
-/// Larger pictures are no use to these networks and only exhaust memory.
+/// Larger images would only exhaust memory.
 const MAX_SIZE: usize = 4096;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Decoding one picture file to planar RGB of a given size.
+//! Decoding one image file to planar RGB of a given size.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -10,7 +10,7 @@ use offramp_picture::{from_planes, to_planes};
 use crate::error::DataError;
 use crate::info::ImageShape;
 
-/// Where an encoded picture is.
+/// Where an encoded image is.
 #[derive(Debug, Clone, Copy)]
 pub enum Source<'a> {
     /// In a file.
@@ -39,11 +39,11 @@ impl<'a> From<&'a [u8]> for Source<'a> {
 
 /// Decodes a png, jpeg, webp or bmp to planar RGB.
 ///
-/// The shape is reached by the rule that every reader of this crate uses: scale the picture, at
+/// The shape is reached by the rule that every reader of this crate uses: scale the image, at
 /// its own proportions, until it just covers the shape (bicubic with `a = -0.5`, widened when
-/// shrinking so that no pixel is skipped), then cut out the centre. A picture of the right size is
+/// shrinking so that no pixel is skipped), then cut out the centre. An image of the right size is
 /// not touched. Grey becomes RGB, 16 bits become 8, transparency is dropped, and the orientation
-/// noted by a camera is applied. The format is told by the content, not by the file's name.
+/// noted by a camera is applied. The format is detected from the content, not from the file's name.
 ///
 /// # Shapes
 /// returns `C x H x W` of `shape`, red plane first.
@@ -67,7 +67,7 @@ pub(crate) fn decode_into(
     planes: &mut [u8],
 ) -> Result<(), DataError> {
     if shape.channels != 3 || shape.plane() == 0 {
-        let rule = "pictures are decoded to 3 channels and at least one pixel".into();
+        let rule = "images are decoded to 3 channels and at least one pixel".into();
         return Err(DataError::Config {
             key: "shape",
             value: shape.to_string(),
@@ -81,7 +81,7 @@ pub(crate) fn decode_into(
             (path, Cow::Owned(read))
         }
     };
-    let picture = decode(&bytes).map_err(|reason| DataError::Decode {
+    let image = decode(&bytes).map_err(|reason| DataError::Decode {
         path: path.to_owned(),
         reason: if bytes.is_empty() {
             "the file is empty".into()
@@ -89,7 +89,7 @@ pub(crate) fn decode_into(
             reason
         },
     })?;
-    to_planes(&cover(picture, shape), planes);
+    to_planes(&cover(image, shape), planes);
     Ok(())
 }
 
@@ -101,29 +101,29 @@ fn decode(bytes: &[u8]) -> Result<RgbImage, String> {
     let reader = reader.with_guessed_format().map_err(|e| e.to_string())?;
     let mut decoder = reader.into_decoder().map_err(|e| e.to_string())?;
     let orientation = decoder.orientation().map_err(|e| e.to_string())?;
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
-    picture.apply_orientation(orientation);
-    Ok(picture.into_rgb8())
+    let mut image = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
+    image.apply_orientation(orientation);
+    Ok(image.into_rgb8())
 }
 
 /// Whether the bytes begin like a JPEG but no end marker follows the last scan. The decoder is
 /// lenient here: it paints the missing part grey.
 fn is_cut_jpeg(bytes: &[u8]) -> bool {
-    // An embedded thumbnail has markers of its own, but ahead of the first scan of the picture; and
+    // An embedded thumbnail has markers of its own, but ahead of the first scan of the image; and
     // some cameras append data, so the last two bytes alone do not tell.
     let last = |marker: [u8; 2]| bytes.windows(2).rposition(|pair| pair == marker);
     bytes.starts_with(&[0xff, 0xd8]) && last([0xff, 0xd9]) <= last([0xff, 0xda])
 }
 
-/// Scales until the picture just covers the shape and cuts out the centre.
-fn cover(picture: RgbImage, shape: ImageShape) -> RgbImage {
-    offramp_picture::cover(picture, shape.width as u32, shape.height as u32)
+/// Scales until the image just covers the shape and cuts out the centre.
+fn cover(image: RgbImage, shape: ImageShape) -> RgbImage {
+    offramp_picture::cover(image, shape.width as u32, shape.height as u32)
 }
 
-/// [`decode_image`]'s rule of size for a picture that is already planar.
+/// [`decode_image`]'s rule of size for an image that is already planar.
 pub(crate) fn resize_planes(planes: &[u8], from: ImageShape, to: ImageShape, out: &mut [u8]) {
-    let picture = from_planes(planes, from.width as u32, from.height as u32);
-    to_planes(&cover(picture, to), out);
+    let image = from_planes(planes, from.width as u32, from.height as u32);
+    to_planes(&cover(image, to), out);
 }
 
 #[cfg(test)]
@@ -132,9 +132,9 @@ mod tests {
 
     use super::*;
 
-    fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
-        picture.write_to(&mut bytes, format).unwrap();
+        image.write_to(&mut bytes, format).unwrap();
         bytes.into_inner()
     }
 
@@ -144,14 +144,14 @@ mod tests {
 
     #[test]
     fn lossless_formats_keep_every_pixel() {
-        let picture = DynamicImage::from(ramp(5, 4));
+        let image = DynamicImage::from(ramp(5, 4));
         let shape = ImageShape {
             channels: 3,
             height: 4,
             width: 5,
         };
         for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::WebP] {
-            let planes = decode_image(&encoded(&picture, format)[..], shape).unwrap();
+            let planes = decode_image(&encoded(&image, format)[..], shape).unwrap();
             for (i, &value) in planes.iter().enumerate() {
                 let (c, y, x) = (i / 20, i / 5 % 4, i % 5);
                 assert_eq!(usize::from(value), [x, y, x + y][c], "{format:?} at {i}");
@@ -171,7 +171,7 @@ mod tests {
 
     /// The red plane of a horizontal ramp tells which columns survived.
     #[test]
-    fn wide_pictures_lose_their_sides_and_tall_ones_their_ends() {
+    fn wide_images_lose_their_sides_and_tall_ones_their_ends() {
         let shape = ImageShape::square(20);
         let wide = encoded(&ramp(60, 20).into(), ImageFormat::Png);
         let planes = decode_image(&wide[..], shape).unwrap();
@@ -209,7 +209,7 @@ mod tests {
     fn errors_name_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("note.png");
-        std::fs::write(&path, "not a picture").unwrap();
+        std::fs::write(&path, "not an image").unwrap();
         let error = decode_image(&path, ImageShape::square(8))
             .unwrap_err()
             .to_string();

@@ -1,4 +1,4 @@
-//! What can go wrong with data, in words a user can act on.
+//! Errors of reading and loading data, each with what to do about it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ pub enum DataError {
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
     },
 
@@ -53,7 +53,7 @@ pub enum DataError {
         advice: String,
     },
 
-    /// A setting has a value that makes no sense.
+    /// A setting has a value that is not allowed.
     #[error("`{key}` is {value}, but {rule}")]
     Config {
         /// The key as a recipe spells it.
@@ -64,17 +64,17 @@ pub enum DataError {
         rule: String,
     },
 
-    /// A picture could not be decoded.
-    #[error("cannot decode the picture `{}`: {reason}; replace or remove it, or set `on-error = \"skip\"` in [data]", path.display())]
+    /// An image could not be decoded.
+    #[error("cannot decode the image `{}`: {reason}; replace or remove it, or set `on-error = \"skip\"` in [data]", path.display())]
     Decode {
-        /// The picture; `<bytes>` when it came from memory.
+        /// The image; `<bytes>` when it came from memory.
         path: PathBuf,
-        /// What the decoder said.
+        /// The decoder's message.
         reason: String,
     },
 
-    /// Every picture of a set, or of one class, was left out because none could be decoded.
-    #[error("none of the {count} pictures under `{}` could be decoded; the first error: {first}", path.display())]
+    /// Every image of a set, or of one class, was left out because none could be decoded.
+    #[error("none of the {count} images under `{}` could be decoded; the first error: {first}", path.display())]
     NothingDecoded {
         /// The folder.
         path: PathBuf,
@@ -110,7 +110,7 @@ pub enum DataError {
         classes: usize,
     },
 
-    /// A file that describes a data set is not what it should be.
+    /// A file that describes a data set is malformed.
     #[error("`{}`{}: {reason}", path.display(), line.map(|l| format!(" line {l}")).unwrap_or_default())]
     Format {
         /// The file.
@@ -121,8 +121,8 @@ pub enum DataError {
         reason: String,
     },
 
-    /// A class folder holds no picture.
-    #[error("the class folder `{}` holds no picture (png, jpg, jpeg, webp, bmp); add some, or remove the folder", path.display())]
+    /// A class folder holds no image.
+    #[error("the class folder `{}` holds no image (png, jpg, jpeg, webp, bmp); add some, or remove the folder", path.display())]
     EmptyClass {
         /// The folder.
         path: PathBuf,
@@ -139,14 +139,14 @@ pub enum DataError {
         class: String,
     },
 
-    /// The recipe says another number of classes than the data has.
+    /// The recipe states another number of classes than the data have.
     #[error(
         "the recipe says `classes = {expected}`, but `{dataset}` has {found} classes; correct the recipe or the folder"
     )]
     ClassCount {
-        /// What the recipe says.
+        /// The number in the recipe.
         expected: usize,
-        /// What the data has.
+        /// The number in the data.
         found: usize,
         /// The data set.
         dataset: String,

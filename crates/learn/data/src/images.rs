@@ -1,4 +1,4 @@
-//! Decoded pictures in one block of memory.
+//! Decoded images in one block of memory.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use crate::generated::Difficulty;
 use crate::info::ImageShape;
 use crate::mapping::Mapping;
 
-/// Decoded pictures, `N x C x H x W` planar uint8, and their labels.
+/// Decoded images, `N x C x H x W` planar uint8, and their labels.
 ///
 /// The pixels are owned or lie in a memory-mapped cache file; readers cannot tell the difference.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ enum Pixels {
     Mapped(Mapping, usize),
 }
 
-/// A picture that was left out because it could not be decoded.
+/// An image that was left out because it could not be decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
     /// The file.
@@ -37,16 +37,16 @@ pub struct Skipped {
 }
 
 impl Images {
-    /// Pictures that lie in memory.
+    /// Images that lie in memory.
     ///
     /// # Errors
-    /// [`DataError::Config`] if `pixels` is not `labels.len()` pictures of `shape`.
+    /// [`DataError::Config`] if `pixels` is not `labels.len()` images of `shape`.
     pub fn owned(shape: ImageShape, pixels: Vec<u8>, labels: Vec<i32>) -> Result<Self, DataError> {
         check_length(shape, pixels.len(), labels.len())?;
         Ok(Self::from_parts(shape, Pixels::Owned(pixels), labels))
     }
 
-    /// Pictures in a mapped file, from byte `offset` on.
+    /// Images in a mapped file, from byte `offset` on.
     pub(crate) fn mapped(
         shape: ImageShape,
         mapping: Mapping,
@@ -78,37 +78,37 @@ impl Images {
         }
     }
 
-    /// Adds the file each picture came from.
+    /// Adds the file each image came from.
     pub(crate) fn with_paths(mut self, paths: Vec<PathBuf>) -> Self {
         debug_assert_eq!(paths.len(), self.len());
         self.paths = paths;
         self
     }
 
-    /// Adds how hard each picture is.
+    /// Adds the difficulty of each image.
     pub(crate) fn with_difficulties(mut self, difficulties: Vec<Difficulty>) -> Self {
         debug_assert_eq!(difficulties.len(), self.len());
         self.difficulties = difficulties;
         self
     }
 
-    /// Adds the pictures that were left out.
+    /// Adds the images that were left out.
     pub(crate) fn with_skipped(mut self, skipped: Vec<Skipped>) -> Self {
         self.skipped = skipped;
         self
     }
 
-    /// The number of pictures `N`.
+    /// The number of images `N`.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Whether there is no picture.
+    /// Whether there is no image.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 
-    /// The shape of every picture.
+    /// The shape of every image.
     pub fn shape(&self) -> ImageShape {
         self.shape
     }
@@ -123,7 +123,7 @@ impl Images {
         }
     }
 
-    /// Picture `i`, `C x H x W`.
+    /// Image `i`, `C x H x W`.
     ///
     /// # Panics
     /// If `i` is not below [`Images::len`].
@@ -132,7 +132,7 @@ impl Images {
         &self.pixels()[i * bytes..(i + 1) * bytes]
     }
 
-    /// The label of picture `i`; -1 if it has none.
+    /// The label of image `i`; -1 if it has none.
     ///
     /// # Panics
     /// If `i` is not below [`Images::len`].
@@ -140,22 +140,22 @@ impl Images {
         self.labels[i]
     }
 
-    /// All labels; -1 marks a picture without one.
+    /// All labels; -1 marks an image without one.
     pub fn labels(&self) -> &[i32] {
         &self.labels
     }
 
-    /// The file picture `i` came from, where each picture has its own.
+    /// The file image `i` came from, where each image has its own.
     pub fn path(&self, i: usize) -> Option<&Path> {
         self.paths.get(i).map(PathBuf::as_path)
     }
 
-    /// How hard picture `i` was drawn; `None` for real pictures.
+    /// The difficulty of image `i`; `None` for real images.
     pub fn difficulty(&self, i: usize) -> Option<Difficulty> {
         self.difficulties.get(i).copied()
     }
 
-    /// The pictures that were left out under `on-error = "skip"`.
+    /// The images that were left out under `on-error = "skip"`.
     pub fn skipped(&self) -> &[Skipped] {
         &self.skipped
     }
@@ -174,7 +174,7 @@ fn check_length(shape: ImageShape, bytes: usize, count: usize) -> Result<(), Dat
         key: "pixels",
         value: format!("{bytes} bytes"),
         rule: format!(
-            "{count} pictures of {shape} take {} bytes",
+            "{count} images of {shape} take {} bytes",
             count * shape.bytes()
         ),
     })
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pictures_are_slices_of_one_block() {
+    fn images_are_slices_of_one_block() {
         let shape = ImageShape {
             channels: 3,
             height: 1,

@@ -1,4 +1,4 @@
-//! What a data set is: names, shape and pixel statistics.
+//! Description of a data set: names, shape and pixel statistics.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use crate::augment::centre_crop;
 use crate::decode::{Source, decode_image};
 use crate::error::DataError;
 
-/// Channels, height and width of one picture.
+/// Channels, height and width of one image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ImageShape {
     /// Colour planes: 3, red first.
@@ -18,7 +18,7 @@ pub struct ImageShape {
 }
 
 impl ImageShape {
-    /// A square RGB picture.
+    /// A square RGB image.
     pub const fn square(size: usize) -> Self {
         Self {
             channels: 3,
@@ -27,7 +27,7 @@ impl ImageShape {
         }
     }
 
-    /// Bytes of one picture: `C * H * W`.
+    /// Bytes of one image: `C * H * W`.
     pub const fn bytes(&self) -> usize {
         self.channels * self.height * self.width
     }
@@ -44,33 +44,33 @@ impl std::fmt::Display for ImageShape {
     }
 }
 
-/// What a data set is.
+/// Description of a data set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DatasetInfo {
     /// Its name in the registry.
     pub name: String,
     /// Class names; the position is the label.
     pub classes: Vec<String>,
-    /// What the network sees, after the crop.
+    /// The shape of the network's input, after the crop.
     pub shape: ImageShape,
     /// Mean of each channel of the training pixels scaled to `[0, 1]`.
     pub mean: [f32; 3],
     /// Standard deviation of each channel of the training pixels scaled to `[0, 1]`.
     pub std: [f32; 3],
-    /// The shape pictures are decoded to where that is larger than [`DatasetInfo::shape`]: the
-    /// network then sees the centre of it (a random part of it while training).
+    /// The shape images are decoded to where that is larger than [`DatasetInfo::shape`]: the
+    /// network's input is then the centre of it (a random part of it while training).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decoded: Option<ImageShape>,
 }
 
 impl DatasetInfo {
-    /// The shape pictures are stored in before any crop.
+    /// The shape images are stored in before any crop.
     pub fn stored_shape(&self) -> ImageShape {
         self.decoded.unwrap_or(self.shape)
     }
 
-    /// Decodes one picture exactly as the evaluation loader would show it to the network: resized
-    /// to [`DatasetInfo::stored_shape`], then the centre cut out.
+    /// Decodes one image exactly as the evaluation loader does: resized to
+    /// [`DatasetInfo::stored_shape`], then the centre cut out.
     ///
     /// # Shapes
     /// returns planar RGB, `C x H x W` of [`DatasetInfo::shape`].

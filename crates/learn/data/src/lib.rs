@@ -1,19 +1,19 @@
 //! Image data for multi-exit classifiers: readers, download, augmentation, loading.
 //!
-//! [`open`] turns the `[data]` table of a recipe into three [`Subset`]s of decoded uint8 pictures;
+//! [`open`] turns the `[data]` table of a recipe into three [`Subset`]s of decoded uint8 images;
 //! a [`Loader`] turns a subset into [`Batch`]es. Nothing here knows of tensors or devices.
 //!
 //! Thresholds, temperatures, checkpoint choice and early stopping may use training and validation
-//! rows only. The test rows are for the score, and only a loader that is given an
-//! [`AugmentConfig`] ever varies a picture.
+//! rows only. The test images are for the score, and only a loader that is given an
+//! [`AugmentConfig`] ever augments an image.
 //!
 //! | want | see |
 //! |---|---|
-//! | the data sets there are | [`registry`] |
+//! | the known data sets | [`registry`] |
 //! | a data set, opened | [`open`], [`DataConfig`], [`Splits`] |
 //! | batches | [`Loader`], [`LoaderConfig`], [`Batch`] |
-//! | variations of pictures | [`AugmentConfig`] |
-//! | one picture, as a network wants it | [`DatasetInfo::decode`], [`decode_image`] |
+//! | augmentation | [`AugmentConfig`] |
+//! | one image, as the network's input | [`DatasetInfo::decode`], [`decode_image`] |
 //! | a download | [`fetch`](mod@fetch) |
 
 mod augment;

@@ -15,7 +15,7 @@ use memmap2::Mmap;
 pub(crate) struct Mapping(Mmap);
 
 impl Mapping {
-    /// Maps `file`, which must be a cache file of this crate that nobody writes to any more.
+    /// Maps `file`, which must be a finished cache file of this crate, to which no process writes.
     pub fn new(file: &File) -> io::Result<Self> {
         // SAFETY: the bytes must not change and the file must not shrink while it is mapped. Cache
         // files are written under a temporary name, made read-only and renamed into place;

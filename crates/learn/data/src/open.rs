@@ -1,4 +1,4 @@
-//! Opening a data set: find its folder, read it, set validation rows aside.
+//! Opening a data set: find its folder, read it, set validation images aside.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,11 +20,11 @@ pub const DEFAULT_ROOT: &str = "datasets";
 /// Opens the data set that `config` names.
 ///
 /// `data_root` is the folder in which data sets lie, each under its usual name
-/// ([`DatasetEntry::folders`]); [`DEFAULT_ROOT`] if absent. Which rows are validation rows depends
+/// ([`DatasetEntry::folders`]); [`DEFAULT_ROOT`] if absent. Which rows are validation images depends
 /// on `split_seed` and the labels alone, so the same rows are left out of training in every run.
 /// Where the files have a validation part of their own *and* a test part, those are used as they
 /// are. Where they have only one of the two, it is the test split, the rows of the score, and
-/// validation rows come out of the training rows; where they have neither, test rows do, too.
+/// validation images come out of the training images; where they have neither, test images do, too.
 ///
 /// # Errors
 /// Whatever is wrong with the settings or the files, see [`DataError`].
@@ -62,7 +62,7 @@ pub fn open(config: &DataConfig, data_root: Option<&Path>) -> Result<Splits, Dat
     config.augment.check(info.stored_shape(), info.shape)?;
     let splits = divide(config, info, contents)?;
     tracing::debug!(
-        "{}: {} training, {} validation, {} test pictures of {}",
+        "{}: {} training, {} validation, {} test images of {}",
         splits.info.name,
         splits.train.len(),
         splits.val.len(),
@@ -202,7 +202,7 @@ fn divide(config: &DataConfig, info: DatasetInfo, contents: Contents) -> Result<
     for (what, subset) in [("training", &train), ("test", &test)] {
         if subset.is_empty() {
             let what = format!("the {what} split of `{}`", info.name);
-            let advice = "give it pictures, or lower `val-fraction`".into();
+            let advice = "give it images, or lower `val-fraction`".into();
             return Err(DataError::Empty { what, advice });
         }
     }
@@ -214,10 +214,10 @@ fn divide(config: &DataConfig, info: DatasetInfo, contents: Contents) -> Result<
     })
 }
 
-/// Keeps the choice of test rows apart from that of validation rows under the same seed.
+/// Keeps the choice of test images apart from that of validation images under the same seed.
 const TEST_SALT: u64 = 0x7465_7374; // "test"
 
-/// So many rows as `fraction` of `count`, at least one.
+/// `fraction` of `count`, rounded, at least one.
 fn rows(fraction: f64, count: usize) -> usize {
     ((fraction * count as f64).round() as usize).max(1)
 }

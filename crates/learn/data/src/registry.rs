@@ -48,7 +48,7 @@ pub struct DatasetEntry {
     /// The names its folder may have under the data folder, the usual one first.
     #[serde(default)]
     pub folders: Vec<String>,
-    /// Side of the pictures in pixels.
+    /// Side of the images in pixels.
     pub size: usize,
     /// Class names, by label; empty where the files name them.
     #[serde(default)]
@@ -57,13 +57,13 @@ pub struct DatasetEntry {
     pub mean: Option<[f32; 3]>,
     /// Channel standard deviations of the training pixels, likewise.
     pub std: Option<[f32; 3]>,
-    /// Training pictures of the complete set.
+    /// Training images of the complete set.
     pub train: Option<usize>,
-    /// Test pictures of the complete set.
+    /// Test images of the complete set.
     pub test: Option<usize>,
-    /// What the licence allows.
+    /// The licence.
     pub licence: String,
-    /// Who made it.
+    /// Authors and source.
     #[serde(default)]
     pub citation: String,
     /// Where it comes from and how to get it, where it cannot be downloaded.
@@ -87,7 +87,7 @@ pub enum Reader {
     Cifar100,
     /// The original Tiny-ImageNet layout.
     TinyImagenet,
-    /// One folder a class.
+    /// One folder per class.
     Folder,
     /// Drawn, not read.
     Generated,

@@ -24,7 +24,7 @@ pub enum Purpose {
     Augment = 3,
     /// Mixing coefficients of one sample (mixup, cutmix).
     Mix = 4,
-    /// Drawing a picture of the generated set.
+    /// Drawing an image of the generated set.
     Draw = 5,
 }
 

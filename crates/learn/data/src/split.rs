@@ -1,4 +1,4 @@
-//! Training, validation and test rows.
+//! Training, validation and test splits.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,15 +9,15 @@ use crate::error::DataError;
 use crate::info::DatasetInfo;
 use crate::subset::Subset;
 
-/// Which rows of a data set.
+/// A split of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Split {
-    /// The rows the weights are fitted to.
+    /// The images the weights are fitted to.
     Train,
-    /// The rows thresholds, temperatures, checkpoints and early stopping are chosen on.
+    /// The images thresholds, temperatures, checkpoints and early stopping are chosen on.
     Val,
-    /// The rows of the score: nothing is ever chosen on them.
+    /// The images of the final evaluation: nothing is ever chosen on them.
     Test,
 }
 
@@ -51,18 +51,18 @@ impl FromStr for Split {
 /// An opened data set.
 #[derive(Debug, Clone)]
 pub struct Splits {
-    /// What it is.
+    /// Its description.
     pub info: DatasetInfo,
-    /// The rows the weights are fitted to.
+    /// The images the weights are fitted to.
     pub train: Subset,
-    /// Rows carved from the training set; empty if the recipe's `val-fraction` is 0.
+    /// Images taken from the training set; empty if the recipe's `val-fraction` is 0.
     pub val: Subset,
-    /// The rows of the score.
+    /// The images of the final evaluation.
     pub test: Subset,
 }
 
 impl Splits {
-    /// The rows of one split.
+    /// The images of one split.
     pub fn get(&self, split: Split) -> &Subset {
         match split {
             Split::Train => &self.train,

@@ -13,9 +13,9 @@ pub fn channel_statistics(images: &Images) -> ([f32; 3], [f32; 3]) {
     let sums = images
         .pixels()
         .par_chunks(images.shape().bytes().max(1))
-        .map(|picture| {
+        .map(|image| {
             let mut sums = [(0u64, 0u64); 3];
-            for (channel, values) in picture.chunks_exact(plane).enumerate() {
+            for (channel, values) in image.chunks_exact(plane).enumerate() {
                 for &value in values {
                     let value = u64::from(value);
                     sums[channel % 3].0 += value;

@@ -1,4 +1,4 @@
-//! A choice of samples from a block of pictures.
+//! A choice of samples from a block of images.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ impl Subset {
         })
     }
 
-    /// No sample, of the same pictures.
+    /// No sample, of the same images.
     pub(crate) fn none(&self) -> Self {
         Self {
             images: self.images.clone(),
@@ -70,7 +70,7 @@ impl Subset {
         self.indices.is_empty()
     }
 
-    /// The shape of the stored pictures (before any crop).
+    /// The shape of the stored images (before any crop).
     pub fn shape(&self) -> ImageShape {
         self.images.shape()
     }
@@ -85,7 +85,7 @@ impl Subset {
         &self.indices
     }
 
-    /// The picture at position `i`, `C x H x W`.
+    /// The image at position `i`, `C x H x W`.
     ///
     /// # Panics
     /// If `i` is not below [`Subset::len`]; so do the other methods that take a position.
@@ -107,12 +107,12 @@ impl Subset {
         (0..self.len()).map(|i| self.label(i)).collect()
     }
 
-    /// The file of the picture at position `i`, where each has its own.
+    /// The file of the image at position `i`, where each has its own.
     pub fn path(&self, i: usize) -> Option<&Path> {
         self.images.path(self.indices[i])
     }
 
-    /// How hard the picture at position `i` was drawn; `None` for real pictures.
+    /// The difficulty of the image at position `i`; `None` for real images.
     pub fn difficulty(&self, i: usize) -> Option<Difficulty> {
         self.images.difficulty(self.indices[i])
     }
@@ -123,7 +123,7 @@ impl Subset {
         self.take_seeded(n, 0)
     }
 
-    /// [`Subset::take`] with a seed of one's own.
+    /// [`Subset::take`] with a given seed.
     pub fn take_seeded(&self, n: usize, seed: u64) -> Self {
         self.divide(n, seed).0
     }

@@ -1,4 +1,4 @@
-//! The cache of decoded pictures is never trusted further than it deserves.
+//! The cache of decoded images is never trusted further than it deserves.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,11 +6,11 @@ use std::process::Command;
 use image::{Rgb, RgbImage};
 use offramp_data::{DataConfig, DataError, OnError, Splits, open};
 
-const PICTURES: usize = 6;
+const IMAGES: usize = 6;
 
-fn picture(path: &Path, shade: u8) {
-    let picture = RgbImage::from_fn(32, 32, |x, y| Rgb([shade, 4 * x as u8, 4 * y as u8]));
-    picture.save(path).unwrap();
+fn image(path: &Path, shade: u8) {
+    let image = RgbImage::from_fn(32, 32, |x, y| Rgb([shade, 4 * x as u8, 4 * y as u8]));
+    image.save(path).unwrap();
 }
 
 /// Two classes in `train` and `test`.
@@ -20,8 +20,8 @@ fn tree() -> tempfile::TempDir {
         for class in ["a", "b"] {
             let folder = root.path().join(split).join(class);
             std::fs::create_dir_all(&folder).unwrap();
-            for i in 0..PICTURES {
-                picture(&folder.join(format!("{i}.png")), 10 * i as u8);
+            for i in 0..IMAGES {
+                image(&folder.join(format!("{i}.png")), 10 * i as u8);
             }
         }
     }
@@ -98,7 +98,7 @@ fn damage_of_any_kind_makes_a_new_one() {
         flipped(7),               // version
         flipped(20),              // key
         flipped(41),              // shape
-        flipped(52),              // number of pictures
+        flipped(52),              // number of images
         flipped(69),              // checksum of the pixels
         flipped(5000),            // a pixel
         flipped(whole.len() - 1), // the last pixel
@@ -119,7 +119,7 @@ fn a_changed_source_makes_a_new_one() {
     let root = tree();
     opened(root.path());
     let changed = root.path().join("train/a/2.png");
-    picture(&changed, 200);
+    image(&changed, 200);
     assert_right(root.path());
     let label = |splits: &Splits, name: &str| {
         let at = (0..splits.train.len()).find(|&i| splits.train.path(i).unwrap().ends_with(name));
@@ -161,15 +161,12 @@ fn what_was_skipped_stays_known() {
     for _ in 0..2 {
         let splits = open(&skip, None).unwrap();
         let images = splits.train.images();
-        assert_eq!(
-            (images.len(), images.skipped().len()),
-            (2 * PICTURES - 1, 1)
-        );
+        assert_eq!((images.len(), images.skipped().len()), (2 * IMAGES - 1, 1));
         assert_eq!(images.skipped()[0].path, broken);
-        assert!(images.labels()[PICTURES..].iter().all(|&label| label == 1));
-        assert!(images.path(PICTURES + 1).unwrap().ends_with("b/2.png"));
+        assert!(images.labels()[IMAGES..].iter().all(|&label| label == 1));
+        assert!(images.path(IMAGES + 1).unwrap().ends_with("b/2.png"));
     }
-    // A cache made under `skip` must not hide the picture from `stop`.
+    // A cache made under `skip` must not hide the image from `stop`.
     let error = open(&config(root.path()), None).unwrap_err();
     assert!(
         matches!(&error, DataError::Decode { path, .. } if *path == broken),

@@ -11,9 +11,9 @@ fn sum(images: &Images) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Written down from an x86-64 machine. There is no second source: these pin the pictures, so that
+/// Written down from an x86-64 machine. There is no second source: these pin the images, so that
 /// another machine, compiler or thread count that draws others shows here. Drawing on purpose
-/// otherwise means new sums and a line in the changelog, because old runs saw other pictures.
+/// otherwise means new sums and a line in the changelog, because old runs saw other images.
 #[test]
 fn the_bytes_are_pinned() {
     for (split, size, seed, expected) in [
@@ -54,11 +54,11 @@ fn a_longer_set_begins_with_the_shorter_one() {
 }
 
 #[test]
-fn no_picture_is_drawn_twice() {
+fn no_image_is_drawn_twice() {
     let train = generate(Split::Train, 2000, 32, 0).unwrap();
     let test = generate(Split::Test, 1000, 32, 0).unwrap();
-    let pictures = |images| (0..Images::len(images)).map(move |i| Images::image(images, i));
-    let distinct: HashSet<&[u8]> = pictures(&train).chain(pictures(&test)).collect();
+    let images = |images| (0..Images::len(images)).map(move |i| Images::image(images, i));
+    let distinct: HashSet<&[u8]> = images(&train).chain(images(&test)).collect();
     assert_eq!(distinct.len(), 3000);
 }
 

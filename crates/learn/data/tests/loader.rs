@@ -1,4 +1,4 @@
-//! Batches are functions of (seed, epoch, number), and evaluation shows pictures as they are.
+//! Batches are functions of (seed, epoch, number), and evaluation shows images as they are.
 
 use std::collections::HashSet;
 
@@ -84,8 +84,8 @@ fn every_epoch_has_an_order_and_variations_of_its_own() {
     let distinct: HashSet<usize> = first.iter().copied().collect();
     assert_eq!(distinct.len(), first.len(), "no sample comes twice");
 
-    // With padding by 4 and a flip there are 162 variations of a picture.
-    let picture = |batches: &[Batch], index: usize| -> Option<Vec<u8>> {
+    // With padding by 4 and a flip there are 162 variations of an image.
+    let image = |batches: &[Batch], index: usize| -> Option<Vec<u8>> {
         let mut found = batches.iter().filter_map(|batch| {
             let at = batch.indices.iter().position(|&i| i == index)?;
             Some(batch.image(at).to_vec())
@@ -95,7 +95,7 @@ fn every_epoch_has_an_order_and_variations_of_its_own() {
     let in_both: Vec<usize> = first.into_iter().filter(|i| second.contains(i)).collect();
     let equal = in_both
         .iter()
-        .filter(|&&i| picture(&zero, i) == picture(&one, i))
+        .filter(|&&i| image(&zero, i) == image(&one, i))
         .count();
     assert!(
         equal < in_both.len() / 10,

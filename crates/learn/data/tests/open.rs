@@ -23,7 +23,7 @@ fn validation_rows_are_set_aside_in_proportion_and_for_good() {
         );
     }
 
-    // Neither the limits nor the labels of other rows move the validation rows.
+    // Neither the limits nor the labels of other rows move the validation images.
     let same = config("val-fraction = 0.25\ntrain-limit = 50\nlabelled-fraction = 0.2");
     let same = open(&same, None).unwrap();
     assert_eq!(same.val.indices(), val);

@@ -1,4 +1,4 @@
-//! A file of weights into a network of one exit.
+//! Imports a file of weights into a network with one exit.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,10 +17,10 @@ use thiserror::Error;
 use crate::names::{self, Mapping, NameError, Rename, match_names};
 use crate::{ReadError, WeightFile};
 
-/// What a file of weights does not say.
+/// Settings of an import that a file of weights does not contain.
 #[derive(Clone, Debug)]
 pub struct ImportOptions {
-    /// The body that the weights are of.
+    /// The backbone that the weights belong to.
     pub backbone: BackboneConfig,
     /// Names of the classes; numbers where they are not known.
     pub classes: Option<Vec<String>>,
@@ -28,7 +28,7 @@ pub struct ImportOptions {
     pub num_classes: Option<usize>,
     /// Side of the square input images.
     pub image_size: usize,
-    /// The side that pictures are brought to before their centre is cut out.
+    /// The side that images are resized to before their centre is cut out.
     pub resize: usize,
     /// Mean of the pixels, 0 to 1, that the weights expect to be subtracted.
     pub mean: [f32; 3],
@@ -46,9 +46,9 @@ pub struct ImportOptions {
 pub struct Imported {
     /// The backbone with a `linear` head after its last stage.
     pub net: MultiExitNet,
-    /// To be saved with it.
+    /// The model card to be saved with it.
     pub card: ModelCard,
-    /// What came from where, and what was left.
+    /// Which tensor came from where, and which were left out.
     pub mapping: Mapping,
 }
 

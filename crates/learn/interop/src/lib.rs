@@ -1,8 +1,8 @@
-//! Weights of other programs into networks of offramp, and networks of offramp for other programs.
+//! Import of weights of other programs, and export of networks to other programs.
 //!
-//! In, there are three steps, each usable alone: [`WeightFile`] reads a file without running anything in it,
+//! An import has three steps, each usable alone: [`WeightFile`] reads a file without running anything in it,
 //! [`match_names`] finds for every tensor of a network its counterpart in the file, and [`import`]
-//! does both and builds the network. Only the last knows of burn. Out, see [`export`].
+//! does both and builds the network. Only the last needs burn. For exports see [`export`].
 
 pub mod export;
 mod import;

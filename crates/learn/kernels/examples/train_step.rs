@@ -1,4 +1,4 @@
-//! Images a second of training and of inference, on random data.
+//! Images per second of training and of inference, on random data.
 //!
 //! Run: `cargo run --release -p offramp-kernels --example train_step -- resnet20 128`
 //! (or `resnet18 32`; a third argument gives the number of timed steps, a fourth one of
@@ -179,7 +179,7 @@ fn processor_seconds() -> f64 {
     ticks.sum::<f64>() / 100.0
 }
 
-/// Wall-clock rates, and the processor time an image costs, which a busy machine changes little.
+/// Wall-clock rates, and the processor time per image, which varies little on a busy machine.
 fn report(what: &str, batch: usize, mut seconds: Vec<f64>, processor: f64) {
     seconds.sort_by(f64::total_cmp);
     let rate = |s: f64| batch as f64 / s;

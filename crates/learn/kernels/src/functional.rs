@@ -219,7 +219,7 @@ pub fn concat(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
     Tensor::cat(vec![a, b], 1)
 }
 
-/// `x`, whose gradient is multiplied by `factor` on its way back.
+/// `x`, with its gradient multiplied by `factor` in the backward pass.
 ///
 /// The values are those of `x` to the last bit (on backends without the kernel: where they are
 /// finite). Without gradients, or with a factor of 1, it is `x` itself.
@@ -287,7 +287,7 @@ pub struct SgdOptions {
 /// `w = w - rate v`. A missing velocity counts as zero.
 ///
 /// The tensors carry no gradients; on `flex` the storage of `weight` and `velocity` is
-/// reused when nobody else holds it. Returns the new weight and the new velocity.
+/// reused when it is not shared. Returns the new weight and the new velocity.
 pub fn sgd_step<const D: usize>(
     weight: Tensor<D>,
     gradient: Tensor<D>,

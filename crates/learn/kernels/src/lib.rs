@@ -1,4 +1,4 @@
-//! The operations that networks of this workspace are written with.
+//! The operations of the networks of this workspace.
 //!
 //! On the `flex` CPU backend they run on kernels of this crate, with handwritten gradients
 //! under autodiff; on every other backend, and for other types than `f32`, the same call is
@@ -29,8 +29,8 @@
 //!   bit, on the number of threads. They do differ in the last bits between instruction sets.
 //!
 //! The instruction set is found at run time: AVX-512, AVX2 with FMA, or portable code; on 64-bit
-//! ARM it is NEON. The environment variable `OFFRAMP_KERNELS` (`avx512`, `avx2`, `portable`) asks
-//! for a lesser one.
+//! ARM it is NEON. The environment variable `OFFRAMP_KERNELS` (`avx512`, `avx2`, `portable`) selects
+//! a lesser one.
 
 #[cfg(feature = "flex")]
 mod autodiff;

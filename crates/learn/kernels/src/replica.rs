@@ -1,18 +1,18 @@
-//! Copies of a network that learn together, each in a thread of its own: data-parallel training.
+//! The replicas of data-parallel training and their all-reduce.
 
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-/// One of several copies of a network, in the thread that computes it.
+/// One of several copies of a network that are trained together, each in its own thread.
 ///
-/// Between CUDA devices means are taken by burn's all-reduce (NCCL). Elsewhere they are taken in the
-/// memory of this process, for logical devices: several threads on one processor, by which the way of
-/// the gradients is tested where there are not two GPUs.
+/// Between CUDA devices means are computed by burn's all-reduce (NCCL). Elsewhere they are computed in
+/// the memory of this process, for logical devices: several threads on one processor, which test the
+/// exchange of gradients where there are not two GPUs.
 ///
-/// What a replica computes is computed [`within`](Self::within) it, so that the others do not wait for one
-/// that has failed.
+/// A replica's computation runs [`within`](Self::within) it, so that the others do not wait for one that
+/// has failed.
 #[derive(Clone)]
 pub struct Replica {
     rank: usize,
@@ -22,14 +22,14 @@ pub struct Replica {
 enum Group {
     #[cfg(feature = "cuda")]
     Devices(Vec<Device>),
-    Host(Meeting),
+    Host(AllReduce),
 }
 
 impl Replica {
-    /// What a replica panics with that waited for one that has failed: a consequence, not the cause.
+    /// The panic message of a replica that waited for one that failed: a consequence, not the cause.
     pub const LEFT: &str = "another replica has stopped";
 
-    /// One replica a device, in their order. The devices are all CUDA devices, or none is.
+    /// One replica per device, in their order. The devices are all CUDA devices, or none is.
     pub fn group(devices: &[Device]) -> Vec<Self> {
         let group = Arc::new(Group::of(devices));
         let replica = |rank| Self {
@@ -39,24 +39,24 @@ impl Replica {
         (0..devices.len()).map(replica).collect()
     }
 
-    /// How many there are.
+    /// The number of replicas.
     pub fn size(&self) -> usize {
         match &*self.group {
             #[cfg(feature = "cuda")]
             Group::Devices(devices) => devices.len(),
-            Group::Host(meeting) => meeting.size,
+            Group::Host(all_reduce) => all_reduce.size,
         }
     }
 
-    /// The mean over all replicas, `1/R sum_r x_r`; every replica gives its tensor and waits for the
-    /// others. They call in the same order with tensors of one shape.
+    /// The mean over all replicas, `1/R sum_r x_r`; every replica passes its tensor and waits for the
+    /// others. All call in the same order with tensors of one shape.
     ///
     /// Differentiable where [`differentiable`](Self::differentiable) says so: with the loss `L_r` of each replica,
     /// the gradient of `x_r` is that of `sum_s L_s`, the mean over `s` of what each `L_s` gives.
     ///
     /// # Panics
-    /// When another replica's thread has failed, or came with another shape, and for tensors in a graph
-    /// where there is no gradient.
+    /// When another replica has failed or passed another shape, and for tensors in a graph where the mean
+    /// has no gradient.
     pub fn mean<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         match &*self.group {
             #[cfg(feature = "cuda")]
@@ -64,12 +64,12 @@ impl Replica {
                 use burn::tensor::distributed::{ReduceOperation, all_reduce};
                 all_reduce(x, ReduceOperation::Mean, devices.clone()).resolve()
             }
-            Group::Host(meeting) => match x.is_tracked() {
+            Group::Host(all_reduce) => match x.is_tracked() {
                 false => {
                     let device = x.device();
                     let data = x.into_data();
                     let shape = data.shape().clone();
-                    let mean = meeting.mean(self.rank, data.iter::<f32>().collect());
+                    let mean = all_reduce.mean(self.rank, data.iter::<f32>().collect());
                     Tensor::from_data(TensorData::new(mean, shape), &device)
                 }
                 #[cfg(feature = "flex")]
@@ -95,20 +95,20 @@ impl Replica {
         false
     }
 
-    /// Computes something of which means are a part. When it fails or panics, the replicas that wait for
-    /// this one, and those that ever will, panic.
+    /// Runs a computation that calls [`mean`](Self::mean). When it fails or panics, the replicas that wait
+    /// for this one now or later panic.
     ///
     /// # Errors
-    /// What `compute` says.
+    /// The error of `compute`.
     pub fn within<T, E>(&self, compute: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-        /// Leaves on the way out.
+        /// Leaves the group when dropped.
         struct Leave<'a>(&'a Group);
         impl Drop for Leave<'_> {
             fn drop(&mut self) {
                 match self.0 {
                     #[cfg(feature = "cuda")]
                     Group::Devices(_) => {}
-                    Group::Host(meeting) => meeting.leave(),
+                    Group::Host(all_reduce) => all_reduce.leave(),
                 }
             }
         }
@@ -118,11 +118,11 @@ impl Replica {
         Ok(result)
     }
 
-    /// The mean of everybody's values, in the memory of this process.
+    /// The mean of all replicas' values, in the memory of this process.
     #[cfg(feature = "flex")]
     pub(crate) fn mean_here(&self, values: Vec<f32>) -> Vec<f32> {
         match &*self.group {
-            Group::Host(meeting) => meeting.mean(self.rank, values),
+            Group::Host(all_reduce) => all_reduce.mean(self.rank, values),
             #[cfg(feature = "cuda")]
             Group::Devices(_) => values,
         }
@@ -149,13 +149,13 @@ impl Group {
         if devices.iter().all(is_cuda) {
             return Self::Devices(devices.to_vec());
         }
-        Self::Host(Meeting::new(devices.len()))
+        Self::Host(AllReduce::new(devices.len()))
     }
 }
 
-/// Where the threads of one process meet.
+/// The all-reduce of threads of one process.
 #[derive(Debug)]
-struct Meeting {
+struct AllReduce {
     round: Mutex<Round>,
     changed: Condvar,
     size: usize,
@@ -163,16 +163,16 @@ struct Meeting {
 
 #[derive(Debug, Default)]
 struct Round {
-    /// What each has given to the mean that is being collected.
+    /// The values of each replica for the current mean.
     given: Vec<Option<Vec<f32>>>,
-    /// The mean, and how many have yet to take it.
+    /// The mean, and how many replicas have yet to read it.
     mean: Vec<f32>,
     waiting: usize,
-    /// Somebody has gone.
+    /// Whether a replica has left.
     left: bool,
 }
 
-impl Meeting {
+impl AllReduce {
     fn new(size: usize) -> Self {
         let given = vec![None; size];
         Self {
@@ -206,7 +206,7 @@ impl Meeting {
 
     fn mean(&self, rank: usize, values: Vec<f32>) -> Vec<f32> {
         let mut round = self.lock();
-        // The mean before this one has not been taken by all.
+        // Not all have read the mean before this one.
         while round.waiting > 0 {
             round = self.wait(round);
         }
@@ -230,7 +230,7 @@ impl Meeting {
     }
 }
 
-/// In the order of the ranks, so that the last bit does not depend on who came first.
+/// The mean, summed in the order of the ranks, so that the last bit does not depend on timing.
 fn average(given: Vec<Vec<f32>>, size: usize) -> Vec<f32> {
     let mut given = given.into_iter();
     let mut sum = given.next().unwrap_or_default();

@@ -32,8 +32,9 @@ mod tests {
     use super::*;
     use crate::support::{assert_close, device};
 
+    /// Two channels on 2x2: `a_s = [1, 2, 0, 1]`, `a_t = [2, .5, .5, 2]` with `p = 2`.
     #[test]
-    fn value_of_the_specification() {
+    fn value_by_the_formula() {
         let map = |f: [[[f32; 2]; 2]; 2]| Tensor::<4>::from_floats([f], &device());
         let student = map([[[1.0, 2.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]]);
         let teacher = map([[[2.0, 0.0], [0.0, 2.0]], [[0.0, 1.0], [1.0, 0.0]]]);

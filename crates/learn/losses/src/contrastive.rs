@@ -3,8 +3,7 @@
 use burn::tensor::Tensor;
 use burn::tensor::activation::softplus;
 
-/// Noise-contrastive estimation of one right partner among `K` wrong ones, by the mean over the
-/// batch:
+/// Noise-contrastive estimation of one positive among `K` negatives, the mean over the batch:
 ///
 /// ```text
 /// L = -mean_n [ log h(a_n) + sum_k w_nk log (1 - h(b_nk)) ]
@@ -12,7 +11,7 @@ use burn::tensor::activation::softplus;
 /// ```
 ///
 /// `a` and `b` are logarithms of the normalised scores, and `M` is the number of samples that the
-/// wrong partners are drawn from (Tian, Krishnan and Isola, *Contrastive Representation
+/// negatives are drawn from (Tian, Krishnan and Isola, *Contrastive Representation
 /// Distillation*, ICLR 2020). Logarithms of `h` are softplus functions, so no score is too
 /// large or too small.
 ///

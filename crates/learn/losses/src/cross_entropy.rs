@@ -36,7 +36,7 @@ pub fn cross_entropy(logits: Tensor<2>, targets: &Targets) -> Tensor<1> {
 pub struct SampleLosses {
     /// What [`cross_entropy`] sums, `l_n`, `[N]`: 0 for a sample without a label.
     pub loss: Tensor<1>,
-    /// The share of `l_n` that is labelled, `[N]`: 1 or 0, and between them where pictures are
+    /// The share of `l_n` that is labelled, `[N]`: 1 or 0, and between them where images are
     /// mixed.
     pub known: Tensor<1>,
 }
@@ -86,8 +86,9 @@ mod tests {
         Tensor::from_data(labels, device)
     }
 
+    /// `log sum_c exp(z_c) - z_0` of z1, z2, z3.
     #[test]
-    fn values_of_the_specification() {
+    fn values_by_the_formula() {
         let device = device();
         let targets = Targets::new(labels([0], &device));
         for (z, expected) in Z.iter().zip([0.407606, 0.241311, 0.169846]) {

@@ -21,8 +21,9 @@ mod tests {
     use super::*;
     use crate::support::{Z, assert_close, device, matrix};
 
+    /// `xent_3(z1, z3) = KL_3(z1 || z3)` plus 9 times the entropy of `softmax(z3 / 3)`.
     #[test]
-    fn value_of_the_specification() {
+    fn value_by_the_formula() {
         let device = device();
         let (z1, z3) = (matrix(&[Z[0]], &device), matrix(&[Z[2]], &device));
         assert_close(cross_entropy_soft(z1, z3, 3.0), 9.209798);

@@ -67,7 +67,7 @@ pub fn decoupled(
     }
 }
 
-/// TCKD and NCKD of every sample without `T^2`, `[N]` each; of no meaning for label -1.
+/// TCKD and NCKD of every sample without `T^2`, `[N]` each; undefined for label -1.
 fn parts(student: Tensor<2>, teacher: Tensor<2>, labels: Tensor<1, Int>) -> [Tensor<1>; 2] {
     let [n, c] = student.dims();
     let classes = Tensor::<1, Int>::arange(0..c as i64, &labels.device()).reshape([1, c]);
@@ -122,8 +122,9 @@ mod tests {
         Targets::new(Tensor::from_data(labels, &device()))
     }
 
+    /// Student [1, 0, -1], teacher [3, 1, -2], label 0, `T = 4`, `beta = 8`; also computed by mdistiller's code.
     #[test]
-    fn values_of_the_specification() {
+    fn values_by_the_formula() {
         let (s, t) = (
             matrix(&[[1.0, 0.0, -1.0]], &device()),
             matrix(&[TEACHER], &device()),

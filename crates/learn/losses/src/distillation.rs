@@ -78,9 +78,10 @@ impl Distillation {
     }
 
     fn log_target(&self, targets: Tensor<3>) -> Tensor<3> {
-        self.log_probabilities(match self.target_gradient {
-            true => targets,
-            false => targets.without_autodiff(),
+        self.log_probabilities(if self.target_gradient {
+            targets
+        } else {
+            targets.without_autodiff()
         })
     }
 
@@ -107,9 +108,9 @@ mod tests {
     use super::*;
     use crate::support::{Z, assert_all_close, device, matrix};
 
-    /// T1 of the specification: exits z1, z2, z3 against the three ensembles.
+    /// `KL_3(z_i || e_k)` of z1, z2, z3 against three ensembles of them, those of MATE-R in `golden.py`.
     #[test]
-    fn the_matrix_of_the_specification() {
+    fn every_student_against_every_target() {
         let device = device();
         let stack = |rows: &[[f32; 3]]| matrix(rows, &device).reshape([3, 1, 3]);
         let ensembles = [

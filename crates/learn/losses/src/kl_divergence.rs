@@ -22,8 +22,9 @@ mod tests {
     use super::*;
     use crate::support::{Z, assert_close, device, matrix};
 
+    /// `KL_4(z1 || z3)` and `KL_3(z1 || z3)`, also computed by PyTorch.
     #[test]
-    fn values_of_the_specification() {
+    fn values_by_the_formula() {
         let device = device();
         let (z1, z3) = (matrix(&[Z[0]], &device), matrix(&[Z[2]], &device));
         assert_close(kl_divergence(z1.clone(), z3.clone(), 4.0), 0.124105);

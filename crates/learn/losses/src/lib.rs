@@ -1,4 +1,4 @@
-//! Losses for multi-exit networks: pure functions on tensors, one file a loss.
+//! Losses for multi-exit networks: pure functions on tensors, one file per loss.
 //!
 //! | function | what it measures | used by |
 //! |---|---|---|
@@ -15,7 +15,7 @@
 //! | [`probabilistic_transfer`] | which images are neighbours | PKT |
 //! | [`relational_distance`], [`relational_angle`] | distances and angles within a batch | RKD |
 //! | [`variational_information`] | a map under a normal distribution around another | VID |
-//! | [`contrastive`] | the right partner among wrong ones | CRD |
+//! | [`contrastive`] | the positive among negatives | CRD |
 //!
 //! All return a tensor of one element, in nats where logarithms are taken. The
 //! student is the first argument, the target the second. A target is a constant:

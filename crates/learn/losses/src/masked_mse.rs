@@ -33,9 +33,9 @@ mod tests {
     use super::*;
     use crate::support::{assert_close, device, matrix};
 
-    /// T6 of the specification, summand by summand; they add up to 5.5.
+    /// Four embeddings against their mean [1, 0], by hand; EED's sum of them is 5.5.
     #[test]
-    fn values_of_the_specification() {
+    fn values_by_hand() {
         let device = device();
         let target = matrix(&[[1.0, 0.0]], &device);
         let cases = [

@@ -19,9 +19,9 @@ mod tests {
     use super::*;
     use crate::support::{assert_close, device, matrix};
 
-    /// T6 of the specification: four exits against their mean, summed.
+    /// Four exits against their mean, summed as in EED.
     #[test]
-    fn value_of_the_specification() {
+    fn values_against_the_mean() {
         let device = device();
         let exits = [
             [1.0, 0.0, -1.0],
@@ -37,7 +37,7 @@ mod tests {
         assert_close(sum.unwrap(), 2.729167);
     }
 
-    /// The intended value of the specification's broadcast check (MLCSD, T2).
+    /// By hand: (.25 + .25 + 1 + 1) / 4.
     #[test]
     fn compares_sample_by_sample() {
         let device = device();

@@ -48,8 +48,10 @@ mod tests {
     use super::*;
     use crate::support::{assert_close, device, matrix};
 
+    /// `f f^T` is [1, 1; 1, 2] for the student and [5, 1; 1, 1] for the teacher; rows of length 1, then the mean
+    /// square of the difference.
     #[test]
-    fn similarities_of_the_specification() {
+    fn similarities_by_the_formula() {
         let student = matrix(&[[1.0, 0.0], [1.0, 1.0]], &device());
         let teacher = matrix(&[[2.0, 1.0], [0.0, 1.0]], &device());
         assert_close(similarity_preserving(student, teacher), 0.109633);

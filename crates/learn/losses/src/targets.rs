@@ -1,13 +1,13 @@
-//! What the labels of a batch say.
+//! The labels of a batch.
 
 use burn::tensor::{Int, Tensor};
 
-/// Labels of a batch, with the two ways in which they may be softened.
+/// Labels of a batch, optionally mixed or smoothed.
 #[derive(Clone, Debug)]
 pub struct Targets {
     /// Class of every sample, `[N]`; -1 = unlabelled.
     pub labels: Tensor<1, Int>,
-    /// Classes `[N]` of the pictures that were mixed in (mixup, cutmix; -1 = unlabelled), and
+    /// Classes `[N]` of the images that were mixed in (mixup, cutmix; -1 = unlabelled), and
     /// the share `lambda` of the first label, `[N]`, in `[0, 1]`.
     pub mix: Option<(Tensor<1, Int>, Tensor<1>)>,
     /// Label smoothing `epsilon` in `[0, 1)`: the share of the target that is spread evenly

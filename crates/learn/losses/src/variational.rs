@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 /// `mean_nchw 1/2 [ (mu_nchw - t_nchw)^2 / v_c + log v_c ]`: the negative logarithm, up to a
-/// constant, of a normal distribution around `mu` with a variance a channel, at the teacher's map
+/// constant, of a normal distribution around `mu` with a variance per channel, at the teacher's map
 /// (Ahn et al., *Variational Information Distillation for Knowledge Transfer*, CVPR 2019). A
 /// lower bound of the information that the two share grows as it falls. The teacher gets no
 /// gradient; the variance does.
@@ -31,8 +31,9 @@ mod tests {
     use super::*;
     use crate::support::{assert_close, device};
 
+    /// `1/2 ((1 - 3)^2 / 5 + log 5)`.
     #[test]
-    fn value_of_the_specification() {
+    fn value_by_hand() {
         let map = |x: f32| Tensor::<4>::full([1, 1, 1, 1], x, &device());
         let variance = Tensor::from_floats([5.0], &device());
         let loss = variational_information(map(1.0), map(3.0), variance);

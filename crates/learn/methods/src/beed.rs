@@ -90,7 +90,7 @@ impl BeedConfig {
     }
 }
 
-/// An ensemble that listens to deep exits more teaches every exit, the shallow ones more.
+/// An ensemble with larger weights for deep exits teaches every exit, shallow exits most.
 ///
 /// ```text
 /// L = sum_i [ (2 - A^(K-1-i)) CE(z_i, y) + A^(K-1-i) KL_T(z_i || sg e) + beta MSE(f_i, sg g) ]

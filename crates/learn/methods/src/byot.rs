@@ -23,7 +23,7 @@ use crate::{CeWeights, LossTerms, Method, MethodError, NetworkInfo, Ramp, StepCo
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ByotConfig {
-    /// Weight of every exit's cross-entropy, shallowest first, beside `1 - a`; empty: 1 each.
+    /// Weight of every exit's cross-entropy, shallowest first, multiplied by `1 - a`; empty: 1 each.
     pub ce_weights: CeWeights,
     /// `a`, the share of distillation; classification has `1 - a`.
     pub kd_share: f64,
@@ -33,7 +33,7 @@ pub struct ByotConfig {
     pub temperature: f64,
     /// KL divergence or cross-entropy.
     pub form: SoftForm,
-    /// Slow start of the taught terms; not in the paper.
+    /// Ramp-up of the distillation terms; not in the paper.
     pub ramp: Ramp,
 }
 

@@ -64,7 +64,7 @@ impl<'de> Deserialize<'de> for CeWeights {
         match serde_json::from_value(value.clone()) {
             Ok(weights) => Ok(Self::Each(weights)),
             Err(_) => Err(D::Error::custom(format!(
-                "ce-weights are \"even\", \"linear\" or a list of numbers, one an exit, not {value}"
+                "ce-weights are \"even\", \"linear\" or a list of numbers, one per exit, not {value}"
             ))),
         }
     }

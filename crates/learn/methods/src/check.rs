@@ -2,7 +2,7 @@
 
 use crate::{CeWeights, MethodError, NetworkInfo};
 
-/// Checks in the name of one method.
+/// Checks of the settings of one method, which the errors name.
 #[derive(Clone, Copy)]
 pub(crate) struct Check {
     pub method: &'static str,
@@ -25,7 +25,7 @@ impl Check {
         self.value(key, value, "between 0 and 1", within)
     }
 
-    /// Any range, stated.
+    /// Any other range, which the error states.
     pub fn value(
         self,
         key: &'static str,
@@ -44,7 +44,7 @@ impl Check {
         })
     }
 
-    /// The cross-entropies' weights, one an exit.
+    /// The weights of the cross-entropies, one per exit.
     pub fn ce_weights(self, given: &CeWeights, net: &NetworkInfo) -> Result<Vec<f64>, MethodError> {
         let weights = given.of(net.exits);
         if weights.len() != net.exits {
@@ -60,7 +60,7 @@ impl Check {
         Ok(weights)
     }
 
-    /// Whether exits can teach each other.
+    /// The network must have at least two exits, so that they can teach each other.
     pub fn several_exits(self, net: &NetworkInfo) -> Result<(), MethodError> {
         if net.exits >= 2 {
             return Ok(());
@@ -71,7 +71,7 @@ impl Check {
         })
     }
 
-    /// Whether a term that compares embeddings, of weight `weight`, can be computed.
+    /// Embeddings must have one width when a term of weight `weight` above 0 compares them.
     pub fn equal_widths(
         self,
         key: &'static str,

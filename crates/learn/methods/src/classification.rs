@@ -1,4 +1,4 @@
-//! The term that every method has.
+//! The cross-entropy terms that every method has.
 
 use offramp_core::ExitOutputs;
 use offramp_losses::{Targets, cross_entropy};

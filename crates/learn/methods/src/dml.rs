@@ -26,15 +26,15 @@ use crate::{CeWeights, LossTerms, Method, MethodError, NetworkInfo, Ramp, StepCo
 pub struct DmlConfig {
     /// Weight of every exit's cross-entropy.
     pub ce_weights: CeWeights,
-    /// Weight of what each exit learns from the others.
+    /// Weight of each exit's distillation term.
     pub kd_weight: f64,
     /// `T`.
     pub temperature: f64,
-    /// What an exit learns from the others.
+    /// The target of an exit: each of the others, or their mean.
     pub target: MutualTarget,
-    /// Whether an exit that teaches gets no gradient from it.
+    /// Whether gradients are stopped at the exits that teach (`sg` below).
     pub detach: bool,
-    /// Slow start of what is taught; not in the paper.
+    /// Ramp-up of the distillation terms; not in the paper.
     pub ramp: Ramp,
 }
 
@@ -74,8 +74,8 @@ impl DmlConfig {
 /// L = sum_i CE(z_i, y) + alpha ramp sum_i 1 / (K - 1) sum_{j != i} KL_T(z_i || sg z_j)
 /// ```
 ///
-/// Zhang, Xiang, Hospedales and Lu, *Deep Mutual Learning*, CVPR 2018, whose cohort is of networks
-/// (that is the distiller [`distill::Dml`](crate::distill::Dml)) and whose `T` is 1. The public code of OKDDip
+/// Zhang, Xiang, Hospedales and Lu, *Deep Mutual Learning*, CVPR 2018, whose cohort consists of
+/// networks (the distiller [`distill::Dml`](crate::distill::Dml)) and whose `T` is 1. The public code of OKDDip
 /// (`train_DML.py`) has `T` = 3, no `sg`, and by default the others' mean logits as the target.
 #[derive(Module, Debug)]
 pub struct Dml {
@@ -103,9 +103,12 @@ impl Method for Dml {
 
     fn scalars(&self) -> Vec<(String, f64)> {
         let exits = self.ce_weights.len();
-        let share = |exit, other| match exit == other {
-            true => 0.0,
-            false => 1.0 / (exits - 1) as f32,
+        let share = |exit, other| {
+            if exit == other {
+                0.0
+            } else {
+                1.0 / (exits - 1) as f32
+            }
         };
         let row = |exit| (0..exits).map(|other| share(exit, other)).collect();
         teacher_scalars(&(0..exits).map(row).collect::<Vec<_>>())

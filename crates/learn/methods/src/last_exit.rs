@@ -32,7 +32,7 @@ pub struct LastExitTeachingConfig {
     pub temperature: f64,
     /// KL divergence or cross-entropy.
     pub form: SoftForm,
-    /// Slow start of the taught terms.
+    /// Ramp-up of the distillation terms.
     pub ramp: Ramp,
 }
 

@@ -13,13 +13,14 @@ use crate::classification::cross_entropies;
 use crate::method::teacher_scalars;
 use crate::{CeWeights, LossTerms, Method, MethodError, NetworkInfo, Ramp, StepContext};
 
-/// How the teachers weigh the exits.
+/// How the teachers weight the exits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MateWeights {
-    /// Trained, the same for every sample; a teacher starts closest to its own exit.
+    /// Trained, the same for every sample; each teacher starts closest to its own exit.
     PerTeacher,
-    /// Trained maps from the embedding of a teacher's own exit; start as `per-teacher`.
+    /// Computed per sample by a trained map from the embedding of the teacher's own exit; starts as
+    /// `per-teacher`.
     PerSample,
     /// Equal and not trained: every teacher is the mean of all exits.
     Uniform,
@@ -40,23 +41,23 @@ pub struct MateConfig {
     pub ce_weights: CeWeights,
     /// `alpha`, the weight of each exit's logit term.
     pub kd_weight: f64,
-    /// `lambda`, the share of an exit's own (primary) teacher in what the exit is taught.
+    /// `lambda`, the share of an exit's own (primary) teacher in its distillation term.
     pub lambda: f64,
     /// `T`.
     pub temperature: f64,
     /// KL divergence or cross-entropy.
     pub form: SoftForm,
-    /// How the teachers weigh the exits.
+    /// How the teachers weight the exits.
     pub weights: MateWeights,
     /// The weight of `L_W`, the loss that trains the teachers.
     pub teacher_weight: f64,
-    /// `mu`, the pull of each teacher to its own exit within `L_W`.
+    /// `mu`, the weight within `L_W` of the term that keeps each teacher near its own exit.
     pub pull: f64,
     /// Whether the exits' logit terms train the teachers too (as OKDDip does).
     pub kd_trains_teachers: bool,
     /// Weight of each exit's feature term.
     pub feature_weight: f64,
-    /// Slow start of the logit and feature terms: by default over a quarter of the training,
+    /// Ramp-up of the logit and feature terms: by default over a quarter of the training,
     /// the 80 of 300 epochs of ONE and OKDDip.
     pub ramp: Ramp,
 }
@@ -114,8 +115,8 @@ impl MateConfig {
     }
 }
 
-/// As many ensemble teachers as exits, with trained weights; each exit learns from all of them,
-/// mainly from its own.
+/// One ensemble teacher per exit, with trained weights; each exit learns from all teachers, mainly from
+/// its own.
 ///
 /// ```text
 /// w_k  = softmax(a_k)      e_k = sum_j w_kj sg(z_j)              a trained, a_kk = 1, others 0
@@ -124,11 +125,12 @@ impl MateConfig {
 /// L_W  = sum_k [ CE(e_k, y) + mu KL_T(e_k || sg z_k) ]
 /// ```
 ///
-/// `L_W` reaches the weights only. Its first part alone would make all teachers equal, its
-/// second alone would make teacher `k` exit `k`; together a teacher is strong and near.
+/// The gradient of `L_W` reaches the weights only. Its first part alone would make all teachers equal,
+/// its second alone would make teacher `k` equal to exit `k`; together they give teachers that are
+/// accurate and near their exits.
 ///
 /// **This is MATE-R, our reconstruction** of Sun et al., *Multi-exit self-distillation with
-/// appropriate teachers*, FITEE 25(4):585-599, 2024, of which only the abstract was at hand: it
+/// appropriate teachers*, FITEE 25(4):585-599, 2024, of which only the abstract was available: it
 /// states several ensemble teachers of all exits with different trainable weights, that each exit
 /// learns from all of them and mainly from a primary one. The losses, the constants and the
 /// schedule are ours; so is any number obtained with it.
@@ -142,7 +144,7 @@ pub struct Mate {
 }
 
 impl Mate {
-    /// The shares `s` of all teachers in what each exit is taught, `[K, K]`.
+    /// The shares `s` of all teachers in each exit's distillation term, `[K, K]`.
     fn shares(&self, like: &Tensor<2>) -> Tensor<2> {
         let [exits, _] = like.dims();
         let lambda = self.config.lambda;

@@ -6,7 +6,7 @@ use offramp_core::ExitOutputs;
 use offramp_heads::MultiExitNet;
 use offramp_losses::Targets;
 
-use crate::{LossTerms, MethodError, Rehearsal};
+use crate::{LookAhead, LossTerms, MethodError};
 
 /// What a method must know of a network before training.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct NetworkInfo {
     pub classes: usize,
     /// Width of every exit's embedding, shallowest first.
     pub embedding_dims: Vec<usize>,
-    /// The stage that every exit looks at, shallowest first.
+    /// The stage that every exit is attached to, shallowest first.
     pub exit_stages: Vec<usize>,
     /// Channels of the map after every stage.
     pub stage_channels: Vec<usize>,
@@ -35,60 +35,60 @@ impl From<&MultiExitNet> for NetworkInfo {
     }
 }
 
-/// Where in the training a step is; by default before the first.
+/// The position of a step in the training; the default is before the first step.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct StepContext {
-    /// Epochs done so far, with the fraction of the present one.
+    /// Epochs done so far, including the fraction of the current one.
     pub epoch: f64,
     /// Epochs of the whole training.
     pub epochs: f64,
     /// Steps done so far.
     pub step: u64,
-    /// The seed of the run: what is drawn at a step is a function of both, so that a resumed run
-    /// draws the same.
+    /// The seed of the run. Random numbers of a step are a function of seed and step, so that a
+    /// resumed run draws the same.
     pub seed: u64,
 }
 
 /// Turns the outputs of a batch into loss terms.
 pub trait Method {
-    /// The terms of a batch. What is minimised is [`LossTerms::total`].
+    /// The terms of a batch; [`LossTerms::total`] is minimised.
     fn losses(&self, outputs: &ExitOutputs, targets: &Targets, context: &StepContext) -> LossTerms;
 
-    /// Whether the method wants to [`rehearse`](Self::rehearse) the step.
-    fn rehearses(&self, _context: &StepContext) -> bool {
+    /// Whether [`look_ahead`](Self::look_ahead) is to be called before this step.
+    fn looks_ahead(&self, _context: &StepContext) -> bool {
         false
     }
 
-    /// To be called before a batch is learned from, when [`rehearses`](Self::rehearses) says so:
-    /// the method may try steps on copies of the network and change its own parameters.
-    fn rehearse(&mut self, _rehearsal: &Rehearsal) {}
+    /// Called before the step, when [`looks_ahead`](Self::looks_ahead) says so: the method may try
+    /// steps on copies of the network and change its own parameters.
+    fn look_ahead(&mut self, _look_ahead: &LookAhead) {}
 
-    /// To be called after the optimiser's step, with the outputs that the losses were computed
-    /// from. Where a batch was computed in parts, they are those of the whole batch; an exit's map is its
-    /// embedding then, and there are no stages unless [`looks_back_at_stages`](Self::looks_back_at_stages).
+    /// Called after the optimiser's step, with the outputs that the losses were computed from. Where a
+    /// batch was computed in parts, they are those of the whole batch; an exit's map is its embedding
+    /// then, and there are no stages unless [`looks_back_at_stages`](Self::looks_back_at_stages).
     fn after_step(&mut self, _outputs: &ExitOutputs) {}
 
-    /// Whether [`after_step`](Self::after_step) looks at the maps after stages.
+    /// Whether [`after_step`](Self::after_step) uses the maps after stages.
     fn looks_back_at_stages(&self) -> bool {
         false
     }
 
     /// Values to log beside the losses: `teacher/R/K`, the weight of exit `K` in teacher `R`, and
-    /// what else the method adapts. May read from the device.
+    /// other quantities that the method adapts. May read from the device.
     fn scalars(&self) -> Vec<(String, f64)> {
         Vec::new()
     }
 
-    /// What changes during training and is no tensor of the module, for exact resume.
+    /// State that changes during training and is not a tensor of the module, for exact resume.
     fn state(&self) -> BTreeMap<String, f64> {
         BTreeMap::new()
     }
 
-    /// Takes back what [`state`](Self::state) gave.
+    /// Restores what [`state`](Self::state) returned.
     ///
     /// # Errors
     /// [`MethodError::UnknownState`] or [`MethodError::MissingState`] when the entries are not
-    /// exactly those of this method; it is left as it was.
+    /// exactly those of this method; it stays unchanged then.
     fn load_state(&mut self, state: &BTreeMap<String, f64>) -> Result<(), MethodError> {
         match state.keys().next() {
             None => Ok(()),

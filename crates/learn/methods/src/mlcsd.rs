@@ -201,7 +201,8 @@ mod tests {
     use super::*;
     use offramp_core::default_device;
 
-    /// The broadcast check of the specification: 0.625 as meant, 2.875 as released.
+    /// `mean_nc (f_nc - g_nc)^2` is 0.625; the released code broadcasts `[N, D, 1, 1]` against `[N, D]`, which gives
+    /// `mean_ncmd (f_nc - g_md)^2`, 2.875.
     #[test]
     fn the_two_feature_terms() {
         let device = default_device().unwrap();

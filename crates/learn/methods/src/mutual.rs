@@ -24,7 +24,7 @@ pub enum MutualTarget {
 pub(crate) struct Mutual {
     pub temperature: f64,
     pub target: MutualTarget,
-    /// Whether who teaches gets no gradient from it.
+    /// Whether gradients are stopped at the outputs that teach.
     pub detach: bool,
 }
 

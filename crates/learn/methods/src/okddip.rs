@@ -1,4 +1,4 @@
-//! OKDDip: peers that differ teach each other, and all of them a leader.
+//! OKDDip: diverse peers teach each other, and all of them teach a leader.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -32,11 +32,11 @@ pub struct OkddipConfig {
     pub kd_weight: f64,
     /// `T`.
     pub temperature: f64,
-    /// By how much the embeddings are wider than the space in which they are compared.
+    /// The embeddings' width divided by that of the space in which attention compares them.
     pub reduction: usize,
-    /// Whether peers are constants in what they teach. `W_q` and `W_k` learn anyway.
+    /// Whether gradients are stopped at the peers that teach. `W_q` and `W_k` are trained in any case.
     pub detach: bool,
-    /// Slow start of the logit terms: by default over a quarter of the training, the authors' 80
+    /// Ramp-up of the logit terms: by default over a quarter of the training, the authors' 80
     /// of 300 epochs.
     pub ramp: Ramp,
 }
@@ -74,17 +74,17 @@ impl OkddipConfig {
     }
 }
 
-/// The last exit is the leader, the `P` before it are its peers. Every peer has a teacher of its
-/// own, a mixture of all peers by attention, so that the peers stay different; their mean teaches
-/// the leader.
+/// The last exit is the leader, the `P` exits before it are its peers. Every peer has its own teacher,
+/// a mixture of all peers by attention, so that the peers stay diverse; their mean teaches the
+/// leader.
 ///
 /// ```text
 /// A_i = softmax_j(W_q f_i . W_k f_j)      t_i = sum_j A_ij z_j      i, j < P
 /// L   = sum_i CE(z_i, y) + alpha ramp [ sum_{i<P} KL_T(z_i || t_i) + KL_T(z_P || 1/P sum_j z_j) ]
 /// ```
 ///
-/// No gradient is stopped: what is taught trains the attention, which nothing else does, and comes
-/// back to the peers through `t` and `A`, as in the authors' code (DefangChen/OKDDip-AAAI2020).
+/// No gradient is stopped: the distillation terms train the attention, which nothing else does, and
+/// reach the peers through `t` and `A`, as in the authors' code (DefangChen/OKDDip-AAAI2020).
 /// `detach = true` stops it at `f_j` and `z_j`, not at the attention.
 ///
 /// Chen, Mei, Wang, Feng and Chen, *Online Knowledge Distillation with Diverse Peers*, AAAI 2020.
@@ -100,9 +100,12 @@ pub struct Okddip {
 impl Okddip {
     /// `t_i` of every peer, and the leader's target, `[P + 1, N, C]`.
     fn targets(&self, outputs: &ExitOutputs) -> Tensor<3> {
-        let part = |x: &Tensor<2>| match self.config.detach {
-            true => x.clone().detach(),
-            false => x.clone(),
+        let part = |x: &Tensor<2>| {
+            if self.config.detach {
+                x.clone().detach()
+            } else {
+                x.clone()
+            }
         };
         let peers = outputs.len() - 1;
         let embeddings: Vec<_> = outputs.embeddings().take(peers).map(part).collect();

@@ -34,9 +34,9 @@ pub struct OneConfig {
     pub teacher_weight: f64,
     /// `T`.
     pub temperature: f64,
-    /// Whether the ensemble is a constant for the exits that it teaches.
+    /// Whether gradients are stopped at the ensemble where it teaches (`sg` below).
     pub detach: bool,
-    /// Slow start of the logit terms: by default over a quarter of the training, the authors' 80
+    /// Ramp-up of the logit terms: by default over a quarter of the training, the authors' 80
     /// of 300 epochs.
     pub ramp: Ramp,
 }
@@ -75,19 +75,19 @@ impl OneConfig {
     }
 }
 
-/// A gate mixes all exits, for every sample anew, to one teacher, which learns from the labels and
-/// teaches every exit.
+/// A gate weights all exits, per sample, into one ensemble, which learns from the labels and teaches
+/// every exit.
 ///
 /// ```text
 /// g = softmax(relu(bn(W mean over positions of x)))      e = sum_j g_j z_j
 /// L = sum_i CE(z_i, y) + omega CE(e, y) + alpha ramp sum_i KL_T(z_i || sg e)
 /// ```
 ///
-/// `x` is the map that all exits share: that of the stage which the shallowest exit looks at. No
+/// `x` is the map that all exits share: that of the stage to which the shallowest exit is attached. No
 /// gradient is stopped in `CE(e, y)`: it trains gate, branches and shared stages.
 ///
 /// Lan, Zhu and Gong, *Knowledge Distillation by On-the-Fly Native Ensemble*, NeurIPS 2018, as in the
-/// authors' code (Lan1991Xu/ONE_NeurIPS2018), but for the 1e-7 which that adds to the target's
+/// authors' code (Lan1991Xu/ONE_NeurIPS2018), without the 1e-7 that it adds to the target's
 /// probabilities. The port in OKDDip's code does not stop the gradient at `e`: `detach = false`.
 #[derive(Module, Debug)]
 pub struct One {
@@ -134,7 +134,7 @@ impl Method for One {
         self.teacher.observe(&shared);
     }
 
-    /// The gate looks at the map that the branches share.
+    /// The gate uses the map that the branches share.
     fn looks_back_at_stages(&self) -> bool {
         true
     }

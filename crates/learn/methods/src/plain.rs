@@ -20,8 +20,7 @@ use crate::{CeWeights, LossTerms, Method, MethodError, NetworkInfo, StepContext}
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct PlainConfig {
-    /// Weight of every exit's cross-entropy. All 0 leave
-    /// everything to the distillers.
+    /// Weight of every exit's cross-entropy. With all of them 0, only the distillers train the network.
     pub ce_weights: CeWeights,
 }
 
@@ -29,7 +28,7 @@ impl PlainConfig {
     /// Sets the method up for a network.
     ///
     /// # Errors
-    /// When weights are not one an exit, or are negative.
+    /// When the number of weights is not that of the exits, or one is negative.
     pub fn init(&self, net: &NetworkInfo, _init: &mut Init) -> Result<Plain, MethodError> {
         let check = Check { method: "plain" };
         let ce_weights = check.ce_weights(&self.ce_weights, net)?;

@@ -7,7 +7,7 @@ use crate::StepContext;
 /// How far the ramp reaches.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RampLength {
-    /// So many epochs.
+    /// The given number of epochs.
     Epochs(f64),
     /// This share of the whole training.
     Fraction(f64),

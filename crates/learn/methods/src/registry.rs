@@ -1,4 +1,4 @@
-//! Every method there is: one line each.
+//! The table of all methods: one line each.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +10,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Beed, BeedConfig, Byot, ByotConfig, Dml, DmlConfig, Eed, EedConfig, L2wDen, L2wDenConfig,
-    LastExitTeaching, LastExitTeachingConfig, LossTerms, Mate, MateConfig, Method, MethodError,
-    Mlcsd, MlcsdConfig, NetworkInfo, Okddip, OkddipConfig, One, OneConfig, PhuongLampert,
-    PhuongLampertConfig, Plain, PlainConfig, Rehearsal, StepContext,
+    LastExitTeaching, LastExitTeachingConfig, LookAhead, LossTerms, Mate, MateConfig, Method,
+    MethodError, Mlcsd, MlcsdConfig, NetworkInfo, Okddip, OkddipConfig, One, OneConfig,
+    PhuongLampert, PhuongLampertConfig, Plain, PlainConfig, StepContext,
 };
 
 /// One line of the [`registry`].
 #[derive(Clone, Copy, Debug)]
 pub struct MethodEntry {
-    /// What a recipe calls it.
+    /// The name in a recipe.
     pub name: &'static str,
     /// What it does, in one line.
     pub doc: &'static str,
@@ -26,8 +26,8 @@ pub struct MethodEntry {
     pub config: fn() -> MethodConfig,
 }
 
-/// Generates the enum of the methods, the enum of their settings, and the table, from one line a
-/// method: `NAME DOC => VARIANT(METHOD, SETTINGS)`.
+/// Generates the enum of the methods, the enum of their settings, and the table, from one line
+/// per method: `NAME DOC => VARIANT(METHOD, SETTINGS)`.
 macro_rules! methods {
     ($($name:literal $doc:literal => $variant:ident($method:ident, $config:ident);)*) => {
         /// Any method that a recipe can name.
@@ -54,8 +54,7 @@ macro_rules! methods {
             /// Sets the method up for a network. Parameters of its own are made by `init`.
             ///
             /// # Errors
-            /// When a setting is out of range, or the network does not have what the method
-            /// needs.
+            /// When a setting is out of range, or the network lacks what the method needs.
             pub fn init(
                 &self,
                 net: &NetworkInfo,
@@ -104,7 +103,7 @@ macro_rules! methods {
 methods! {
     "plain" "sum of all exits' cross-entropies"
         => Plain(Plain, PlainConfig);
-    "l2w-den" "every sample weighed at every exit, by a network that learns to (L2W-DEN)"
+    "l2w-den" "every sample weighted at every exit, by a trained network (L2W-DEN)"
         => L2wDen(L2wDen, L2wDenConfig);
     "last-exit" "the last exit teaches all others"
         => LastExit(LastExitTeaching, LastExitTeachingConfig);
@@ -116,7 +115,7 @@ methods! {
         => Eed(Eed, EedConfig);
     "beed" "an ensemble weighted towards deep exits teaches, shallow exits most"
         => Beed(Beed, BeedConfig);
-    "mate" "trained ensembles, one an exit, teach all exits (MATE-R, our reconstruction of MATE)"
+    "mate" "trained ensembles, one per exit, teach all exits (MATE-R, our reconstruction of MATE)"
         => Mate(Mate, MateConfig);
     "mlcsd" "per-sample ensembles of all exits teach logits and features (MLCSD-Net)"
         => Mlcsd(Mlcsd, MlcsdConfig);
@@ -139,12 +138,12 @@ impl Method for AnyMethod {
         self.inner().losses(&outputs.widened(), targets, context)
     }
 
-    fn rehearses(&self, context: &StepContext) -> bool {
-        self.inner().rehearses(context)
+    fn looks_ahead(&self, context: &StepContext) -> bool {
+        self.inner().looks_ahead(context)
     }
 
-    fn rehearse(&mut self, rehearsal: &Rehearsal) {
-        self.inner_mut().rehearse(rehearsal);
+    fn look_ahead(&mut self, look_ahead: &LookAhead) {
+        self.inner_mut().look_ahead(look_ahead);
     }
 
     fn after_step(&mut self, outputs: &ExitOutputs) {

@@ -1,15 +1,15 @@
-//! Methods on cascades: BoostNet and OFA by the numbers of the specification, and distillers that
-//! use a classifier alone.
+//! Methods on cascades: BoostNet and OFA by numbers of `python/golden.py`, and distillers that use a
+//! classifier alone.
 
-#[path = "support/classroom.rs"]
-mod classroom;
+#[path = "support/by_hand.rs"]
+mod by_hand;
 mod support;
 
 use burn::tensor::Tensor;
-use classroom::{IMAGE, external, model};
+use by_hand::{IMAGE, external, model};
 use offramp_core::MapShape;
 use offramp_heads::MultiExitNet;
-use offramp_methods::distill::{DistillerConfig, LessonPlan, TeacherPlan, ViewShape};
+use offramp_methods::distill::{DistillInfo, DistillerConfig, ExitShapes, TeacherInfo};
 use offramp_methods::{Method, MethodError};
 use offramp_nn::Init;
 use offramp_teachers::ExternalTeacher;
@@ -27,7 +27,7 @@ fn net(config: Value) -> MultiExitNet {
     model(config).init(3, IMAGE, &mut init).unwrap()
 }
 
-/// A cascade whose heads say `Z`, whatever they see.
+/// A cascade whose heads return the logits `Z` for every input.
 fn boosted(decay: f64) -> MultiExitNet {
     let cascade = json!({"name": "boost", "decay": decay});
     let net = net(json!({"backbone": "resnet8", "cascade": cascade}));
@@ -42,7 +42,8 @@ fn boosted(decay: f64) -> MultiExitNet {
     offramp_core::params::apply(net, tensors).unwrap()
 }
 
-/// `loss_k = CE(z_k + sg F_{k-1})`, `F_k = (z_k + F_{k-1}) r`: loss .605523, F_3 as below.
+/// BoostNet (Yu et al., AAAI 2023): `loss_k = CE(z_k + sg F_{k-1})`, `F_k = (z_k + F_{k-1}) r`, `F_0 = 0`; with
+/// `r = 1/2` the loss is .605523 and `F_3 = [2.125, .625, -.375]`.
 #[test]
 fn plain_on_a_boosted_network_is_boostnet() {
     let net = boosted(0.5);
@@ -68,7 +69,8 @@ fn plain_on_a_boosted_network_is_boostnet() {
     }
 }
 
-/// IMTA's KL divides by the number of classes too: 0.1 CE + 0.9 KL_3 / 3 of z1 taught by z3.
+/// IMTA's one-for-all loss (Li et al., ICCV 2019) divides the KL divergence by the number of classes too:
+/// `0.1 CE(z_1) + 0.9 KL_3(z_1 || z_3) / 3`.
 #[test]
 fn the_last_exit_of_imta() {
     let table = "name = \"last-exit\"\nce-weights = [0.1, 0.0]\nkd-weight = 0.3\ntemperature = 3.0";
@@ -78,21 +80,21 @@ fn the_last_exit_of_imta() {
     assert_close(terms.total(), 0.078201);
 }
 
-/// What a distiller says to a student and teachers of the given networks.
+/// The error of a distiller for a student and teachers of the given networks.
 fn refusal(loss: &str, student: Value, teachers: &[&ExternalTeacher]) -> Option<MethodError> {
     let config: DistillerConfig = serde_json::from_value(loss.into()).unwrap();
-    let shape = ViewShape {
+    let shape = ExitShapes {
         classes: 3,
         map: SPACE,
         stages: Vec::new(),
     };
-    let plan = LessonPlan {
+    let info = DistillInfo {
         student: shape.clone(),
         exit: 1,
         net: &model(student),
         image: IMAGE,
         teachers: (teachers.iter())
-            .map(|teacher| TeacherPlan {
+            .map(|teacher| TeacherInfo {
                 teacher,
                 shape: shape.clone(),
             })
@@ -100,7 +102,7 @@ fn refusal(loss: &str, student: Value, teachers: &[&ExternalTeacher]) -> Option<
         rows: 10,
         batch_size: 3,
     };
-    config.init(&plan, &mut Init::new(7, &device())).err()
+    config.init(&info, &mut Init::new(7, &device())).err()
 }
 
 fn teacher(cascade: &str) -> ExternalTeacher {

@@ -1,18 +1,18 @@
 //! Gradients of every distiller against finite differences, in float64 on small networks.
 
-#[path = "support/lessons.rs"]
-mod lessons;
-#[path = "support/school.rs"]
-mod school;
+#[path = "support/batches.rs"]
+mod batches;
+#[path = "support/setup.rs"]
+mod setup;
 mod support;
 
+use batches::{Batch, Change, changed};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, FloatDType, Tensor, TensorData};
-use lessons::{Batch, Change, changed};
 use offramp_core::ExitOutputs;
 use offramp_core::params::{NamedTensors, apply, collect};
 use offramp_methods::distill::{AnyDistiller, distillers};
-use school::{School, gradients_of, leaf_gradients, number, terms};
+use setup::{Setup, gradients_of, leaf_gradients, number, terms};
 use support::END;
 
 /// Every tensor of some outputs, flattened.
@@ -104,23 +104,23 @@ fn assert_slope(what: &str, analytic: f64, mut loss: impl FnMut(f64) -> f64) {
 fn gradients_are_those_of_finite_differences() {
     // The teacher that ATSC trains takes images in float32; its own tests move its weights.
     for entry in distillers().iter().filter(|entry| entry.name != "atsc") {
-        let school = School::of(entry, "resnet8", "resnet14");
+        let setup = Setup::of(entry, "resnet8", "resnet14");
         for exit in [0, 2] {
             let config = match entry.name {
                 // Differences know nothing of gradients that are stopped.
-                "dml" => lessons::config("name = \"dml\"\npeers = 2\ndetach = false"),
+                "dml" => batches::config("name = \"dml\"\npeers = 2\ndetach = false"),
                 _ => (entry.config)(),
             };
-            let distiller = school.distiller_of(&config, exit).map(&mut ToDouble);
+            let distiller = setup.distiller_of(&config, exit).map(&mut ToDouble);
             let mut batch = Batch {
                 student: changed(
-                    &changed(&school.batch.student, Change::Cast(FloatDType::F64)),
+                    &changed(&setup.batch.student, Change::Cast(FloatDType::F64)),
                     Change::Leaves,
                 ),
-                teacher: changed(&school.batch.teacher, Change::Cast(FloatDType::F64)),
-                targets: school.batch.targets.clone(),
-                images: school.batch.images.clone().cast(DType::F64),
-                rows: school.batch.rows.clone(),
+                teacher: changed(&setup.batch.teacher, Change::Cast(FloatDType::F64)),
+                targets: setup.batch.targets.clone(),
+                images: setup.batch.images.clone().cast(DType::F64),
+                rows: setup.batch.rows.clone(),
                 context: END,
             };
             // What is fixed at the first batch is fixed now.

@@ -1,24 +1,24 @@
 //! What must hold for every distiller, on small networks.
 
-#[path = "support/lessons.rs"]
-mod lessons;
-#[path = "support/school.rs"]
-mod school;
+#[path = "support/batches.rs"]
+mod batches;
+#[path = "support/setup.rs"]
+mod setup;
 mod support;
 
 use std::collections::BTreeSet;
 
+use batches::{Batch, CLASSES, Change, ROWS, changed};
 use burn::module::Module;
 use burn::tensor::{FloatDType, Int, Tensor};
-use lessons::{Batch, CLASSES, Change, ROWS, changed};
 use offramp_core::ExitOutputs;
 use offramp_core::params::collect;
 use offramp_methods::distill::{
-    Distiller, DistillerConfig, LessonPlan, TeacherPlan, ViewShape, distillers,
+    DistillInfo, Distiller, DistillerConfig, ExitShapes, TeacherInfo, distillers,
 };
 use offramp_methods::{MethodError, Targets};
 use offramp_nn::Init;
-use school::{IMAGE, SAMPLES, School, gradients_of, leaf_gradients, lesson, number, terms};
+use setup::{IMAGE, SAMPLES, Setup, distill_batch, gradients_of, leaf_gradients, number, terms};
 use support::{END, device, targets, values};
 
 /// Batches as they come, and as they should not.
@@ -71,10 +71,10 @@ fn batches(batch: &Batch) -> Vec<(&'static str, Batch)> {
 #[test]
 fn any_batch_is_finite_and_has_finite_gradients() {
     for entry in distillers() {
-        let school = School::of(entry, "resnet8", "resnet8x4");
+        let setup = Setup::of(entry, "resnet8", "resnet8x4");
         for exit in 0..3 {
-            for (what, batch) in batches(&school.batch) {
-                let mut distiller = school.distiller(entry, exit);
+            for (what, batch) in batches(&setup.batch) {
+                let mut distiller = setup.distiller(entry, exit);
                 let what = format!("{} at exit {exit}: {what}", entry.name);
                 let losses = terms(&distiller, entry, &batch, exit);
                 let names: BTreeSet<_> = losses.iter().map(|term| &term.name).collect();
@@ -96,7 +96,7 @@ fn any_batch_is_finite_and_has_finite_gradients() {
                 for (name, gradient) in gradients_of(&distiller, &gradients) {
                     assert!(finite(gradient), "{what}: {name}");
                 }
-                distiller.after_step(&lesson(entry, &batch, exit));
+                distiller.after_step(&distill_batch(entry, &batch, exit));
                 for (name, data) in collect(&distiller) {
                     assert!(data.iter::<f64>().all(f64::is_finite), "{what}: {name}");
                 }
@@ -110,8 +110,8 @@ fn any_batch_is_finite_and_has_finite_gradients() {
 #[test]
 fn narrow_inputs_are_computed_in_float32() {
     for entry in distillers() {
-        let school = School::of(entry, "resnet8", "resnet8x4");
-        let distiller = school.distiller(entry, 1);
+        let setup = Setup::of(entry, "resnet8", "resnet8x4");
+        let distiller = setup.distiller(entry, 1);
         for (dtype, scale) in [
             (FloatDType::F16, 1.0),
             (FloatDType::F16, 1e3),
@@ -125,12 +125,12 @@ fn narrow_inputs_are_computed_in_float32() {
                 let narrow = |outputs| cast(outputs, dtype);
                 let to_end = |outputs: &ExitOutputs| changed(outputs, Change::Cast(to));
                 Batch {
-                    student: to_end(&narrow(&school.batch.student)),
-                    teacher: to_end(&narrow(&school.batch.teacher)),
-                    images: school.batch.images.clone().cast(dtype).cast(to),
-                    rows: school.batch.rows.clone(),
-                    context: school.batch.context,
-                    targets: school.batch.targets.clone(),
+                    student: to_end(&narrow(&setup.batch.student)),
+                    teacher: to_end(&narrow(&setup.batch.teacher)),
+                    images: setup.batch.images.clone().cast(dtype).cast(to),
+                    rows: setup.batch.rows.clone(),
+                    context: setup.batch.context,
+                    targets: setup.batch.targets.clone(),
                 }
             };
             let total = |to| values(terms(&distiller, entry, &batch(to), 1).total())[0];
@@ -147,16 +147,16 @@ fn narrow_inputs_are_computed_in_float32() {
 #[test]
 fn a_teacher_gets_no_gradient() {
     for entry in distillers() {
-        let mut school = School::of(entry, "resnet8", "resnet8x4");
-        let lecture = ExitOutputs {
-            stages: school
+        let mut setup = Setup::of(entry, "resnet8", "resnet8x4");
+        let teacher_outputs = ExitOutputs {
+            stages: setup
                 .batch
                 .teacher
                 .stages
                 .iter()
                 .map(|x| x.clone().autodiff())
                 .collect(),
-            exits: (school.batch.teacher.exits.iter().cloned())
+            exits: (setup.batch.teacher.exits.iter().cloned())
                 .map(|mut exit| {
                     exit.map = exit.map.autodiff();
                     exit.embedding = exit.embedding.autodiff();
@@ -165,12 +165,10 @@ fn a_teacher_gets_no_gradient() {
                 })
                 .collect(),
         };
-        school.batch.teacher = changed(&lecture, Change::Leaves);
-        let distiller = school.distiller(entry, 2);
-        let gradients = terms(&distiller, entry, &school.batch, 2)
-            .total()
-            .backward();
-        for gradient in leaf_gradients(&school.batch.teacher, &gradients) {
+        setup.batch.teacher = changed(&teacher_outputs, Change::Leaves);
+        let distiller = setup.distiller(entry, 2);
+        let gradients = terms(&distiller, entry, &setup.batch, 2).total().backward();
+        for gradient in leaf_gradients(&setup.batch.teacher, &gradients) {
             assert!(gradient.is_none(), "{}", entry.name);
         }
     }
@@ -179,8 +177,8 @@ fn a_teacher_gets_no_gradient() {
 #[test]
 fn a_distiller_works_without_gradients_too() {
     for entry in distillers() {
-        let school = School::of(entry, "resnet8", "resnet8x4");
-        let mut distiller = school.distiller(entry, 2).valid();
+        let setup = Setup::of(entry, "resnet8", "resnet8x4");
+        let mut distiller = setup.distiller(entry, 2).valid();
         let plain = |x: &ExitOutputs| ExitOutputs {
             stages: x.stages.iter().map(|x| x.clone().inner()).collect(),
             exits: (x.exits.iter().cloned())
@@ -192,18 +190,18 @@ fn a_distiller_works_without_gradients_too() {
                 })
                 .collect(),
         };
-        let labels = school.batch.targets.labels.clone().inner();
+        let labels = setup.batch.targets.labels.clone().inner();
         let batch = Batch {
-            student: plain(&school.batch.student),
-            teacher: plain(&school.batch.teacher),
+            student: plain(&setup.batch.student),
+            teacher: plain(&setup.batch.teacher),
             targets: Targets::new(labels),
-            images: school.batch.images.clone().inner(),
-            rows: school.batch.rows.clone(),
+            images: setup.batch.images.clone().inner(),
+            rows: setup.batch.rows.clone(),
             context: END,
         };
         let total = terms(&distiller, entry, &batch, 2).total();
         assert!(number(total).is_finite(), "{}", entry.name);
-        distiller.after_step(&lesson(entry, &batch, 2));
+        distiller.after_step(&distill_batch(entry, &batch, 2));
     }
 }
 
@@ -215,7 +213,7 @@ fn names_and_settings_are_those_of_recipes() {
         assert_eq!(config.name(), entry.name);
         assert!(!entry.doc.is_empty() && !entry.doc.contains('\n'));
         let text = toml::to_string(&config).unwrap();
-        assert_eq!(lessons::config(&text), config, "{text}");
+        assert_eq!(batches::config(&text), config, "{text}");
         let table = format!("name = {:?}\ntemprature = 3.0", entry.name);
         let error = toml::from_str::<DistillerConfig>(&table).unwrap_err();
         assert!(error.to_string().contains("temprature"), "{error}");
@@ -224,16 +222,16 @@ fn names_and_settings_are_those_of_recipes() {
 
 #[test]
 fn the_classifier_of_srrl_is_the_teachers_and_stays() {
-    let school = School::new("resnet8", "resnet8x4");
+    let setup = Setup::new("resnet8", "resnet8x4");
     let srrl = distillers().iter().find(|entry| entry.name == "srrl");
     let srrl = srrl.expect("it is registered");
-    let distiller = school.distiller(srrl, 1);
+    let distiller = setup.distiller(srrl, 1);
     let own = collect(&distiller);
-    let teachers = collect(&school.teacher.net().classifier(2));
+    let teachers = collect(&setup.teacher.net().classifier(2));
     for name in ["weight", "bias"] {
         assert_eq!(own[&format!("classifier.{name}")], teachers[name]);
     }
-    let total = terms(&distiller, srrl, &school.batch, 1).total();
+    let total = terms(&distiller, srrl, &setup.batch, 1).total();
     let learns = gradients_of(&distiller, &total.backward());
     let names: Vec<&str> = learns.keys().map(String::as_str).collect();
     assert_eq!(names, ["bn.bias", "bn.weight", "conv.weight"]);
@@ -241,28 +239,28 @@ fn the_classifier_of_srrl_is_the_teachers_and_stays() {
 
 #[test]
 fn one_class_cannot_be_decoupled() {
-    let school = School::new("resnet8", "resnet8");
-    let shape = ViewShape::of(school.teacher.net(), IMAGE, 2);
-    let plan = LessonPlan {
-        student: ViewShape {
+    let setup = Setup::new("resnet8", "resnet8");
+    let shape = ExitShapes::of(setup.teacher.net(), IMAGE, 2);
+    let info = DistillInfo {
+        student: ExitShapes {
             classes: 1,
             ..shape.clone()
         },
         exit: 2,
-        net: &school.config,
+        net: &setup.config,
         image: IMAGE,
-        teachers: vec![TeacherPlan {
-            teacher: &school.teacher,
+        teachers: vec![TeacherInfo {
+            teacher: &setup.teacher,
             shape,
         }],
         rows: ROWS,
         batch_size: SAMPLES,
     };
-    let dkd = lessons::config("name = \"dkd\"");
-    let error = dkd.init(&plan, &mut Init::new(1, &device())).unwrap_err();
+    let dkd = batches::config("name = \"dkd\"");
+    let error = dkd.init(&info, &mut Init::new(1, &device())).unwrap_err();
     assert!(
         matches!(error, MethodError::Value { key: "classes", .. }),
         "{error}"
     );
-    assert_eq!(school.student.classes(), CLASSES);
+    assert_eq!(setup.student.classes(), CLASSES);
 }

@@ -1,10 +1,10 @@
 //! Every distiller against PyTorch in float64: `python/distillers.py` prints these numbers.
 
-#[path = "support/lessons.rs"]
-mod lessons;
+#[path = "support/batches.rs"]
+mod batches;
 mod support;
 
-use lessons::{Batch, ROWS, Shapes, config, fill, net_config, plan, teacher, wave};
+use batches::{Batch, ROWS, Shapes, config, fill, info, net_config, teacher, wave};
 use offramp_core::MapShape;
 use offramp_methods::distill::{AnyDistiller, Distiller};
 use offramp_methods::{StepContext, Targets};
@@ -25,9 +25,9 @@ const TEACHER: Shapes = Shapes {
 fn distiller(table: &str, student: Shapes, taught_by: Shapes) -> AnyDistiller {
     let image = MapShape::new(3, 8, 8);
     let (teacher, net) = (teacher("resnet8", image), net_config("resnet8"));
-    let plan = plan(student, taught_by, &teacher, &net, SAMPLES);
+    let info = info(student, taught_by, &teacher, &net, SAMPLES);
     let mut init = Init::new(1, &device());
-    fill(config(table).init(&plan, &mut init).expect("it fits"))
+    fill(config(table).init(&info, &mut init).expect("it fits"))
 }
 
 /// Seeds 1 and 40 belong to [`STUDENT`] and [`TEACHER`], whoever learns.
@@ -44,7 +44,7 @@ fn batch([student, teacher]: [(Shapes, u64); 2]) -> Batch {
 
 #[track_caller]
 fn assert_terms(distiller: &AnyDistiller, batch: &Batch, expected: &[(&str, f64)]) {
-    let terms = distiller.losses(&batch.lesson(0));
+    let terms = distiller.losses(&batch.distill_batch(0));
     let found: Vec<_> = (terms.iter())
         .map(|term| (term.name.as_str(), f64::from(values(term.value.clone())[0])))
         .collect();
@@ -134,7 +134,7 @@ fn crd() {
     for (step, expected) in [(100, 5.522363735481), (101, 6.567782308774)] {
         batch.context.step = step;
         assert_terms(&distiller, &batch, &[("", expected)]);
-        distiller.after_step(&batch.lesson(0));
+        distiller.after_step(&batch.distill_batch(0));
     }
 }
 
@@ -161,7 +161,7 @@ fn crd_moves_a_row_that_stands_twice_once() {
     let mut distiller = distiller(table, STUDENT, TEACHER);
     let mut batch = batch([(STUDENT, 1), (TEACHER, 40)]);
     batch.rows = vec![0, 2, 3, 2, 0];
-    distiller.after_step(&batch.lesson(0));
+    distiller.after_step(&batch.distill_batch(0));
     let tensors = offramp_core::params::collect(&distiller);
     let numbers = |name: &str| tensors[name].iter::<f32>().collect::<Vec<_>>();
     assert_eq!(numbers("classes"), [1.0, -1.0, 0.0, 3.0, -1.0, -1.0, -1.0]);
@@ -185,11 +185,11 @@ fn kd_is_the_target_class_and_the_others_by_what_the_teacher_leaves_them() {
         all.student.exits[0].logits = logits(&student);
         all.teacher.exits[0].logits = logits(&taught_by);
         all.targets = targets(&[label]);
-        let parts = teacher.losses(&all.lesson(0));
+        let parts = teacher.losses(&all.distill_batch(0));
         let part = |name| values(parts.get(name).expect("a term").value.clone())[0];
         let p = burn::tensor::activation::softmax(logits(&taught_by) / 4.0, 1);
         let rest = 1.0 - values(p)[label as usize];
-        let whole = values(kd.losses(&all.lesson(0)).total())[0];
+        let whole = values(kd.losses(&all.distill_batch(0)).total())[0];
         let sum = part("target") + rest * part("non-target");
         assert!((whole - sum).abs() <= 1e-5 * whole, "{whole} {sum}");
     }
@@ -201,7 +201,7 @@ fn dkd_leaves_out_rows_without_a_label_and_shares_mixed_ones() {
     let mut batch = batch([(STUDENT, 1), (TEACHER, 40)]);
     let mut total = |targets: Targets| {
         batch.targets = targets;
-        values(dkd.losses(&batch.lesson(0)).total())[0]
+        values(dkd.losses(&batch.distill_batch(0)).total())[0]
     };
     let [a, b] = [[1, 0, 3, 1, 2], [2, 0, 1, 3, 0]].map(|labels| total(targets(&labels)));
     let mut mixed = targets(&[1, 0, 3, 1, 2]);
@@ -218,14 +218,17 @@ fn semckd_is_silent_for_a_batch_of_another_size() {
     let mut batch = batch([(STUDENT, 1), (TEACHER, 40)]);
     batch.student = STUDENT.waves(1, 3);
     batch.teacher = TEACHER.waves(40, 3);
-    assert_eq!(values(semckd.losses(&batch.lesson(0)).total()), [0.0]);
+    assert_eq!(
+        values(semckd.losses(&batch.distill_batch(0)).total()),
+        [0.0]
+    );
 }
 
 #[test]
 fn settings_that_make_no_sense_are_named() {
     let image = MapShape::new(3, 8, 8);
     let (teacher, net) = (teacher("resnet8", image), net_config("resnet8"));
-    let plan = plan(STUDENT, TEACHER, &teacher, &net, SAMPLES);
+    let info = info(STUDENT, TEACHER, &teacher, &net, SAMPLES);
     let mut init = Init::new(1, &device());
     for (table, key, value) in [
         ("name = \"dkd\"\ntemperature = 0.0", "temperature", "0"),
@@ -253,7 +256,7 @@ fn settings_that_make_no_sense_are_named() {
         ("name = \"semckd\"\nreduction = 0", "reduction", "0"),
     ] {
         let error = config(table)
-            .init(&plan, &mut init)
+            .init(&info, &mut init)
             .unwrap_err()
             .to_string();
         assert!(

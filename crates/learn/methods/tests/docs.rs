@@ -75,9 +75,10 @@ struct Taught {
 
 /// A distiller that has the name of a method needs a page of another.
 fn page_of(entry: &DistillerEntry) -> String {
-    match registry().iter().any(|method| method.name == entry.name) {
-        true => format!("distill-{}", entry.name),
-        false => entry.name.to_owned(),
+    if registry().iter().any(|method| method.name == entry.name) {
+        format!("distill-{}", entry.name)
+    } else {
+        entry.name.to_owned()
     }
 }
 

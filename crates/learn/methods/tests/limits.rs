@@ -119,9 +119,10 @@ fn the_ramp_scales_what_is_taught_and_nothing_else() {
     };
     let terms = method("name = \"mate\"", &net()).losses(&exits(), &targets(&[0]), &start);
     for term in &terms {
-        let expected = match term.name.starts_with("kd/") {
-            true => (-5.0_f64).exp(),
-            false => 1.0,
+        let expected = if term.name.starts_with("kd/") {
+            (-5.0_f64).exp()
+        } else {
+            1.0
         };
         assert_eq!(term.weight, expected, "{}", term.name);
     }

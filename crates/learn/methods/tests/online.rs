@@ -1,12 +1,12 @@
-//! DML, ONE and OKDDip: the specification's numbers (6.12 to 6.14), PyTorch's
+//! DML, ONE and OKDDip: numbers of the published formulas (`python/golden.py`) and of PyTorch
 //! (`python/online.py`), and what the methods become at the ends of their settings.
 
-#[path = "support/lessons.rs"]
-mod lessons;
+#[path = "support/batches.rs"]
+mod batches;
 mod support;
 
+use batches::wave;
 use burn::tensor::{Gradients, Tensor, TensorData};
-use lessons::wave;
 use offramp_core::{ExitOutput, ExitOutputs};
 use offramp_methods::{AnyMethod, LossTerms, Method, NetworkInfo};
 use support::{
@@ -81,8 +81,9 @@ fn first<const D: usize>(leaf: &Tensor<D>, gradients: &Gradients) -> Tensor<D> {
     gradient.narrow(0, 0, 1)
 }
 
+/// Two exits, `T = 3`: `CE(z_1) + CE(z_2) + KL_3(z_1 || z_2) + KL_3(z_2 || z_1)` (Zhang et al., CVPR 2018).
 #[test]
-fn dml_of_the_specification() {
+fn dml_of_two_exits() {
     let method = method("name = \"dml\"\ntemperature = 3.0", &network(2, 3, 2));
     let outputs = outputs(&Z[..2], None, &device());
     let terms = method.losses(&outputs, &targets(&[0]), &END);
@@ -154,9 +155,11 @@ fn dml_is_pytorchs() {
     }
 }
 
-/// In a batch of one batch norm gives its shift: the raw gate of the specification.
+/// ONE (Lan, Zhu and Gong, NeurIPS 2018): `g = softmax(relu(bn(W x)))`, `e = sum_j g_j z_j`,
+/// `L = sum_i CE(z_i, y) + CE(e, y) + sum_i KL_3(z_i || e)`. In a batch of one, batch norm gives its shift, here
+/// [1, -1, 2].
 #[test]
-fn one_of_the_specification() {
+fn one_with_a_known_gate() {
     let one = method("name = \"one\"", &network(3, 3, 2));
     let one = with_parameters(one, |parameters| {
         let shift = TensorData::new(vec![1.0f32, -1.0, 2.0], [3]);
@@ -259,12 +262,11 @@ fn okddip_is_pytorchs() {
         ];
         assert_near(&maps.concat(), &OKDDIP_MAPS);
         let embedding = outputs.exits[1].embedding.grad(&gradients);
-        match detach {
-            true => assert!(embedding.is_none()),
-            false => {
-                let embedding = embedding.unwrap().narrow(0, 0, 1);
-                assert_near(&values(embedding), &OKDDIP_EMBEDDING);
-            }
+        if detach {
+            assert!(embedding.is_none())
+        } else {
+            let embedding = embedding.unwrap().narrow(0, 0, 1);
+            assert_near(&values(embedding), &OKDDIP_EMBEDDING);
         }
         assert!(
             outputs.exits[3].embedding.grad(&gradients).is_none(),

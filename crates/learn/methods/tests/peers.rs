@@ -1,14 +1,14 @@
 //! DML, ONE and OKDDip on real networks: exits of different depths, branches, and the networks that
 //! the distiller `dml` trains.
 
-#[path = "support/lessons.rs"]
-mod lessons;
-#[path = "support/school.rs"]
-mod school;
+#[path = "support/batches.rs"]
+mod batches;
+#[path = "support/setup.rs"]
+mod setup;
 mod support;
 
+use batches::wave;
 use burn::module::Module;
-use lessons::wave;
 use offramp_heads::NetConfig;
 use offramp_methods::distill::{AnyDistiller, distillers};
 use offramp_methods::{AnyMethod, Method, NetworkInfo};
@@ -33,7 +33,7 @@ fn early_exits_of_different_depths_and_widths() {
     ] {
         let net = config(net);
         let net = net
-            .init(CLASSES, school::IMAGE, &mut Init::new(1, &device()))
+            .init(CLASSES, setup::IMAGE, &mut Init::new(1, &device()))
             .unwrap();
         for name in ["one", "okddip", "dml"] {
             let mut method = method(&format!("name = \"{name}\""), &NetworkInfo::from(&net));
@@ -66,22 +66,22 @@ fn the_distiller_is_the_method_on_networks() {
         .iter()
         .find(|entry| entry.name == "dml")
         .unwrap();
-    let school = school::School::new("resnet8", "resnet8");
+    let setup = setup::Setup::new("resnet8", "resnet8");
     for exit in [0, 2] {
-        let AnyDistiller::Dml(dml) = school.distiller(entry, exit) else {
+        let AnyDistiller::Dml(dml) = setup.distiller(entry, exit) else {
             panic!("dml is called Dml");
         };
         let [peer] = dml.peers() else {
             panic!("one peer by default");
         };
         assert_eq!((peer.num_exits(), peer.exit_stages()), (1, &[exit][..]));
-        let answer = peer.forward(school.batch.images.clone()).exits.remove(0);
-        let cohort = vec![school.batch.student.exits[exit].clone(), answer];
+        let answer = peer.forward(setup.batch.images.clone()).exits.remove(0);
+        let cohort = vec![setup.batch.student.exits[exit].clone(), answer];
         let dml = AnyDistiller::Dml(dml);
-        let terms = school::terms(&dml, entry, &school.batch, exit);
-        let classes = school.student.classes();
+        let terms = setup::terms(&dml, entry, &setup.batch, exit);
+        let classes = setup.student.classes();
         let method = method("name = \"dml\"", &network(2, classes, 6));
-        let expected = method.losses(&cohort.into(), &school.batch.targets, &END);
+        let expected = method.losses(&cohort.into(), &setup.batch.targets, &END);
         for (name, twin) in [("", "kd/0"), ("peer-kd", "kd/1"), ("peer-ce", "ce/1")] {
             let [found, expected] = [(&terms, name), (&expected, twin)]
                 .map(|(terms, name)| values(terms.get(name).unwrap().value.clone())[0]);
@@ -100,17 +100,17 @@ fn nobody_is_moved_by_what_they_teach() {
         .iter()
         .find(|entry| entry.name == "dml")
         .unwrap();
-    let school = school::School::new("resnet8", "resnet8");
-    let distiller = school.distiller(entry, 2);
+    let setup = setup::Setup::new("resnet8", "resnet8");
+    let distiller = setup.distiller(entry, 2);
     let moved = |name: &str| {
-        let terms = school::terms(&distiller, entry, &school.batch, 2);
+        let terms = setup::terms(&distiller, entry, &setup.batch, 2);
         let gradients = terms.get(name).unwrap().value.clone().backward();
         // A zero is as good as nothing: all logits stand in one tensor.
         let nonzero = |gradient: &Vec<f32>| gradient.iter().any(|g| *g != 0.0);
         let peers = parameter_gradients(&distiller, &gradients)
             .values()
             .any(nonzero);
-        let student = school.batch.student.exits[2].logits.grad(&gradients);
+        let student = setup.batch.student.exits[2].logits.grad(&gradients);
         let student = student.is_some_and(|gradient| nonzero(&values(gradient)));
         (student, peers)
     };

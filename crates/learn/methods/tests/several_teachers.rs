@@ -1,19 +1,19 @@
-//! AVER, EBKD and CA-MKD: numbers of section 6.17 of the specification and of
-//! python/shared_classifier.py, gradients, and odd batches.
+//! AVER, EBKD and CA-MKD: numbers of `python/golden.py` and `python/shared_classifier.py`, gradients, and odd
+//! batches.
 
-#[path = "support/classroom.rs"]
-mod classroom;
+#[path = "support/by_hand.rs"]
+mod by_hand;
 mod support;
 
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Int, Tensor};
-use classroom::{
+use by_hand::{
     CLASSES, IMAGE, Scene, answer, distiller, exit, external, fill, model, teacher, with,
 };
 use offramp_core::{ExitOutputs, default_device};
 use offramp_methods::distill::{
-    AnyDistiller, DistillConfig, Distiller, Distillers, Student, TaughtBatch,
+    AnyDistiller, DistillConfig, Distiller, Distillers, StepBatch, Student,
 };
 use offramp_methods::{LossTerms, Targets};
 use offramp_nn::Init;
@@ -24,7 +24,7 @@ use support::{
     values,
 };
 
-/// The three teachers of section 6.17.
+/// The logits of three teachers.
 const TEACHERS: [[f32; 3]; 3] = [[3.0, 1.0, 0.0], [0.0, 2.0, 0.0], [1.0, 1.0, 1.0]];
 
 fn by_logits(loss: &str, teachers: usize) -> AnyDistiller {
@@ -39,25 +39,34 @@ fn constants() -> Vec<ExitOutputs> {
     TEACHERS.map(outputs).to_vec()
 }
 
-fn specified(loss: &str) -> f32 {
+fn loss_of_z1(loss: &str) -> f32 {
     let scene = Scene::new(
         answer(matrix(&[Z[0]], &device())),
         constants().into_iter().flat_map(|all| all.exits).collect(),
         &[0],
     );
-    let terms = by_logits(loss, 3).losses(&scene.lesson());
+    let terms = by_logits(loss, 3).losses(&scene.distill_batch());
     values(terms.get("").unwrap().value.clone())[0]
 }
 
+/// Student `z_1`, label 0, `T = 4`; `KL_4(z_1 || t_k) = [.124105, .814283, .331613]`:
+///
+/// ```text
+/// EBKD:    L = 1/K sum_k w_k KL_4(z || t_k),  w_k = 1 - H_k / sum_j H_j = [.770908, .709160, .519932]
+/// CA-MKD:  the same with w_k = (1 - softmax_k(CE(t_k, y))) / (K - 1) = [.456346, .154157, .389496],
+///          CE(t_k, y) = [.169846, 2.239545, 1.098612]
+/// ```
+///
+/// Kwon et al., ICASSP 2020; Zhang, Chen and Wang, ICASSP 2022; both as in Rorozhl/CA-MKD.
 #[test]
-fn values_of_the_specification() {
+fn weighted_teachers() {
     for (loss, expected) in [("ebkd", 0.281849), ("ca-mkd", 0.103775)] {
-        let found = specified(loss);
+        let found = loss_of_z1(loss);
         assert!((found - expected).abs() < 1e-5, "{loss}: {found}");
     }
 }
 
-/// AVER is what `kd` does when several teach.
+/// `kd` with several teachers is AVER: `L = 1/K sum_k KL_4(z || t_k)`.
 #[test]
 fn kd_from_several_teachers_is_the_mean() {
     let device = device();
@@ -79,7 +88,7 @@ fn kd_from_several_teachers_is_the_mean() {
     let distillers = Distillers::new(&tables, &student, &teachers, &mut init).unwrap();
     let outputs: ExitOutputs = vec![answer(matrix(&[Z[0]], &device))].into();
     let mut terms = LossTerms::new();
-    let batch = TaughtBatch {
+    let batch = StepBatch {
         images: &Tensor::zeros([1, 3, 16, 16], &device),
         rows: &[0],
         outputs: &outputs,
@@ -139,13 +148,15 @@ fn values_and_gradients_of_pytorch() {
     for (loss, expected, gradient) in golden {
         let distiller = by_logits(loss, 2);
         let student = fill(1, [3, 3], &device()).require_grad();
-        let terms = distiller.losses(&scene(student.clone()).lesson());
+        let terms = distiller.losses(&scene(student.clone()).distill_batch());
         assert_eq!(terms.iter().count(), 1);
         assert_close(terms.total(), expected);
         assert_all_close(student.grad(&terms.total().backward()).unwrap(), &gradient);
         let x = values(fill(1, [9], &device()));
         assert_gradient(&x, |x| {
-            distiller.losses(&scene(x.reshape([3, 3])).lesson()).total()
+            distiller
+                .losses(&scene(x.reshape([3, 3])).distill_batch())
+                .total()
         });
     }
 }
@@ -153,7 +164,7 @@ fn values_and_gradients_of_pytorch() {
 /// A teacher whose classifier is that of python/shared_classifier.py.
 fn known_teacher(place: usize, width: usize) -> ExternalTeacher {
     let device = default_device().unwrap();
-    let config = classroom::teacher_config(width);
+    let config = by_hand::teacher_config(width);
     let net = config
         .init(CLASSES, IMAGE, &mut Init::new(1, &device))
         .unwrap();
@@ -196,9 +207,9 @@ fn features_of_pytorch() {
     let mut first_epoch = scene(student.clone());
     first_epoch.context.epoch = 0.9;
     let weight = |terms: &LossTerms| terms.get("feature").unwrap().weight;
-    assert_eq!(weight(&ca_mkd.losses(&first_epoch.lesson())), 0.0);
+    assert_eq!(weight(&ca_mkd.losses(&first_epoch.distill_batch())), 0.0);
 
-    let terms = ca_mkd.losses(&scene(student.clone()).lesson());
+    let terms = ca_mkd.losses(&scene(student.clone()).distill_batch());
     assert_eq!(weight(&terms), 50.0);
     let feature = terms.get("feature").unwrap().value.clone();
     assert_close(feature.clone(), 0.18146473);
@@ -249,7 +260,7 @@ fn odd_batches_are_finite() {
                 vec![constant(2), constant(3)],
                 labels,
             );
-            let total = distiller.losses(&scene.lesson()).total();
+            let total = distiller.losses(&scene.distill_batch()).total();
             assert!(values(total.clone())[0].is_finite(), "{loss} {labels:?}");
             let gradient = values(student.grad(&total.backward()).unwrap());
             assert!(gradient.iter().all(|g| g.is_finite()), "{loss} {labels:?}");

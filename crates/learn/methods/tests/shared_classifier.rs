@@ -1,13 +1,13 @@
-//! SimKD and ATSC: numbers of the specification (T4, T5) and of python/shared_classifier.py,
-//! gradients, what is shared, and what must not move.
+//! SimKD and ATSC: numbers of `python/golden.py` and `python/shared_classifier.py`, gradients, what is shared,
+//! and what must not change.
 
-#[path = "support/classroom.rs"]
-mod classroom;
+#[path = "support/by_hand.rs"]
+mod by_hand;
 mod support;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use classroom::{CLASSES, IMAGE, Scene, card, distiller, exit, fill, model, teacher, with};
+use by_hand::{CLASSES, IMAGE, Scene, card, distiller, exit, fill, model, teacher, with};
 use offramp_core::default_device;
 use offramp_core::params::{apply, collect};
 use offramp_heads::{load_model, save_model};
@@ -43,9 +43,10 @@ fn logits(n: usize, device: &Device) -> Tensor<2> {
     Tensor::zeros([n, CLASSES], device)
 }
 
-/// T4: what the head makes of the student's map is tested beside the head.
+/// `mean (P(f_s) - f_t)^2` with `P(f_s) = [2.499963, 0]` and `f_t = [2, 0.5]` (Chen et al., CVPR 2022). That the
+/// projector gives this map is tested beside the head.
 #[test]
-fn t4_simkd() {
+fn simkd_of_one_teacher() {
     let device = device();
     let student = exit(map([2.499963, 0.0], &device), logits(1, &device));
     let scene = Scene::new(
@@ -53,7 +54,10 @@ fn t4_simkd() {
         vec![exit(map([2.0, 0.5], &device), logits(1, &device))],
         &[0],
     );
-    assert_close(single("simkd").losses(&scene.lesson()).total(), 0.249981);
+    assert_close(
+        single("simkd").losses(&scene.distill_batch()).total(),
+        0.249981,
+    );
 }
 
 #[test]
@@ -62,7 +66,7 @@ fn several_teachers_with_larger_maps() {
     let (a, b) = (teacher("a", 2, 1), teacher("b", 1, 2));
     let teachers = [(&a, [2, 4, 4]), (&b, [1, 3, 3])];
     let simkd = distiller("simkd", projector(&[2, 1]), [3, 2, 2], &teachers, &device).unwrap();
-    let lectures = || {
+    let teacher_outputs = || {
         let device = default_device().unwrap();
         vec![
             exit(fill(2, [2, 2, 4, 4], &device), logits(2, &device)),
@@ -72,10 +76,10 @@ fn several_teachers_with_larger_maps() {
     let student = fill(1, [2, 3, 2, 2], &device).require_grad();
     let scene = Scene::new(
         exit(student.clone(), logits(2, &device)),
-        lectures(),
+        teacher_outputs(),
         &[0, 1],
     );
-    let loss = simkd.losses(&scene.lesson()).total();
+    let loss = simkd.losses(&scene.distill_batch()).total();
     assert_close(loss.clone(), 0.330390625);
     let gradient = student.grad(&loss.backward()).unwrap();
     let expected = [
@@ -88,7 +92,7 @@ fn several_teachers_with_larger_maps() {
     assert_gradient(&x, |x| {
         let student = exit(x.reshape([2, 3, 2, 2]), logits(2, &device));
         simkd
-            .losses(&Scene::new(student, lectures(), &[0, 1]).lesson())
+            .losses(&Scene::new(student, teacher_outputs(), &[0, 1]).distill_batch())
             .total()
     });
 }
@@ -121,8 +125,8 @@ fn the_mean_of_several_classifiers_is_one_layer() {
 fn a_saved_student_predicts_with_the_teachers_classifier() {
     let device = device();
     let teacher = teacher("t", 64, 1);
-    let plan = [(&teacher, [64, 4, 4])];
-    let simkd = distiller("simkd", projector(&[64]), [64, 4, 4], &plan, &device).unwrap();
+    let teachers = [(&teacher, [64, 4, 4])];
+    let simkd = distiller("simkd", projector(&[64]), [64, 4, 4], &teachers, &device).unwrap();
     let config = model(json!({
         "backbone": "resnet8", "head": {"name": "projector", "width": 64, "size": 4}
     }));
@@ -190,7 +194,7 @@ fn a_student_that_does_not_fit_is_told_what_to_write() {
     }
 }
 
-/// A scene for [`single`]'s student with so many samples.
+/// A scene for [`single`]'s student with a sample per label.
 fn atsc_scene(labels: &[i64], scale: f64) -> Scene {
     let device = device();
     let n = labels.len();
@@ -208,12 +212,12 @@ fn the_terms_of_atsc_come_from_its_own_teacher() {
     let scene = atsc_scene(&[0, 2, -1], 1.0);
     let twin = teacher("t", 2, 1);
     let trained = collect(twin.net());
-    let plan = [(&twin, [2, 1, 1])];
-    let built = distiller("atsc", projector(&[2]), [2, 1, 1], &plan, &device());
+    let teachers = [(&twin, [2, 1, 1])];
+    let built = distiller("atsc", projector(&[2]), [2, 1, 1], &teachers, &device());
     let AnyDistiller::Atsc(atsc) = built.unwrap() else {
         panic!("it was asked for");
     };
-    let terms = atsc.losses(&scene.lesson());
+    let terms = atsc.losses(&scene.distill_batch());
     assert_eq!(value(&terms, "pull"), 0.0);
     // The copy sees the images as the teacher is used to, in training: batch statistics.
     let net = twin.net().clone().train();
@@ -245,7 +249,7 @@ fn the_classifier_learns_from_labels_and_the_rest_from_the_student() {
         let scene = atsc_scene(&[0, 2, 1], 1.0);
         let atsc = single(&loss);
         let of = |name: &str| {
-            let terms = atsc.losses(&scene.lesson());
+            let terms = atsc.losses(&scene.distill_batch());
             parameter_gradients(&atsc, &terms.get(name).unwrap().value.clone().backward())
         };
         let (distance, ce) = (of(""), of("ce"));
@@ -263,7 +267,7 @@ fn the_classifier_learns_from_labels_and_the_rest_from_the_student() {
         };
         let names = [WEIGHT, BIAS, CONV, SCALE];
         let atsc = with(atsc.clone(), &names.map(|name| (name, moved(name))));
-        let terms = atsc.losses(&scene.lesson());
+        let terms = atsc.losses(&scene.distill_batch());
         let pull = terms.get("pull").unwrap().value.clone();
         let size = |name: &str| before[name].num_elements() as f64;
         let pulled = size(CONV) + size(if released { WEIGHT } else { SCALE });
@@ -296,9 +300,9 @@ fn gradients_of_atsc() {
         scene.student = exit(x.reshape([3, 2, 1, 1]), logits(3, &device()));
         scene
     };
-    assert_gradient(&x, |x| atsc.losses(&of(x).lesson()).total());
+    assert_gradient(&x, |x| atsc.losses(&of(x).distill_batch()).total());
     for name in ["teachers.0.heads.0.fc.weight", "teachers.0.heads.0.fc.bias"] {
-        let total = |atsc: &AnyDistiller| atsc.losses(&taught.lesson()).total();
+        let total = |atsc: &AnyDistiller| atsc.losses(&taught.distill_batch()).total();
         let found = parameter_gradients(&atsc, &total(&atsc).backward());
         let start: Vec<f32> = collect(&atsc)[name].iter::<f32>().collect();
         for i in 0..start.len() {
@@ -331,7 +335,7 @@ fn odd_batches_are_finite() {
             (&[0, 1], 1e4),
         ] {
             let scene = atsc_scene(labels, scale);
-            let total = distiller.losses(&scene.lesson()).total();
+            let total = distiller.losses(&scene.distill_batch()).total();
             assert!(values(total.clone())[0].is_finite(), "{loss} {labels:?}");
             let gradient = scene.student.map.grad(&total.backward()).unwrap();
             assert!(
@@ -347,7 +351,7 @@ fn odd_batches_are_finite() {
 fn atsc_without_labels_leaves_the_classifier() {
     let scene = atsc_scene(&[-1, -1, -1], 1.0);
     let atsc = single("atsc");
-    let terms = atsc.losses(&scene.lesson());
+    let terms = atsc.losses(&scene.distill_batch());
     assert_eq!(value(&terms, "ce"), 0.0);
     let found = parameter_gradients(&atsc, &terms.total().backward());
     let still = |name: &str| found[name].iter().all(|g| *g == 0.0);

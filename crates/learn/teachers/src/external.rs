@@ -1,4 +1,4 @@
-//! A trained network that teaches another one.
+//! External teachers: trained networks from other run folders.
 
 use std::path::{Path, PathBuf};
 
@@ -8,8 +8,8 @@ use offramp_core::{ExitOutputs, MapShape};
 use offramp_heads::{ModelCard, ModelError, MultiExitNet, load_model};
 use thiserror::Error;
 
-/// What a student must know of the images it is given, so that teachers see them as they are
-/// used to.
+/// The student's images, as far as teachers must know them to convert them to their own
+/// normalisation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StudentImages {
     /// Names of the classes, in the order of the logits.
@@ -22,13 +22,13 @@ pub struct StudentImages {
     pub std: [f32; 3],
 }
 
-/// A teacher that cannot be had or does not fit.
+/// A teacher that cannot be loaded or does not fit.
 #[derive(Debug, Error)]
 pub enum TeacherError {
     /// The run folder cannot be read.
     #[error("teacher {name:?}: {source}")]
     Model {
-        /// What the recipe calls it.
+        /// Its name in the recipe.
         name: String,
         /// What is wrong.
         source: ModelError,
@@ -39,13 +39,13 @@ pub enum TeacherError {
          a teacher must be trained on the classes of its student", run.display()
     )]
     Classes {
-        /// What the recipe calls it.
+        /// Its name in the recipe.
         name: String,
         /// Its run folder.
         run: PathBuf,
         /// Its classes.
         found: usize,
-        /// The data's.
+        /// The classes of the data.
         expected: usize,
     },
     /// Images of another shape than the student's.
@@ -55,28 +55,28 @@ pub enum TeacherError {
         found.height, found.width, expected.height, expected.width
     )]
     Image {
-        /// What the recipe calls it.
+        /// Its name in the recipe.
         name: String,
         /// Its run folder.
         run: PathBuf,
-        /// What it takes.
+        /// The shape that it takes.
         found: MapShape,
-        /// What the data are.
+        /// The shape of the data.
         expected: MapShape,
     },
 }
 
 /// A trained network that teaches: frozen, in evaluation mode, with its own normalisation.
 ///
-/// It lies on a device without gradients, is no part of what an optimiser sees, and its batch norms
-/// use the running statistics: neither its weights nor its statistics can move.
+/// It is on a device without gradients, no optimiser updates it, and its batch norms use the running
+/// statistics: neither its weights nor its statistics change.
 #[derive(Clone, Debug)]
 pub struct ExternalTeacher {
     name: String,
     net: MultiExitNet,
     image: MapShape,
-    /// `x_teacher = x_student * scale + shift`, `[1, 3, 1, 1]` each; none when both normalise
-    /// alike.
+    /// `x_teacher = x_student * scale + shift`, `[1, 3, 1, 1]` each; none when both have the
+    /// same normalisation.
     change: Option<[Tensor<4>; 2]>,
 }
 
@@ -94,7 +94,7 @@ impl ExternalTeacher {
     /// A teacher from its run folder, for students of the given images.
     ///
     /// # Errors
-    /// When the folder cannot be read, or classes or image shape are others than the student's.
+    /// When the folder cannot be read, or classes or image shape differ from the student's.
     pub fn load(
         name: &str,
         run: &Path,
@@ -147,7 +147,7 @@ impl ExternalTeacher {
         }
     }
 
-    /// What the recipe calls it.
+    /// Its name in the recipe.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -162,7 +162,7 @@ impl ExternalTeacher {
         self.image
     }
 
-    /// Its outputs for images that are normalised as the student takes them; constants.
+    /// Its outputs, constants, for images that are normalised for the student.
     ///
     /// # Shapes
     /// - `images`: `[N, 3, H, W]`
@@ -170,7 +170,7 @@ impl ExternalTeacher {
         self.net.forward(self.renormalised(images))
     }
 
-    /// The student's images as the teacher takes them, without a way back for gradients.
+    /// The student's images, normalised for the teacher, as constants.
     pub fn renormalised(&self, images: Tensor<4>) -> Tensor<4> {
         let images = images.without_autodiff();
         match &self.change {

@@ -9,19 +9,18 @@ use offramp_nn::{BatchNorm2d, Init, Linear};
 use crate::Mixture;
 use crate::teacher::rows;
 
-/// One teacher, an ensemble of all exits that a gate weighs anew for every sample by a map that
-/// all exits share:
+/// One teacher, an ensemble of all exits, weighted per sample by a gate on a map that all exits share:
 ///
 /// ```text
 /// g_n = softmax(relu(bn(W mean over positions of x_n)))      e_n = sum_j g_nj z_jn
 /// ```
 ///
-/// `W` is `[K, C]`; batch norm normalises the `K` scores over the batch. In a batch of one that
-/// leaves its shift alone, at first 0: equal weights.
+/// `W` is `[K, C]`; batch norm normalises the `K` scores over the batch. In a batch of one only its shift
+/// is left, which starts at 0: equal weights.
 ///
 /// Lan, Zhu and Gong, *Knowledge Distillation by On-the-Fly Native Ensemble*, NeurIPS 2018. The
-/// authors' code (Lan1991Xu/ONE_NeurIPS2018) gives `W` a bias, which batch norm takes away again;
-/// here there is none.
+/// authors' code (Lan1991Xu/ONE_NeurIPS2018) gives `W` a bias, which batch norm cancels; here there is
+/// none.
 #[derive(Module, Debug)]
 pub struct GatedEnsemble {
     /// `W`.
@@ -34,8 +33,8 @@ pub struct GatedEnsemble {
 }
 
 impl GatedEnsemble {
-    /// A gate for `exits` exits that looks at maps of `channels` channels, `W` of PyTorch's
-    /// default initial values.
+    /// A gate for `exits` exits on maps of `channels` channels, with PyTorch's default initialisation of
+    /// `W`.
     pub fn new(channels: usize, exits: usize, init: &mut Init) -> Self {
         Self {
             fc: Linear::unbiased(channels, exits, init),
@@ -47,20 +46,20 @@ impl GatedEnsemble {
     /// The weights of all exits for every sample.
     ///
     /// # Shapes
-    /// - `map`: `[N, C, H, W]`, output: `[N, K]`, every row with a sum of 1
+    /// - `map`: `[N, C, H, W]`, output: `[N, K]`, every row sums to 1
     pub fn gates(&self, map: Tensor<4>) -> Tensor<2> {
         let scores = self.fc.forward(global_avg_pool(map));
         let scores = self.bn.forward_relu(scores.unsqueeze_dims(&[2, 3]));
         softmax(scores.flatten::<2>(1, 3), 1)
     }
 
-    /// The same, to mix exits with: `R` = 1.
+    /// The same as a [`Mixture`] with `R` = 1.
     pub fn mixture(&self, map: Tensor<4>) -> Mixture {
         Mixture::PerSample(self.gates(map).unsqueeze_dim(1))
     }
 
-    /// Remembers the weights for a batch for [`weights`](Self::weights). They are those of
-    /// evaluation, so that a batch moves the running statistics once.
+    /// Stores the weights of a batch for [`weights`](Self::weights). They are computed in evaluation mode,
+    /// so that a batch updates the running statistics only once.
     pub fn observe(&mut self, map: &Tensor<4>) {
         let gates = self.valid().gates(map.clone().without_autodiff());
         self.observed = Some(gates.mean_dim(0));
@@ -90,10 +89,10 @@ mod tests {
         tensor.into_data().try_to_vec().unwrap()
     }
 
-    /// In evaluation of a fresh gate batch norm divides by `sqrt(1 + 1e-5)` only: the gate of
-    /// the specification, raw scores [1, -1, 2].
+    /// In evaluation of a fresh gate batch norm only divides by `sqrt(1 + 1e-5)`: scores [1, -1, 2] give
+    /// `softmax([1, 0, 2])`.
     #[test]
-    fn the_gate_of_the_specification() {
+    fn gates_of_known_scores() {
         let device = default_device().unwrap();
         let gate = gate([[1.0, 0.0], [0.0, -1.0], [1.0, 1.0]], &device);
         // The mean over positions is [1, 1].

@@ -40,7 +40,7 @@ mod tests {
     use crate::MeanEnsemble;
     use offramp_core::{ExitOutput, default_device};
 
-    /// The last exit and the mean of T6 of the specification, without a way back for gradients.
+    /// Targets of the last exit and of the mean of four exits, as constants.
     #[test]
     fn fixed_teachers_are_constants() {
         let device = default_device().unwrap().autodiff();

@@ -47,7 +47,7 @@ impl Mixture {
     }
 }
 
-/// The scores from which the weights start.
+/// The initial scores of the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EnsembleStart {
     /// 1 for a teacher's own exit, 0 for the others: teachers differ from the first step on.
@@ -56,7 +56,7 @@ pub enum EnsembleStart {
     Uniform,
 }
 
-/// As many teachers as exits, each an ensemble of all exits with trained weights.
+/// One teacher per exit, each an ensemble of all exits with trained weights.
 ///
 /// `e_k = sum_j w_kj z_j`, `w_k = softmax(a_k)`. Per teacher, `a` is a trained matrix
 /// `[K, K]`; per sample, `a_k = A_k f_k + b_k` with the embedding `f_k` of the teacher's own exit
@@ -68,10 +68,10 @@ pub enum EnsembleStart {
 /// weights; the per-sample form is that of MLCSD-Net (Zhang et al., 2024).
 #[derive(Module, Debug)]
 pub struct LearnedEnsemble {
-    /// Scores `a`, `[K, K]`, a row a teacher; absent when weights are per sample.
+    /// Scores `a`, `[K, K]`, one row per teacher; absent when weights are per sample.
     pub scores: Option<Param<Tensor<2>>>,
-    /// The maps from embeddings to scores, one a teacher or one for all; empty when weights are
-    /// per teacher.
+    /// The maps from embeddings to scores, one per teacher or one for all; empty when weights are per
+    /// teacher.
     pub maps: Vec<Linear>,
     /// Per-sample weights of the last observed batch, averaged.
     #[module(skip)]
@@ -90,8 +90,7 @@ impl LearnedEnsemble {
         }
     }
 
-    /// Teachers that weigh the exits anew for every sample, by the embeddings of the given
-    /// widths, one an exit.
+    /// Teachers that weight the exits per sample, from embeddings of the given widths, one per exit.
     pub fn per_sample(widths: &[usize], start: EnsembleStart, init: &Init) -> Self {
         let exits = widths.len();
         let map = |(teacher, width): (usize, &usize)| Linear {
@@ -109,7 +108,7 @@ impl LearnedEnsemble {
     }
 
     /// The teachers of MLCSD-Net: `s_k = softmax(A_k f_k)` for every sample, with a trained map
-    /// `A_k` `[K, D_k]` without bias for each exit, of PyTorch's default initial values.
+    /// `A_k` `[K, D_k]` without bias for each exit, with PyTorch's default initialisation.
     pub fn mlcsd(widths: &[usize], init: &mut Init) -> Self {
         let map = |width: &usize| Linear::unbiased(*width, widths.len(), init);
         Self {
@@ -119,7 +118,7 @@ impl LearnedEnsemble {
         }
     }
 
-    /// The teachers that the public code of MLCSD-Net has: one map for all exits.
+    /// The teachers of MLCSD-Net's public code: one map for all exits.
     pub fn mlcsd_released(width: usize, exits: usize, init: &mut Init) -> Self {
         Self {
             scores: None,
@@ -143,8 +142,8 @@ impl LearnedEnsemble {
         Mixture::PerSample(softmax(Tensor::stack::<3>(scores, 1), 2))
     }
 
-    /// Remembers the per-sample weights of a batch for [`weights`](Teacher::weights). Weights
-    /// per teacher need no memory.
+    /// Stores the per-sample weights of a batch for [`weights`](Teacher::weights). Weights per teacher
+    /// need not be stored.
     pub fn observe(&mut self, outputs: &ExitOutputs) {
         if self.scores.is_none() {
             self.observed = Some(self.mixture(outputs).mean().without_autodiff());
@@ -189,7 +188,7 @@ mod tests {
         Tensor::from_floats([values], device)
     }
 
-    /// Exits of T2 of the specification, in its order.
+    /// Two exits with logits `z` and embeddings `f`.
     fn exits(device: &Device) -> ExitOutputs {
         let exit = |logits, embedding| ExitOutput::new(row(embedding, device), row(logits, device));
         vec![exit([2.0, 0.0], [1.0, 2.0]), exit([1.0, 0.5], [3.0, -1.0])].into()
@@ -203,9 +202,10 @@ mod tests {
         }
     }
 
-    /// T2: weights `softmax(0.5 f)` per sample, targets for logits and for embeddings.
+    /// Weights `s_i = softmax(0.5 f_i)` per sample, targets `sum_d s_id z_d` and `sum_d s_id f_d`; numbers of
+    /// `methods/tests/python/golden.py`.
     #[test]
-    fn per_sample_weights_of_the_specification() {
+    fn per_sample_weights_and_targets() {
         let device = default_device().unwrap();
         let mut teacher =
             LearnedEnsemble::per_sample(&[2, 2], EnsembleStart::Uniform, &Init::new(1, &device));

@@ -8,20 +8,19 @@ use offramp_nn::{Init, Linear};
 use crate::Mixture;
 use crate::teacher::rows;
 
-/// As many teachers as peers, each a mixture of all peers by attention between their embeddings,
-/// anew for every sample:
+/// One teacher per peer, each a mixture of all peers by attention between their embeddings, per sample:
 ///
 /// ```text
 /// q_i = W_q f_i      k_j = W_k f_j      A_i = softmax_j(q_i . k_j)      t_i = sum_j A_ij z_j
 /// ```
 ///
 /// The product is not divided by the root of the width. One pair `W_q`, `W_k` serves all peers
-/// whose embeddings have one width; peers of different widths have one each.
+/// whose embeddings have one width; with different widths each peer has its own pair.
 ///
 /// Chen, Mei, Wang, Feng and Chen, *Online Knowledge Distillation with Diverse Peers*, AAAI 2020.
 #[derive(Module, Debug)]
 pub struct PeerAttention {
-    /// `W_q`, one for all peers or one a peer.
+    /// `W_q`, one for all peers or one per peer.
     pub queries: Vec<Linear>,
     /// `W_k`, likewise.
     pub keys: Vec<Linear>,
@@ -32,7 +31,7 @@ pub struct PeerAttention {
 
 impl PeerAttention {
     /// Attention between peers of the given widths, in a space of the largest width divided by
-    /// `reduction` (at least 1); maps of PyTorch's default initial values.
+    /// `reduction` (at least 1); maps with PyTorch's default initialisation.
     pub fn new(widths: &[usize], reduction: usize, init: &mut Init) -> Self {
         let largest = widths.iter().max().copied().unwrap_or(1);
         let space = (largest / reduction.max(1)).max(1);
@@ -69,7 +68,7 @@ impl PeerAttention {
         Mixture::PerSample(softmax(queries.matmul(keys.swap_dims(1, 2)), 2))
     }
 
-    /// Remembers the weights for a batch for [`weights`](Self::weights).
+    /// Stores the weights of a batch for [`weights`](Self::weights).
     pub fn observe(&mut self, embeddings: &[Tensor<2>]) {
         let constants: Vec<_> = (embeddings.iter())
             .map(|embedding| embedding.clone().without_autodiff())
@@ -90,10 +89,10 @@ mod tests {
     use burn::module::Param;
     use offramp_core::default_device;
 
-    /// The matrix of the specification: `W_q` takes the first two numbers of an embedding, `W_k`
-    /// the others.
+    /// `A = softmax_j(q_i . k_j)` with `q = [1,0], [0,1], [1,1]`, the first two numbers of the embeddings, and
+    /// `k = [1,0], [0,2], [1,-1]`, the others; numbers of `methods/tests/python/golden.py`.
     #[test]
-    fn the_attention_of_the_specification() {
+    fn attention_of_three_peers() {
         let device = default_device().unwrap();
         let mut attention = PeerAttention::new(&[4, 4, 4], 2, &mut Init::new(1, &device));
         assert_eq!((attention.queries.len(), attention.keys.len()), (1, 1));

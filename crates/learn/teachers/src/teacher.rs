@@ -1,16 +1,16 @@
-//! The trait of everything that teaches.
+//! The trait of teachers within a network.
 
 use burn::tensor::Tensor;
 use offramp_core::ExitOutputs;
 
 use crate::stack;
 
-/// Which of an exit's two outputs is taught.
+/// Which of an exit's two outputs the targets are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// Class scores, `[N, C]`.
     Logits,
-    /// What the last linear layer sees, `[N, D]`; all exits must have the same width `D`.
+    /// The input of the last linear layer, `[N, D]`; all exits must have the same width `D`.
     Embeddings,
 }
 
@@ -25,7 +25,7 @@ impl Level {
     }
 }
 
-/// Something that says what exits should answer: `R` teachers, often one.
+/// Targets for exits, computed from the network's own outputs: `R` teachers, often one.
 pub trait Teacher {
     /// The targets of all teachers.
     ///
@@ -33,8 +33,7 @@ pub trait Teacher {
     /// - output: `[R, N, C]` for logits, `[R, N, D]` for embeddings
     fn targets(&self, outputs: &ExitOutputs, level: Level) -> Tensor<3>;
 
-    /// What the teachers are made of: the share of each exit, a row a teacher. Each row has a
-    /// sum of 1.
+    /// The weight of each exit in each teacher, one row per teacher. Each row sums to 1.
     fn weights(&self) -> Vec<Vec<f32>>;
 }
 

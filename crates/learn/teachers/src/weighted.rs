@@ -1,4 +1,4 @@
-//! A fixed ensemble that listens to deep exits more.
+//! A fixed ensemble with larger weights for deep exits.
 
 use burn::tensor::{Tensor, TensorData};
 use offramp_core::ExitOutputs;
@@ -42,7 +42,7 @@ impl Teacher for WeightedEnsemble {
 mod tests {
     use super::*;
 
-    /// The weights printed in the methods' specification.
+    /// `1.6^j / sum_i 1.6^i` of BEED's public code.
     #[test]
     fn weights_of_beed() {
         let teacher = WeightedEnsemble::geometric(1.6, 4);

@@ -1,4 +1,4 @@
-//! From a batch on the host to what a step needs on the device.
+//! Moves a batch from the host to the device.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use offramp_core::images::{Place, normalise, pixels, standardise, windows};
@@ -12,14 +12,14 @@ pub(crate) struct Input {
     pub images: Tensor<4>,
     /// Labels, as the losses take them.
     pub targets: Targets,
-    /// Place of every image in the files of the data set, `[N]`.
+    /// Index of every image in the files of the data set, `[N]`.
     pub rows: Vec<usize>,
-    /// How many rows have a label; not counted of parts.
+    /// Number of images with a label; 0 for parts.
     pub labelled: usize,
 }
 
 impl Input {
-    /// Moves a batch: the pixels go as one block of bytes and are converted there.
+    /// Moves a batch to the device: the pixels as one block of bytes, which are converted there.
     pub fn new(batch: Batch, info: &DatasetInfo, smoothing: f64, device: &Device) -> Self {
         let labelled = batch.labels.iter().filter(|label| **label >= 0).count();
         let mix = batch.mix.map(|mix| {
@@ -54,8 +54,8 @@ impl Input {
         }
     }
 
-    /// The rows in so many parts, in their order and of about the same size; fewer parts where there
-    /// are fewer rows.
+    /// Splits the images, in their order, into `count` parts of about the same size; into fewer where
+    /// there are fewer images.
     pub fn parts(&self, count: usize) -> Vec<Self> {
         let rows = self.rows.len();
         let count = count.clamp(1, rows.max(1));
@@ -83,8 +83,8 @@ pub(crate) fn images(bytes: Vec<u8>, n: usize, info: &DatasetInfo, device: &Devi
     normalise(bytes, shape, info.mean, info.std, device)
 }
 
-/// What the network sees of the pictures.
-fn cut(pictures: Tensor<4>, found: &Windows) -> Tensor<4> {
+/// Cuts out the windows that the network gets.
+fn cut(images: Tensor<4>, found: &Windows) -> Tensor<4> {
     let place = |window: &offramp_data::Window| Place {
         top: window.top,
         left: window.left,
@@ -92,7 +92,7 @@ fn cut(pictures: Tensor<4>, found: &Windows) -> Tensor<4> {
     };
     let places: Vec<Place> = found.places.iter().map(place).collect();
     let size = [found.shape.height, found.shape.width];
-    windows(pictures, &places, size, found.fill)
+    windows(images, &places, size, found.fill)
 }
 
 /// Labels, `[N]`.
@@ -108,7 +108,7 @@ mod tests {
     use offramp_core::default_device;
     use offramp_data::{AugmentConfig, DataConfig, Loader, LoaderConfig};
 
-    /// The first batch of two epochs, as the network sees it.
+    /// The first batch of two epochs, as the network gets it.
     fn seen(on_device: bool) -> Vec<f32> {
         let config = DataConfig::default();
         let splits = offramp_data::open(&config, None).unwrap();

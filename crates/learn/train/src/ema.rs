@@ -17,8 +17,8 @@ pub struct Ema {
 }
 
 impl Ema {
-    /// The average of one network, itself. Also how an average goes on after an interruption:
-    /// from the network that [`Ema::network`] gave.
+    /// An average that starts at `net`: the network itself, or after an interruption the network that
+    /// [`Ema::network`] gave.
     pub fn new<M: Module>(config: EmaConfig, net: &M) -> Self {
         let mut ema = Self {
             config,
@@ -31,9 +31,10 @@ impl Ema {
     /// Takes the network after step `step`, counted from 0, into the average.
     pub fn update<M: Module>(&mut self, net: &M, step: u64) {
         let done = (step + 1) as f64;
-        let decay = match self.config.warmup {
-            true => self.config.decay.min((1.0 + done) / (10.0 + done)),
-            false => self.config.decay,
+        let decay = if self.config.warmup {
+            self.config.decay.min((1.0 + done) / (10.0 + done))
+        } else {
+            self.config.decay
         };
         self.follow(net, decay);
     }
@@ -74,7 +75,7 @@ impl Ema {
         });
     }
 
-    /// The averaged network for evaluation; `net` gives all but the tensors.
+    /// The averaged network for evaluation; all but the tensors is taken from `net`.
     pub fn network<M: Module>(&self, net: &M) -> M {
         struct Replace<'a> {
             path: Path,

@@ -1,4 +1,4 @@
-//! What can go wrong while training.
+//! Errors of training and of run folders.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ pub enum TrainError {
     /// The device.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// The numbers that the device is to compute with.
+    /// The precision, which the device lacks.
     #[error(transparent)]
     Precision(#[from] PrecisionError),
     /// The images.
@@ -42,7 +42,7 @@ pub enum TrainError {
     /// A teacher.
     #[error(transparent)]
     Teacher(#[from] TeacherError),
-    /// What is learned from teachers.
+    /// A distiller.
     #[error(transparent)]
     Distill(#[from] DistillError),
     /// A checkpoint.
@@ -60,7 +60,7 @@ pub enum TrainError {
     /// The run folder.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// The loss is no number any more.
+    /// The loss is not finite.
     #[error(
         "step {step} (epoch {epoch:.2}): {term} is {value}; the last good checkpoint is {}; \
          lower train.optimizer.lr, raise train.warmup-epochs or set train.clip-norm; \
@@ -85,17 +85,17 @@ pub enum TrainError {
          or let the exits learn from a teacher in [distill.NAME]"
     )]
     NoLoss,
-    /// A teacher's outputs cannot be kept, for no image is seen twice.
+    /// A teacher's outputs cannot be cached, since augmentation changes the images.
     #[error(
         "teachers.{teacher}.cache = true keeps a teacher's outputs for every image, and \
          data.augment makes another image each time; leave the cache out, or set data.augment = \
          {{ pad = 0, flip = 0.0 }}"
     )]
-    CacheOfVaried {
+    CacheOfAugmented {
         /// What the recipe calls the teacher.
         teacher: String,
     },
-    /// A teacher's outputs were there a moment ago.
+    /// The cache of a teacher's outputs was changed during the run.
     #[error(
         "{} lacks an image or was changed during the run; delete it and start again",
         path.display()
@@ -104,25 +104,25 @@ pub enum TrainError {
         /// The file.
         path: PathBuf,
     },
-    /// A teacher to whom nothing listens.
+    /// A teacher that no distiller uses.
     #[error(
-        "[teachers.{teacher}] teaches nobody: no [distill.NAME] table listens to it; add one, such \
-         as [distill.kd] with loss = \"kd\", or leave the teacher out"
+        "[teachers.{teacher}] is not used: no [distill.NAME] table names it; add one, such as \
+         [distill.kd] with loss = \"kd\", or leave the teacher out"
     )]
-    Unheard {
+    UnusedTeacher {
         /// What the recipe calls the teacher.
         teacher: String,
     },
-    /// The method tries steps out before they are taken, which it can with SGD only.
+    /// The method looks ahead through the optimiser's step, which works with SGD only.
     #[error(
         "method {method:?} looks ahead through the optimiser's step, which works with SGD only; \
          set train.optimizer = {{ name = \"sgd\" }}"
     )]
-    Lookahead {
+    LookAheadOptimizer {
         /// Name of the method.
         method: &'static str,
     },
-    /// The device gave up on the way.
+    /// The device failed during the work.
     #[error(
         "{device} failed {work}: {reason}; if its memory ran out, {}; {}",
         work.with_less_memory(checkpoint.is_some()),
@@ -133,9 +133,9 @@ pub enum TrainError {
         device: DeviceSpec,
         /// What was not finished.
         work: Work,
-        /// What the device said.
+        /// The device's message.
         reason: String,
-        /// From where the run goes on.
+        /// The checkpoint from which the run can be resumed.
         checkpoint: Option<PathBuf>,
     },
     /// Batch norm over several devices of a kind that has no gradients of means.
@@ -147,7 +147,7 @@ pub enum TrainError {
         /// The device.
         device: DeviceSpec,
     },
-    /// A batch with less than an image for each replica.
+    /// A batch with fewer images than replicas.
     #[error(
         "a batch of {rows} images for {replicas} replicas; set train.drop-last = true, or lower \
          train.replicas"
@@ -164,12 +164,12 @@ pub enum TrainError {
         /// What it is.
         what: String,
     },
-    /// The method tries steps out on the whole batch, which is never there as a whole.
+    /// The method looks ahead on the whole batch, which `train.accumulate` splits.
     #[error(
         "method {method:?} looks ahead on the whole batch, which train.accumulate takes apart; set \
          train.accumulate = 1, and a smaller train.batch-size if memory is short"
     )]
-    RehearsalInParts {
+    LookAheadInParts {
         /// Name of the method.
         method: &'static str,
     },
@@ -188,7 +188,7 @@ pub enum TrainError {
         /// What does not fit.
         source: Box<ParamError>,
     },
-    /// Early stopping without validation rows.
+    /// Early stopping without validation images.
     #[error("train.patience needs validation rows: set data.val-fraction above 0, or no patience")]
     NoValidation,
     /// Nothing to evaluate.
@@ -212,10 +212,10 @@ pub enum Work {
         images: usize,
         /// In how many parts they were computed.
         parts: usize,
-        /// Whether blocks were kept for the way back: `train.checkpointing = "none"`.
+        /// Whether the maps within blocks were kept for the backward pass: `train.checkpointing = "none"`.
         blocks_kept: bool,
     },
-    /// Scores of a split, so many images at a time.
+    /// Evaluation of a split.
     Scores {
         /// The split.
         split: Split,
@@ -227,7 +227,7 @@ pub enum Work {
 }
 
 impl Work {
-    /// What to try, of what is not in use yet; what may be changed in a resumed run comes first.
+    /// What to try to save memory, of what is not in use yet; what a resumed run may change comes first.
     fn with_less_memory(self, resumable: bool) -> String {
         let (kept, others) = match self {
             Self::Step {
@@ -250,17 +250,19 @@ impl Work {
                 (Some(fewer).filter(|_| images > 1), Vec::new())
             }
         };
-        let (go_on, again) = match resumable {
-            true => (kept, others),
-            false => (None, kept.into_iter().chain(others).collect()),
+        let (go_on, again) = if resumable {
+            (kept, others)
+        } else {
+            (None, kept.into_iter().chain(others).collect())
         };
         let go_on = go_on.map(|option| format!("go on (--resume) with {option}"));
         let again = Some(again.join(" or ")).filter(|options| !options.is_empty());
         let again = again.map(|options| format!("start again with {options}"));
         let advice: Vec<String> = go_on.into_iter().chain(again).collect();
-        match advice.is_empty() {
-            true => "it is too small for this network".to_owned(),
-            false => advice.join(", or "),
+        if advice.is_empty() {
+            "it is too small for this network".to_owned()
+        } else {
+            advice.join(", or ")
         }
     }
 }
@@ -347,9 +349,9 @@ pub enum RunError {
         path: PathBuf,
         /// The data set.
         dataset: String,
-        /// Steps an epoch in the checkpoint.
+        /// Steps per epoch in the checkpoint.
         recorded: u64,
-        /// Steps an epoch now.
+        /// Steps per epoch now.
         found: u64,
     },
     /// The checkpoint of the best validation is gone.

@@ -1,4 +1,4 @@
-//! Running a network over rows to see how good it is.
+//! Evaluation of a network on a subset.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -9,10 +9,10 @@ use offramp_policies::{ExitTable, ExitTableBuilder};
 use crate::batch::images;
 use crate::{TrainConfig, TrainError};
 
-/// How rows are fed to a network that is evaluated.
+/// Batch size and loader settings of an evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EvalOptions {
-    /// Images a batch. The last digits of a result may depend on it.
+    /// Images per batch. The last digits of a result may depend on it.
     pub batch_size: usize,
     /// Threads that prepare batches. No result depends on it.
     pub workers: usize,
@@ -36,13 +36,13 @@ impl From<&TrainConfig> for EvalOptions {
     }
 }
 
-/// Logits of every exit for the labelled rows of `subset`, in their order and not augmented.
+/// Logits of every exit for the labelled images of `subset`, in their order and not augmented.
 ///
-/// The network is evaluated with its running statistics, whatever mode it is in; it stays on its
-/// device and as it is.
+/// The network is evaluated with its running statistics, whatever its mode; it stays on its device and
+/// is not changed.
 ///
 /// # Errors
-/// [`TrainError::NoRows`] when no row has a label, [`TrainError::Table`] when a logit is not
+/// [`TrainError::NoRows`] when no image has a label, [`TrainError::Table`] when a logit is not
 /// finite, [`TrainError::Data`] when an image cannot be read.
 pub fn evaluate(
     net: &MultiExitNet,
@@ -94,7 +94,7 @@ fn read(net: &MultiExitNet, x: Tensor<4>) -> Vec<Vec<f32>> {
         .collect()
 }
 
-/// Leaves out the rows without a label.
+/// Leaves out the images without a label.
 fn labelled(
     mut logits: Vec<Vec<f32>>,
     labels: &[i32],

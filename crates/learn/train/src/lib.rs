@@ -1,15 +1,15 @@
 //! Training of multi-exit networks: recipes, optimisers, schedules, checkpoints and the trainer.
 //!
-//! [`train`] turns a [`Recipe`] into a run folder (see [`RunFolder`]); what reads one afterwards
-//! needs nothing of this crate but [`evaluate`].
+//! [`train`] turns a [`Recipe`] into a run folder (see [`RunFolder`]); readers of run folders
+//! need only [`evaluate`] of this crate.
 //!
 //! | want | see |
 //! |---|---|
 //! | an experiment from a TOML file | [`Recipe::load`] |
 //! | to train it, or to go on with it | [`train`], [`TrainOptions`] |
 //! | accuracy and calibration of every exit | [`evaluate`](fn@evaluate), [`EvalReport`] |
-//! | what the trainer says while it works | [`progress`] |
-//! | what it writes | [`metrics`], [`checkpoint`] |
+//! | progress events while it trains | [`progress`] |
+//! | the files that it writes | [`metrics`], [`checkpoint`] |
 //! | its parts on their own | [`optim`], [`schedule`], [`Ema`] |
 
 mod batch;
@@ -18,7 +18,6 @@ mod config;
 mod ema;
 mod error;
 mod evaluate;
-mod lectures;
 mod log;
 mod loss_scale;
 pub mod metrics;
@@ -28,6 +27,7 @@ pub mod recipe;
 mod report;
 mod run_folder;
 pub mod schedule;
+mod teachers;
 mod trainer;
 
 pub use config::{Best, CheckpointConfig, Checkpointing, EmaConfig, ModelConfig, TrainConfig};
@@ -40,9 +40,9 @@ pub use report::{EnsembleReport, EvalReport, ExitReport};
 pub use run_folder::RunFolder;
 pub use trainer::{Outcome, TrainOptions, TrainReport, train};
 
-/// What the tensors of the network are called by in optimiser and checkpoint.
+/// Prefix of the network's tensors in optimiser and checkpoint.
 pub(crate) const NET: &str = "net";
-/// What the tensors of the method are called by in optimiser and checkpoint.
+/// Prefix of the method's tensors in optimiser and checkpoint.
 pub(crate) const METHOD: &str = "method";
-/// What the tensors of the distillers are called by in optimiser and checkpoint.
+/// Prefix of the distillers' tensors in optimiser and checkpoint.
 pub(crate) const DISTILL: &str = "distill";

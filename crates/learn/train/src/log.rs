@@ -10,8 +10,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 
-/// Sends what this thread logs to the end of a file until it is dropped; warnings also go to
-/// standard error, where somebody may be looking.
+/// Appends what this thread logs to a file until it is dropped; warnings also go to standard error.
 pub(crate) struct RunLog {
     _guard: DefaultGuard,
 }
@@ -57,13 +56,13 @@ mod tests {
             let log = RunLog::start(&path).unwrap();
             tracing::info!("round {round}");
             drop(log);
-            tracing::info!("unheard");
+            tracing::info!("not logged");
         }
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(
             text.contains("round 0") && text.contains("round 1"),
             "{text}"
         );
-        assert!(!text.contains("unheard"));
+        assert!(!text.contains("not logged"));
     }
 }

@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 /// The factor `s` of the loss in training with float16, whose gradients would be 0 below 6e-8 without
-/// it, and which is found by trying.
+/// it. It adapts during training:
 ///
 /// ```text
 /// gradients of s L, divided by s in float32
-/// one of them not finite:   the step is left out, s <- s / 2
+/// one of them not finite:   the step is skipped, s <- s / 2
 /// 2000 steps without that:  s <- 2 s
 /// ```
 ///

@@ -4,12 +4,12 @@ use offramp_core::Cost;
 use offramp_policies::ExitTable;
 use serde::{Deserialize, Serialize};
 
-/// How good every exit of a network is on a split.
+/// Evaluation of every exit of a network on a split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EvalReport {
-    /// Which rows: `train`, `val` or `test`.
+    /// The split: `train`, `val` or `test`.
     pub split: String,
-    /// How many.
+    /// Number of images.
     pub samples: usize,
     /// Every exit, shallowest first.
     pub exits: Vec<ExitReport>,
@@ -22,15 +22,15 @@ pub struct EvalReport {
 pub struct ExitReport {
     /// The exit, from 0, shallowest first.
     pub exit: usize,
-    /// Right answers, percent.
+    /// Top-1 accuracy, percent.
     pub top1: f64,
-    /// The right answer is among the first five, percent.
+    /// Top-5 accuracy, percent.
     pub top5: f64,
     /// Negative log-likelihood of the label, nats.
     pub nll: f64,
     /// Expected calibration error over 15 bins, percent.
     pub ece: f64,
-    /// Multiply-accumulates for one image, all exits up to this one included.
+    /// MACs for one image, all exits up to this one included.
     pub macs: u64,
     /// Parameters used for it, all exits up to this one included.
     pub params: u64,
@@ -39,12 +39,12 @@ pub struct ExitReport {
 /// The mean of the exits' probabilities.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EnsembleReport {
-    /// Right answers, percent.
+    /// Top-1 accuracy, percent.
     pub top1: f64,
 }
 
 impl EvalReport {
-    /// The report on a table; `costs` are cumulative, one an exit.
+    /// The report on a table; `costs` are cumulative, one per exit.
     pub fn new(split: &str, table: &ExitTable, costs: &[Cost]) -> Self {
         let exits = table.metrics().into_iter().zip(costs);
         let exits = exits.map(|(metrics, cost)| ExitReport {

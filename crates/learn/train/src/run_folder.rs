@@ -8,16 +8,16 @@ use offramp_core::files::{self, FileError};
 use crate::recipe::Recipe;
 use crate::{RunError, TrainError};
 
-/// Where everything about a run lies:
+/// The folder that holds everything about a run:
 ///
 /// | file | what |
 /// |---|---|
 /// | `recipe.toml` | the resolved recipe |
-/// | `metrics.jsonl` | one JSON object a line: `kind` is `step`, `epoch`, `eval` or `final` |
+/// | `metrics.jsonl` | one JSON object per line: `kind` is `step`, `epoch`, `eval` or `final` |
 /// | `log.txt` | what happened, in words |
 /// | `checkpoints/` | see [`checkpoint`](crate::checkpoint) |
 /// | `model.safetensors`, `model.json` | the network, when the run is finished |
-/// | `eval.json` | its [`EvalReport`](crate::EvalReport) on the test rows |
+/// | `eval.json` | its [`EvalReport`](crate::EvalReport) on the test images |
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
@@ -26,11 +26,11 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// A new run. What a run left behind that ended before its first result, because its data were
-    /// not found, say, is written over.
+    /// Begins a new run. The files of a run that ended before its first result, for example because its
+    /// data were not found, are overwritten.
     ///
     /// # Errors
-    /// When there is a run already, or something else, or the folder cannot be written.
+    /// When the folder holds a run or other files, or cannot be written.
     pub fn create(path: &Path, recipe: &Recipe) -> Result<Self, TrainError> {
         if holds_results(path) {
             return Err(RunError::Exists { path: path.into() }.into());
@@ -47,7 +47,7 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// A run that was begun with the same recipe.
+    /// Reopens a run that was begun with the same recipe.
     ///
     /// # Errors
     /// When there is none, its recipe is another one, or another process trains in it.
@@ -115,7 +115,7 @@ impl RunFolder {
         self.path.join("checkpoints")
     }
 
-    /// The score.
+    /// The evaluation on the test images.
     pub fn eval(&self) -> PathBuf {
         self.path.join("eval.json")
     }
@@ -129,16 +129,16 @@ fn holds_results(path: &Path) -> bool {
 }
 
 /// Removes the temporary files of a process that was killed while it wrote. To be called with the
-/// lock held: nobody else is writing.
+/// lock held, so that no other process is writing.
 fn remove_unfinished(folder: &Path) {
     let entries = folder.read_dir().into_iter().flatten().flatten();
     for entry in entries.filter(|e| e.file_name().to_string_lossy().starts_with(".tmp-")) {
-        // What cannot be removed is in nobody's way.
+        // A file that cannot be removed does no harm.
         let _ = std::fs::remove_file(entry.path());
     }
 }
 
-/// Whether something in a folder may be what a run leaves that ends before its first result.
+/// Whether a file may have been left by a run that ended before its first result.
 fn is_beginning(entry: std::io::Result<std::fs::DirEntry>) -> bool {
     entry.is_ok_and(|entry| {
         let name = entry.file_name();

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How the learning rate falls after the warm-up; the `[train.schedule]` table.
+/// The learning-rate schedule after the warm-up; the `[train.schedule]` table.
 ///
 /// With base rate `lr`, `S` steps in all, `W` of them warm-up, at step `s >= W`:
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ impl Default for ScheduleConfig {
 /// The learning rate as a function of the step, and of nothing else.
 #[derive(Clone, Debug)]
 pub struct Schedule {
-    /// How it falls.
+    /// The schedule after the warm-up.
     pub config: ScheduleConfig,
     /// The rate at the end of the warm-up.
     pub base: f64,
@@ -66,7 +66,7 @@ pub struct Schedule {
     pub warmup: u64,
     /// Steps in all.
     pub steps: u64,
-    /// Steps an epoch.
+    /// Steps per epoch.
     pub steps_per_epoch: u64,
 }
 

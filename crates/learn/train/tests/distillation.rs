@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use offramp_core::{DeviceSpec, Precision, params};
 use offramp_heads::load_model;
-use offramp_methods::distill::{Teachers, distillers};
+use offramp_methods::distill::{TeacherCount, distillers};
 use offramp_train::Recipe;
 use support::*;
 
@@ -45,9 +45,9 @@ fn every_distiller_trains_logs_and_resumes_exactly() {
     let before = fs::read(teacher.join("model.safetensors")).unwrap();
     for entry in distillers() {
         let teachers: &[&Path] = match entry.teachers {
-            Teachers::None => &[],
-            Teachers::One => &[&teacher],
-            Teachers::All => &[&teacher, &teacher],
+            TeacherCount::None => &[],
+            TeacherCount::One => &[&teacher],
+            TeacherCount::All => &[&teacher, &teacher],
         };
         let recipe = student(entry.name, teachers, needs(entry.name));
         let whole = parent.path().join(format!("{}-whole", entry.name));
@@ -73,7 +73,7 @@ fn every_distiller_trains_logs_and_resumes_exactly() {
     assert_eq!(fs::read(teacher.join("model.safetensors")).unwrap(), before);
 }
 
-/// Two steps in float16 where the device has it, three parts a batch, and blocks computed twice.
+/// Two steps in float16 where the device has it, three parts per batch, and blocks recomputed.
 #[test]
 fn every_distiller_learns_in_parts_and_in_narrow_numbers() {
     let parent = tempfile::tempdir().unwrap();
@@ -82,9 +82,9 @@ fn every_distiller_learns_in_parts_and_in_narrow_numbers() {
     let narrow = Precision::Fp16.check(spec, &spec.device().unwrap()).is_ok();
     for entry in distillers() {
         let teachers: &[&Path] = match entry.teachers {
-            Teachers::None => &[],
-            Teachers::One => &[&teacher],
-            Teachers::All => &[&teacher, &teacher],
+            TeacherCount::None => &[],
+            TeacherCount::One => &[&teacher],
+            TeacherCount::All => &[&teacher, &teacher],
         };
         let mut settings = needs(entry.name).to_vec();
         settings.extend(["train.accumulate=3", "train.checkpointing=blocks"]);
@@ -161,8 +161,8 @@ fn a_simkd_student_is_saved_with_its_teachers_classifier() {
     );
 }
 
-/// The teacher knows forty pictures by heart. Its students never see a label, and know them through
-/// its classifier.
+/// The teacher is right on forty training images. Its students never get a label, and classify them
+/// through its classifier.
 #[test]
 fn a_student_without_labels_answers_by_the_shared_classifier() {
     let parent = tempfile::tempdir().unwrap();
@@ -213,7 +213,7 @@ fn an_atsc_student_is_saved_with_the_adapted_classifier() {
         params::collect(&net.classifier(exit))
     };
     for exit in 0..3 {
-        let adapted = format!("distill.tables.0.lessons.{exit}.distiller.teachers.0.heads.2.fc");
+        let adapted = format!("distill.tables.0.instances.{exit}.distiller.teachers.0.heads.2.fc");
         let (theirs, ours) = (classifier(&teacher, 2), classifier(&out, exit));
         for part in ["weight", "bias"] {
             assert_eq!(ours[part], end.method[&format!("{adapted}.{part}")]);
@@ -373,7 +373,7 @@ fn a_teachers_outputs_are_computed_once_and_kept() {
 }
 
 #[test]
-fn a_teacher_to_whom_nobody_listens_is_named() {
+fn a_teacher_that_no_distiller_uses_is_named() {
     let parent = tempfile::tempdir().unwrap();
     let teacher = teacher(parent.path(), "teacher", &["seed=5"]);
     let only = ["distill.ext.teachers=[\"t1\"]"];

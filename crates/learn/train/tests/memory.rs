@@ -82,7 +82,7 @@ fn a_method_that_looks_ahead_needs_the_whole_batch() {
     let recipe = recipe("l2w-den", &["train.accumulate=2"]);
     let error = run(&recipe, &parent.path().join("run"), false, None).unwrap_err();
     assert!(
-        matches!(error, TrainError::RehearsalInParts { .. }),
+        matches!(error, TrainError::LookAheadInParts { .. }),
         "{error}"
     );
     assert!(error.to_string().contains("l2w-den"), "{error}");

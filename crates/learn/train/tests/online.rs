@@ -87,7 +87,7 @@ fn peers_are_kept_with_their_statistics_and_are_no_part_of_the_model() {
 
     let end = last_checkpoint(&whole);
     let peer = |n: usize, tensor: &str| {
-        let name = format!("distill.tables.0.lessons.0.distiller.peers.{n}.{tensor}");
+        let name = format!("distill.tables.0.instances.0.distiller.peers.{n}.{tensor}");
         end.method[&name].iter::<f32>().collect::<Vec<_>>()
     };
     for tensor in [
@@ -107,7 +107,7 @@ fn peers_are_kept_with_their_statistics_and_are_no_part_of_the_model() {
         !end.method.keys().any(|name| name.contains("layer3")),
         "cut to exit 1"
     );
-    let slot = "distill/tables.0.lessons.0.distiller.peers.1.heads.0.fc.weight/momentum";
+    let slot = "distill/tables.0.instances.0.distiller.peers.1.heads.0.fc.weight/momentum";
     assert!(
         end.optimizer.contains_key(slot),
         "{:?}",

@@ -98,7 +98,7 @@ fn what_cannot_be_divided_is_refused() {
         let recipe = recipe(method, &[&["train.replicas=4"], settings].concat());
         run(&recipe, &parent.path().join(name), false, Some(1)).unwrap_err()
     };
-    let error = train("rehearsal", "l2w-den", &[]);
+    let error = train("look_ahead", "l2w-den", &[]);
     assert!(matches!(error, TrainError::NotParallel { .. }), "{error}");
     // 48 rows in batches of 15: the last has 3.
     let settings = ["train.batch-size=15", "train.drop-last=false"];

@@ -1,4 +1,4 @@
-//! Whole runs of a tiny network on generated pictures.
+//! Whole runs of a tiny network on generated images.
 
 mod support;
 

@@ -132,7 +132,7 @@ impl Kernel for Forward<'_> {
 impl Forward<'_> {
     /// # Safety
     /// The cells of `P` outputs from `source` on are readable at every tap; `lanes` values at
-    /// `out + p * step` are writable and nobody else's.
+    /// `out + p * step` are writable and not accessed elsewhere.
     #[inline(always)]
     unsafe fn tile<S: Simd, const P: usize>(
         &self,
@@ -173,7 +173,7 @@ pub(super) fn weight_gradient(geometry: &Geometry, x: Map, dy: Map, dw: &mut [f3
     let blocks = channels.div_ceil(LANES);
     let chunks = CHUNKS.min(images);
     let layout = Source::new(&correlation, correlation.out[0], LANES);
-    // The gradient has one cell a position: read it through a correlation of one tap.
+    // The gradient has one cell per position: read it through a correlation of one tap.
     let plain = Correlation::identity([shape[2], shape[3]]);
     let dy_layout = Source::new(&plain, shape[2], LANES);
     let offsets: Vec<usize> = correlation

@@ -1,7 +1,7 @@
 //! The padded, blocked copy of a piece of the input that tiles read from.
 //!
 //! A cell is sixteen neighbouring channels of one position, one cache line. Cells
-//! of one channel block form rows; a row is split into one plane a column phase
+//! of one channel block form rows; a row is split into one plane per column phase
 //! (column modulo the step), so that the cells read by neighbouring outputs are
 //! neighbours for every step. Padding is in the copy, so tiles have no edges.
 

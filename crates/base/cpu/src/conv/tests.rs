@@ -112,7 +112,7 @@ fn shapes_of_residual_networks() {
 }
 
 /// Every kernel size of the networks with every stride and dilation, for each kind of channels:
-/// one, dense, in groups, depthwise, depthwise with two filters a channel; odd maps of one image
+/// one, dense, in groups, depthwise, depthwise with two filters per channel; odd maps of one image
 /// and of several, in every layout.
 #[test]
 fn every_kind_of_convolution() {

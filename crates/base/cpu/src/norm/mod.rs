@@ -17,7 +17,7 @@ pub use sums::{column_sums, gradient_sums, statistics};
 /// Values of a chunk.
 const CHUNK: usize = 4 << 10;
 
-/// Rows of a chunk, for `channels` values a row.
+/// Rows of a chunk, for `channels` values per row.
 fn chunk_rows(channels: usize) -> usize {
     (CHUNK / channels.max(1)).max(1)
 }

@@ -1,3 +1,5 @@
+//! Tests of batch normalisation against the scalar twins.
+
 use super::{Affine, apply, column_sums, gradient_sums, input_gradient, reference, statistics};
 use crate::testing::{Random, assert_close};
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::check::MAX_PORTS;
 use super::frame::Frame;
-use super::team::Team;
+use super::workers::Workers;
 use super::{Layout, Program, ProgramError};
 use crate::memory::Buffer;
 
@@ -15,7 +15,7 @@ use crate::memory::Buffer;
 /// doing a part of every step; with many each thread takes a *group* of images through all steps on
 /// its own, and no thread waits.
 pub struct Machine {
-    team: Team,
+    workers: Workers,
     arena: Buffer,
     scratch: Buffer,
     /// Words of scratch memory of a thread.
@@ -24,7 +24,7 @@ pub struct Machine {
 
 impl std::fmt::Debug for Machine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Machine({} threads)", self.team.members())
+        write!(f, "Machine({} threads)", self.workers.threads())
     }
 }
 
@@ -41,10 +41,10 @@ struct Memory {
 unsafe impl Sync for Memory {}
 
 impl Machine {
-    /// A machine of so many threads without memory.
+    /// A machine with the given number of threads and no memory yet.
     pub fn new(threads: usize) -> Self {
         Self {
-            team: Team::new(threads),
+            workers: Workers::new(threads),
             arena: Buffer::new(0),
             scratch: Buffer::new(0),
             scratch_words: 0,
@@ -53,10 +53,10 @@ impl Machine {
 
     /// Number of threads.
     pub fn threads(&self) -> usize {
-        self.team.members()
+        self.workers.threads()
     }
 
-    /// Memory for this program, `group` images a thread. It serves smaller programs as well.
+    /// Reserves memory for this program, `group` images per thread. It serves smaller programs as well.
     pub fn reserve(&mut self, program: &Program, group: usize) {
         let threads = self.threads();
         let arena = program.parts.arena * group.max(1) * threads;
@@ -114,9 +114,10 @@ impl Machine {
         // SAFETY: the memory was reserved for groups of this size, the program was checked and the
         // ports have their lengths.
         unsafe {
-            match side_by_side(images, threads) && images <= threads * group.max(1) {
-                true => self.together(program, &memory, images),
-                false => self.apart(program, &memory, images, group.max(1)),
+            if side_by_side(images, threads) && images <= threads * group.max(1) {
+                self.together(program, &memory, images);
+            } else {
+                self.apart(program, &memory, images, group.max(1));
             }
         }
         Ok(())
@@ -127,15 +128,15 @@ impl Machine {
     /// group`.
     unsafe fn together(&mut self, program: &Program, memory: &Memory, images: usize) {
         let (scratch, threads) = (self.scratch_words, self.threads());
-        self.team.run(&|member, meeting| {
+        self.workers.run(&|thread, barrier| {
             let memory: &Memory = memory;
             // SAFETY: each thread has scratch memory of its own.
-            let scratch = unsafe { memory.scratch.add(member * scratch) };
+            let scratch = unsafe { memory.scratch.add(thread * scratch) };
             let frame = memory.frame(program, memory.arena, scratch, [0, images]);
             for step in &program.parts.steps {
-                // SAFETY: each thread is one task, and the meeting is after the whole step.
-                unsafe { step.run(&frame, member, threads) };
-                meeting.wait();
+                // SAFETY: each thread is one task, and the barrier is reached after the whole step.
+                unsafe { step.run(&frame, thread, threads) };
+                barrier.wait();
             }
         });
     }
@@ -147,13 +148,13 @@ impl Machine {
         let groups = images.div_ceil(group).next_multiple_of(threads).min(images);
         let next = AtomicUsize::new(0);
         let words = program.parts.arena * group;
-        self.team.run(&|member, _| {
+        self.workers.run(&|thread, _| {
             let memory: &Memory = memory;
             // SAFETY: each thread has memory of its own.
             let (arena, scratch) = unsafe {
                 (
-                    memory.arena.add(member * words),
-                    memory.scratch.add(member * scratch),
+                    memory.arena.add(thread * words),
+                    memory.scratch.add(thread * scratch),
                 )
             };
             loop {

@@ -24,10 +24,10 @@ mod phase;
 mod pointwise;
 mod pool;
 mod quantized;
-mod team;
 mod tile;
 mod weights;
 mod winograd;
+mod workers;
 
 use serde::{Deserialize, Serialize};
 

@@ -14,9 +14,9 @@ pub struct LayerNorm {
     pub input: Value,
     /// The vector that is written.
     pub output: Value,
-    /// One number a channel.
+    /// One number per channel.
     pub scale: Words,
-    /// One number a channel.
+    /// One number per channel.
     pub shift: Words,
     /// Added to the variance.
     pub eps: f64,

@@ -15,9 +15,9 @@ pub enum PointOp {
     Copy,
     /// `scale[c] * x + shift[c]`, whole vectors of channels.
     Affine {
-        /// One number a channel.
+        /// One number per channel.
         scale: Words,
-        /// One number a channel.
+        /// One number per channel.
         shift: Words,
     },
     /// `x + other`.

@@ -24,7 +24,7 @@ const CELL: usize = LANES / 4;
 pub struct Quantized {
     /// Maps and geometry; one group, the input in bytes, weights from [`Quantized::pack`].
     pub conv: Conv,
-    /// One number an output channel.
+    /// One number per output channel.
     pub scale: Words,
 }
 
@@ -33,7 +33,7 @@ pub struct Quantized {
 pub struct ByteWeights {
     /// In the order of the weights.
     pub bytes: Vec<i8>,
-    /// One number an output channel.
+    /// One number per output channel.
     pub scales: Vec<f32>,
     /// The sum of an output channel's bytes.
     pub sums: Vec<i32>,
@@ -87,9 +87,12 @@ impl Quantized {
         let [c_in, c_out] = [conv.input.layout.shape[0], conv.output.layout.shape[0]];
         let taps = conv.taps();
         assert_eq!(weight.len(), c_out * c_in * taps, "number of weights");
-        let byte = |o: usize, i: usize, tap: usize| match o < c_out && i < c_in {
-            true => weight[(o * c_in + i) * taps + tap] as u8,
-            false => 0,
+        let byte = |o: usize, i: usize, tap: usize| {
+            if o < c_out && i < c_in {
+                weight[(o * c_in + i) * taps + tap] as u8
+            } else {
+                0
+            }
         };
         let mut packed = Vec::new();
         for block in 0..c_out.div_ceil(LANES) {
@@ -270,7 +273,7 @@ unsafe fn tile<S: Simd, D: Dot<S>, const P: usize, const V: usize, const STEP: u
 /// `out[p][v] = activation(scale * sums[p][v] + bias + residual[p][v])`.
 ///
 /// # Safety
-/// The outputs are writable and nobody else's, the residuals readable.
+/// The outputs are writable and not accessed elsewhere, the residuals readable.
 #[inline(always)]
 unsafe fn finish<S: Simd>(s: S, pass: &Pass, [size, vectors]: [usize; 2], at: At, sums: &Sums) {
     let conv = pass.conv;

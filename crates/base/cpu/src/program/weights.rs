@@ -40,13 +40,13 @@ pub struct FileBytes(Arc<Held>);
 enum Held {
     /// Pages are read when they are needed and shared by all processes that map the file.
     Mapped(Mmap),
-    /// So many bytes of the buffer.
+    /// The given number of bytes of the buffer.
     Copied(Buffer, usize),
 }
 
 impl FileBytes {
-    /// Maps a file. Nobody may shorten it or write to it while it is mapped: replace such files, as
-    /// a rename does.
+    /// Maps a file. It must not be shortened or written to while it is mapped; replace such files by a
+    /// rename.
     ///
     /// # Errors
     /// Those of the system.
@@ -72,7 +72,7 @@ impl FileBytes {
     pub fn bytes(&self) -> &[u8] {
         match &*self.0 {
             Held::Mapped(map) => map,
-            // SAFETY: the buffer has at least so many initialised bytes, and bytes have no alignment.
+            // SAFETY: the buffer has at least that many initialised bytes, and bytes have no alignment.
             Held::Copied(buffer, len) => unsafe {
                 std::slice::from_raw_parts(buffer.as_ptr().cast(), *len)
             },

@@ -1,7 +1,7 @@
 //! Sixteen-lane vectors of `f32` over the instruction sets of this crate.
 //!
 //! One kernel source serves every instruction set: it is written against `Simd`
-//! and run through `dispatch`, which compiles it once an instruction set and
+//! and run through `dispatch`, which compiles it once per instruction set and
 //! picks the copy at run time. The vector is sixteen lanes wide on all of them
 //! (one AVX-512 register, two AVX2 registers, four NEON or WebAssembly ones, an array elsewhere), so
 //! memory layouts do not depend on the machine.
@@ -200,7 +200,7 @@ impl Isa {
         Self::Portable
     }
 
-    /// The wish of the environment, as far as the machine can fulfil it.
+    /// The instruction set that the environment asks for, as far as the machine has it.
     fn choose(best: Self, wish: Option<&str>) -> Self {
         match (wish, best) {
             (Some("portable"), _) => Self::Portable,

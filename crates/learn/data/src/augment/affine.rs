@@ -1,4 +1,4 @@
-//! Affine maps of a picture about its centre, nearest neighbour.
+//! Affine maps of an image about its centre, nearest neighbour.
 
 use crate::info::ImageShape;
 
@@ -15,7 +15,7 @@ pub(super) struct Map {
 }
 
 impl Map {
-    /// Leaves the picture as it is.
+    /// Leaves the image as it is.
     pub const IDENTITY: Self = Self {
         xx: 1.0,
         xy: 0.0,
@@ -25,7 +25,7 @@ impl Map {
         dy: 0.0,
     };
 
-    /// Turns the picture counter-clockwise by so many degrees.
+    /// Rotates the image counter-clockwise by an angle in degrees.
     pub fn rotation(degrees: f64) -> Self {
         let (sin, cos) = degrees.to_radians().sin_cos();
         Self {
@@ -38,9 +38,9 @@ impl Map {
     }
 }
 
-/// Warps `picture` in place; what comes from beyond the edges becomes `fill`.
-pub(super) fn warp(picture: &mut [u8], shape: ImageShape, map: Map, fill: [u8; 3]) {
-    let original = picture.to_vec();
+/// Warps `image` in place; what comes from beyond the edges becomes `fill`.
+pub(super) fn warp(image: &mut [u8], shape: ImageShape, map: Map, fill: [u8; 3]) {
+    let original = image.to_vec();
     let half = |length: usize| (length as f64 - 1.0) / 2.0;
     let (cx, cy) = (half(shape.width), half(shape.height));
     for row in 0..shape.height {
@@ -56,7 +56,7 @@ pub(super) fn warp(picture: &mut [u8], shape: ImageShape, map: Map, fill: [u8; 3
             let target = row * shape.width + column;
             for channel in 0..shape.channels {
                 let start = channel * shape.plane();
-                picture[start + target] =
+                image[start + target] =
                     source.map_or(fill[channel % 3], |source| original[start + source]);
             }
         }
@@ -74,9 +74,9 @@ mod tests {
     };
 
     fn warped(map: Map) -> Vec<u8> {
-        let mut picture = vec![1, 2, 3, 4, 5, 6, 7, 8, 9];
-        warp(&mut picture, SHAPE, map, [0; 3]);
-        picture
+        let mut image = vec![1, 2, 3, 4, 5, 6, 7, 8, 9];
+        warp(&mut image, SHAPE, map, [0; 3]);
+        image
     }
 
     #[test]

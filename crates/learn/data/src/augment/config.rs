@@ -5,15 +5,15 @@ use serde::{Deserialize, Serialize};
 use crate::error::DataError;
 use crate::info::ImageShape;
 
-/// How training pictures are varied. The default is that of the CIFAR papers: pad by 4, random
-/// crop, flip. [`AugmentConfig::none`] varies nothing.
+/// Augmentation of training images. The default is that of the CIFAR papers: pad by 4, random
+/// crop, flip. [`AugmentConfig::none`] is no augmentation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct AugmentConfig {
     /// Pixels added on each side before the random crop.
     pub pad: usize,
-    /// The size the network sees: a random window in training, the centre one in evaluation; the
-    /// whole picture if absent.
+    /// The size of the network's input: a random window in training, the centre one in evaluation; the
+    /// whole image if absent.
     pub crop: Option<usize>,
     /// The colour of padding and of what RandAugment moves in. Black is what PyTorch's
     /// `RandomCrop(32, padding=4)` before normalisation gives.
@@ -36,10 +36,10 @@ pub struct AugmentConfig {
     /// Empirical Risk Minimization", ICLR 2018).
     pub mixup: f64,
     /// `alpha` of cutmix; 0 is off (Yun et al., "CutMix", ICCV 2019). With mixup also on, each
-    /// sample takes one of the two at even odds.
+    /// sample takes one of the two with equal probability.
     pub cutmix: f64,
-    /// Whether pad, crop and flip are done by the device: pictures travel as they are stored, with the
-    /// place of each window, and the network sees the same numbers. For GPUs that wait for the processor;
+    /// Whether pad, crop and flip are done on the device: images are transferred as they are stored, with
+    /// the position of each window, and the result is the same. For GPUs that wait for the processor;
     /// nothing else of this table may be on.
     pub on_device: bool,
 }
@@ -75,11 +75,11 @@ impl Fill {
 }
 
 /// Random-resized crop (Szegedy et al., "Going Deeper with Convolutions", CVPR 2015): a window of
-/// random area and shape, resized to what the network sees.
+/// random area and shape, resized to the network's input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct ResizedCrop {
-    /// The least and largest area, as a share of the picture's.
+    /// The least and largest area, as a share of the image's.
     pub scale: [f64; 2],
     /// The least and largest width divided by height; log-uniform between them.
     pub ratio: [f64; 2],
@@ -98,9 +98,9 @@ impl Default for ResizedCrop {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Erasing {
-    /// The probability that a picture gets a rectangle.
+    /// The probability that an image gets a rectangle.
     pub probability: f64,
-    /// The least and largest area of the rectangle, as a share of the picture's.
+    /// The least and largest area of the rectangle, as a share of the image's.
     pub scale: [f64; 2],
     /// The least and largest width divided by height; log-uniform between them.
     pub ratio: [f64; 2],
@@ -121,7 +121,7 @@ impl Default for Erasing {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct RandAugment {
-    /// Operations a picture.
+    /// Operations per image.
     pub ops: usize,
     /// Strength, 0 to 30.
     pub magnitude: u32,
@@ -137,7 +137,7 @@ impl Default for RandAugment {
 }
 
 impl AugmentConfig {
-    /// No variation at all.
+    /// No augmentation.
     pub fn none() -> Self {
         Self {
             pad: 0,
@@ -155,7 +155,7 @@ impl AugmentConfig {
         }
     }
 
-    /// Something that is on and not a matter of windows.
+    /// The name of a setting that is on and cannot be done on the device.
     fn beyond_windows(&self) -> Option<&'static str> {
         let settings = [
             ("resized-crop", self.resized_crop.is_some()),
@@ -169,7 +169,7 @@ impl AugmentConfig {
         found.map(|(key, _)| key)
     }
 
-    /// Checks the settings for pictures of shape `stored` of which the network sees `shape`.
+    /// Checks the settings for images of shape `stored` and network inputs of `shape`.
     pub(crate) fn check(&self, stored: ImageShape, shape: ImageShape) -> Result<(), DataError> {
         let bad = |key, value: String, rule: &str| {
             Err(DataError::Config {
@@ -179,7 +179,7 @@ impl AugmentConfig {
             })
         };
         if shape.height > stored.height || shape.width > stored.width {
-            let rule = format!("the stored pictures are {stored}: choose a smaller crop");
+            let rule = format!("the stored images are {stored}: choose a smaller crop");
             return bad("augment.crop", shape.to_string(), &rule);
         }
         for (key, pixels) in [("augment.pad", self.pad), ("augment.cutout", self.cutout)] {
@@ -187,7 +187,7 @@ impl AugmentConfig {
                 return bad(
                     key,
                     pixels.to_string(),
-                    "it may not exceed the picture's side",
+                    "it may not exceed the image's side",
                 );
             }
         }

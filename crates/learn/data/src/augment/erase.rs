@@ -1,4 +1,4 @@
-//! Covering part of a picture: cutout and random erasing.
+//! Covering part of an image: cutout and random erasing.
 
 use super::config::Erasing;
 use super::resample::random_rectangle;
@@ -11,7 +11,7 @@ pub(super) fn cutout(
     shape: ImageShape,
     fill: [u8; 3],
     stream: &mut Stream,
-    picture: &mut [u8],
+    image: &mut [u8],
 ) {
     let mut span = |length: usize| {
         let start = stream.below(length as u32) as i32 - (size / 2) as i32;
@@ -19,7 +19,7 @@ pub(super) fn cutout(
         (start.max(0) as usize, end.clamp(0, length as i32) as usize)
     };
     let (rows, columns) = (span(shape.height), span(shape.width));
-    cover(rows, columns, shape, fill, picture);
+    cover(rows, columns, shape, fill, image);
 }
 
 /// Covers, with the configured probability, a rectangle of random area and shape that lies wholly
@@ -29,7 +29,7 @@ pub(super) fn random_erasing(
     shape: ImageShape,
     fill: [u8; 3],
     stream: &mut Stream,
-    picture: &mut [u8],
+    image: &mut [u8],
 ) {
     if !stream.chance(settings.probability) {
         return;
@@ -41,7 +41,7 @@ pub(super) fn random_erasing(
             (left, left + width),
             shape,
             fill,
-            picture,
+            image,
         );
     }
 }
@@ -51,9 +51,9 @@ fn cover(
     (left, right): (usize, usize),
     shape: ImageShape,
     fill: [u8; 3],
-    picture: &mut [u8],
+    image: &mut [u8],
 ) {
-    for (channel, plane) in picture.chunks_exact_mut(shape.plane()).enumerate() {
+    for (channel, plane) in image.chunks_exact_mut(shape.plane()).enumerate() {
         for row in plane.chunks_exact_mut(shape.width).take(bottom).skip(top) {
             row[left..right.max(left)].fill(fill[channel % 3]);
         }
@@ -67,25 +67,21 @@ mod tests {
 
     const SHAPE: ImageShape = ImageShape::square(16);
 
-    fn covered(picture: &[u8]) -> Vec<usize> {
+    fn covered(image: &[u8]) -> Vec<usize> {
         (0..256)
-            .filter(|&i| [0, 256, 512].iter().all(|c| picture[c + i] != 0))
+            .filter(|&i| [0, 256, 512].iter().all(|c| image[c + i] != 0))
             .collect()
     }
 
     /// The covered pixels of all channels are one filled rectangle with the fill colour.
-    fn assert_rectangle(picture: &[u8]) -> (usize, usize) {
-        let pixels = covered(picture);
+    fn assert_rectangle(image: &[u8]) -> (usize, usize) {
+        let pixels = covered(image);
         let rows: Vec<_> = pixels.iter().map(|i| i / 16).collect();
         let columns: Vec<_> = pixels.iter().map(|i| i % 16).collect();
         let extent = |v: &[usize]| v.iter().max().unwrap() - v.iter().min().unwrap() + 1;
         let (height, width) = (extent(&rows), extent(&columns));
         assert_eq!(height * width, pixels.len());
-        assert!(
-            pixels
-                .iter()
-                .all(|i| (picture[*i], picture[512 + i]) == (1, 3))
-        );
+        assert!(pixels.iter().all(|i| (image[*i], image[512 + i]) == (1, 3)));
         (height, width)
     }
 
@@ -93,10 +89,10 @@ mod tests {
     fn cutout_is_a_clipped_square() {
         let mut full = 0;
         for index in 0..200 {
-            let mut picture = vec![0; SHAPE.bytes()];
+            let mut image = vec![0; SHAPE.bytes()];
             let mut stream = Stream::new(Purpose::Augment, 0, 0, index);
-            cutout(8, SHAPE, [1, 2, 3], &mut stream, &mut picture);
-            let (height, width) = assert_rectangle(&picture);
+            cutout(8, SHAPE, [1, 2, 3], &mut stream, &mut image);
+            let (height, width) = assert_rectangle(&image);
             assert!((4..=8).contains(&height) && (4..=8).contains(&width));
             full += usize::from((height, width) == (8, 8));
         }
@@ -112,14 +108,14 @@ mod tests {
         };
         let mut erased = 0;
         for index in 0..400 {
-            let mut picture = vec![0; SHAPE.bytes()];
+            let mut image = vec![0; SHAPE.bytes()];
             let mut stream = Stream::new(Purpose::Augment, 1, 0, index);
-            random_erasing(&settings, SHAPE, [1, 2, 3], &mut stream, &mut picture);
-            if covered(&picture).is_empty() {
+            random_erasing(&settings, SHAPE, [1, 2, 3], &mut stream, &mut image);
+            if covered(&image).is_empty() {
                 continue;
             }
             erased += 1;
-            let (height, width) = assert_rectangle(&picture);
+            let (height, width) = assert_rectangle(&image);
             // Rounding of both sides may exceed the largest area of 0.33 * 256 = 84 slightly.
             assert!(height * width <= 96, "{height}x{width}");
         }

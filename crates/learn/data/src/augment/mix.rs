@@ -23,7 +23,7 @@ pub struct Mix {
 ///
 /// The order of a shuffled batch is random already, so the neighbour is a random partner. `lambda`
 /// and the box are a function of (seed, epoch, sample). A sample whose own or whose partner's
-/// label is withheld stays as it is: half a target cannot be taught. Pixels are mixed in uint8,
+/// label is withheld stays as it is: half a target cannot be learned. Pixels are mixed in uint8,
 /// rounded to the nearest level.
 ///
 /// # Shapes
@@ -46,7 +46,7 @@ pub(crate) fn mix_batch(
         labels: (0..labels.len()).map(|i| labels[partner(i)]).collect(),
         lambda: vec![1.0; labels.len()],
     };
-    for (i, picture) in images.chunks_exact_mut(shape.bytes()).enumerate() {
+    for (i, image) in images.chunks_exact_mut(shape.bytes()).enumerate() {
         if labels[i] < 0 || mix.labels[i] < 0 {
             mix.labels[i] = labels[i];
             continue;
@@ -56,9 +56,10 @@ pub(crate) fn mix_batch(
         let cut = config.mixup <= 0.0 || (config.cutmix > 0.0 && stream.chance(0.5));
         let alpha = if cut { config.cutmix } else { config.mixup };
         let lambda = beta(alpha, &mut stream);
-        mix.lambda[i] = match cut {
-            true => cut_in(picture, other, shape, lambda, &mut stream),
-            false => blend(picture, other, lambda),
+        mix.lambda[i] = if cut {
+            cut_in(image, other, shape, lambda, &mut stream)
+        } else {
+            blend(image, other, lambda)
         };
     }
     Some(mix)
@@ -144,8 +145,8 @@ mod tests {
             ..AugmentConfig::none()
         };
         let (images, mix) = mixed(&config, &[0, 1, 2]);
-        for (i, picture) in images.chunks_exact(SHAPE.bytes()).enumerate() {
-            let own = picture.iter().filter(|&&p| p == 100 * i as u8).count();
+        for (i, image) in images.chunks_exact(SHAPE.bytes()).enumerate() {
+            let own = image.iter().filter(|&&p| p == 100 * i as u8).count();
             let share = own as f32 / SHAPE.bytes() as f32;
             assert!((share - mix.as_ref().unwrap().lambda[i]).abs() < 1e-6);
         }

@@ -1,8 +1,8 @@
-//! Augmentation: seeded variations of training pictures, on uint8 planes.
+//! Seeded augmentation of training images, on uint8 planes.
 //!
 //! The order is fixed: a window (random-resized crop, or pad and crop), the horizontal flip,
 //! RandAugment, then cutout and random erasing; mixup and cutmix act on the finished batch.
-//! Normalisation is left to the device: a batch travels as uint8, a quarter of the bytes.
+//! Normalisation is left to the device: a batch is transferred as uint8, a quarter of the bytes.
 //!
 //! Every draw comes from the stream of `(seed, epoch, sample index)`, see [`crate::rng`].
 
@@ -25,7 +25,7 @@ use crate::error::DataError;
 use crate::info::{DatasetInfo, ImageShape};
 use crate::rng::Stream;
 
-/// An [`AugmentConfig`] made ready for pictures of one shape.
+/// An [`AugmentConfig`] made ready for images of one shape.
 #[derive(Debug, Clone)]
 pub struct Augmenter {
     config: AugmentConfig,
@@ -36,7 +36,7 @@ pub struct Augmenter {
 }
 
 impl Augmenter {
-    /// Checks the settings against the data set: pictures come in `stored` shape and leave in
+    /// Checks the settings against the data set: images come in `stored` shape and leave in
     /// `info.shape`.
     ///
     /// # Errors
@@ -56,21 +56,21 @@ impl Augmenter {
         })
     }
 
-    /// Writes a variation of `picture` to `out`.
+    /// Writes an augmented copy of `image` to `out`.
     ///
     /// # Shapes
-    /// - `picture`: `C x H x W` of the stored shape
-    /// - `out`: `C x H x W` of the shape the network sees
-    pub fn apply(&self, picture: &[u8], stream: &mut Stream, out: &mut [u8]) {
+    /// - `image`: `C x H x W` of the stored shape
+    /// - `out`: `C x H x W` of the network's input
+    pub fn apply(&self, image: &[u8], stream: &mut Stream, out: &mut [u8]) {
         match &self.config.resized_crop {
             Some(settings) => {
                 let window = resample::random_window(settings, self.stored, stream);
                 let flip = stream.chance(self.config.flip);
-                resample::resample(picture, self.stored, window, out, self.shape, flip);
+                resample::resample(image, self.stored, window, out, self.shape, flip);
             }
             None => {
                 let window = self.window(stream);
-                crop::copy_window(picture, self.stored, window, out, self.shape, self.pad_fill);
+                crop::copy_window(image, self.stored, window, out, self.shape, self.pad_fill);
             }
         }
         if let Some(settings) = &self.config.rand_augment {
@@ -95,7 +95,7 @@ impl Augmenter {
         Window { top, left, flip }
     }
 
-    /// The colour beyond the edges of a picture.
+    /// The colour beyond the edges of an image.
     pub(crate) fn fill(&self) -> [u8; 3] {
         self.pad_fill
     }

@@ -14,8 +14,8 @@ fn luma(red: u8, green: u8, blue: u8) -> u8 {
 }
 
 /// The luma of each pixel.
-fn grey(picture: &[u8], shape: ImageShape) -> Vec<u8> {
-    let (red, rest) = picture.split_at(shape.plane());
+fn grey(image: &[u8], shape: ImageShape) -> Vec<u8> {
+    let (red, rest) = image.split_at(shape.plane());
     let (green, blue) = rest.split_at(shape.plane());
     red.iter()
         .zip(green)
@@ -35,21 +35,21 @@ fn table(map: impl Fn(u8) -> u8) -> [u8; 256] {
 }
 
 /// Scales all values.
-pub(super) fn brightness(picture: &mut [u8], factor: f32) {
-    apply_table(picture, &table(|value| towards(0.0, value, factor)));
+pub(super) fn brightness(image: &mut [u8], factor: f32) {
+    apply_table(image, &table(|value| towards(0.0, value, factor)));
 }
 
 /// Scales the distance of all values from the mean luma.
-pub(super) fn contrast(picture: &mut [u8], shape: ImageShape, factor: f32) {
-    let sum: u64 = grey(picture, shape).into_iter().map(u64::from).sum();
+pub(super) fn contrast(image: &mut [u8], shape: ImageShape, factor: f32) {
+    let sum: u64 = grey(image, shape).into_iter().map(u64::from).sum();
     let mean = (sum as f64 / shape.plane() as f64 + 0.5).floor() as f32;
-    apply_table(picture, &table(|value| towards(mean, value, factor)));
+    apply_table(image, &table(|value| towards(mean, value, factor)));
 }
 
 /// Scales the distance of each pixel from its own luma.
-pub(super) fn colour(picture: &mut [u8], shape: ImageShape, factor: f32) {
-    let grey = grey(picture, shape);
-    for plane in picture.chunks_exact_mut(shape.plane()) {
+pub(super) fn colour(image: &mut [u8], shape: ImageShape, factor: f32) {
+    let grey = grey(image, shape);
+    for plane in image.chunks_exact_mut(shape.plane()) {
         for (value, &grey) in plane.iter_mut().zip(&grey) {
             *value = towards(f32::from(grey), *value, factor);
         }
@@ -58,9 +58,9 @@ pub(super) fn colour(picture: &mut [u8], shape: ImageShape, factor: f32) {
 
 /// Scales the distance of each inner pixel from its smoothed value (weights 5 in the middle, 1
 /// around it).
-pub(super) fn sharpness(picture: &mut [u8], shape: ImageShape, factor: f32) {
+pub(super) fn sharpness(image: &mut [u8], shape: ImageShape, factor: f32) {
     let width = shape.width;
-    for plane in picture.chunks_exact_mut(shape.plane()) {
+    for plane in image.chunks_exact_mut(shape.plane()) {
         let original = plane.to_vec();
         for row in 1..shape.height.saturating_sub(1) {
             for column in 1..width.saturating_sub(1) {
@@ -78,25 +78,22 @@ pub(super) fn sharpness(picture: &mut [u8], shape: ImageShape, factor: f32) {
 }
 
 /// Inverts the values at or above the threshold.
-pub(super) fn solarize(picture: &mut [u8], threshold: u8) {
+pub(super) fn solarize(image: &mut [u8], threshold: u8) {
     // A threshold of 255 means "nothing is above": strength 0 must change nothing.
     if threshold < 255 {
-        apply_table(
-            picture,
-            &table(|v| if v >= threshold { 255 - v } else { v }),
-        );
+        apply_table(image, &table(|v| if v >= threshold { 255 - v } else { v }));
     }
 }
 
-/// Keeps so many of the upper bits, 1 to 8.
-pub(super) fn posterize(picture: &mut [u8], bits: u32) {
+/// Keeps the given number of upper bits, 1 to 8.
+pub(super) fn posterize(image: &mut [u8], bits: u32) {
     let mask = 0xffu8 << (8 - bits.clamp(1, 8));
-    apply_table(picture, &table(|value| value & mask));
+    apply_table(image, &table(|value| value & mask));
 }
 
 /// Stretches each channel to the whole range.
-pub(super) fn auto_contrast(picture: &mut [u8], shape: ImageShape) {
-    for plane in picture.chunks_exact_mut(shape.plane()) {
+pub(super) fn auto_contrast(image: &mut [u8], shape: ImageShape) {
+    for plane in image.chunks_exact_mut(shape.plane()) {
         let low = plane.iter().copied().min().unwrap_or(0);
         let high = plane.iter().copied().max().unwrap_or(255);
         if low < high {
@@ -108,8 +105,8 @@ pub(super) fn auto_contrast(picture: &mut [u8], shape: ImageShape) {
 }
 
 /// Makes the histogram of each channel flat, as far as it goes.
-pub(super) fn equalize(picture: &mut [u8], shape: ImageShape) {
-    for plane in picture.chunks_exact_mut(shape.plane()) {
+pub(super) fn equalize(image: &mut [u8], shape: ImageShape) {
+    for plane in image.chunks_exact_mut(shape.plane()) {
         let mut histogram = [0u32; 256];
         for &value in plane.iter() {
             histogram[usize::from(value)] += 1;
@@ -141,7 +138,7 @@ mod tests {
     const SHAPE: ImageShape = ImageShape::square(2);
 
     /// Planar; the four pixels are (10, 50, 90), (20, 60, 100), (30, 70, 110), (40, 80, 120).
-    const PICTURE: [u8; 12] = [10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120];
+    const IMAGE: [u8; 12] = [10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120];
 
     /// Made with Pillow 13.0: `ImageEnhance.X(Image.fromarray(a)).enhance(0.5)` and
     /// `ImageOps.autocontrast`, `.solarize(im, 100)`, `.posterize(im, 3)`. Pillow truncates where
@@ -158,7 +155,7 @@ mod tests {
             ("posterize", |p| posterize(p, 3), POSTERIZE),
         ];
         for (name, op, want) in cases {
-            let mut got = PICTURE;
+            let mut got = IMAGE;
             op(&mut got);
             let worst = got.iter().zip(want).map(|(g, w)| g.abs_diff(w)).max();
             assert!(worst <= Some(1), "{name}: {got:?}, Pillow {want:?}");
@@ -175,7 +172,7 @@ mod tests {
     const SHARP: u8 = 155;
 
     /// Pillow 13.0: `ImageOps.equalize` of a 16x32 grey ramp `a[i] = i / 4` (i = 0..512), taken at
-    /// every 64th pixel, and `ImageEnhance.Sharpness(..).enhance(2.0)` of the 3x3 picture
+    /// every 64th pixel, and `ImageEnhance.Sharpness(..).enhance(2.0)` of the 3x3 image
     /// `[[10, 10, 10], [10, 100, 10], [10, 10, 10]]`.
     #[test]
     fn equalize_and_sharpness_agree_with_pillow() {

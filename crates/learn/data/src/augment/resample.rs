@@ -4,10 +4,10 @@ use super::config::ResizedCrop;
 use crate::info::ImageShape;
 use crate::rng::Stream;
 
-/// A rectangle inside a picture: top, left, height, width.
+/// A rectangle inside an image: top, left, height, width.
 pub(super) type Rectangle = (usize, usize, usize, usize);
 
-/// A rectangle of random area and shape that lies inside the picture; `None` if ten tries did not
+/// A rectangle of random area and shape that lies inside the image; `None` if ten tries did not
 /// fit.
 pub(super) fn random_rectangle(
     [low, high]: [f64; 2],
@@ -74,9 +74,9 @@ fn taps(length: usize, count: usize) -> Vec<Tap> {
     (0..count).map(tap).collect()
 }
 
-/// Resamples a window of `picture` to the whole of `out`, mirrored if `flip`.
+/// Resamples a window of `image` to the whole of `out`, mirrored if `flip`.
 pub(super) fn resample(
-    picture: &[u8],
+    image: &[u8],
     from: ImageShape,
     (top, left, height, width): Rectangle,
     out: &mut [u8],
@@ -87,7 +87,7 @@ pub(super) fn resample(
     // First along the rows, into `height` rows of the final width, then down the columns.
     let mut middle = vec![0f32; height * to.width];
     for channel in 0..to.channels {
-        let plane = &picture[channel * from.plane()..(channel + 1) * from.plane()];
+        let plane = &image[channel * from.plane()..(channel + 1) * from.plane()];
         for (y, line) in middle.chunks_exact_mut(to.width).enumerate() {
             let source = &plane[(top + y) * from.width + left..][..width];
             for (value, tap) in line.iter_mut().zip(&columns) {
@@ -126,16 +126,16 @@ mod tests {
 
     #[test]
     fn the_same_size_is_a_copy() {
-        let picture: Vec<u8> = (0..32).map(|i| i * 8).collect();
+        let image: Vec<u8> = (0..32).map(|i| i * 8).collect();
         let to = ImageShape {
             channels: 1,
             height: 2,
             width: 3,
         };
         let mut out = vec![0; 6];
-        resample(&picture, FROM, (1, 2, 2, 3), &mut out, to, false);
+        resample(&image, FROM, (1, 2, 2, 3), &mut out, to, false);
         assert_eq!(out, [80, 88, 96, 144, 152, 160]);
-        resample(&picture, FROM, (1, 2, 2, 3), &mut out, to, true);
+        resample(&image, FROM, (1, 2, 2, 3), &mut out, to, true);
         assert_eq!(out, [96, 88, 80, 160, 152, 144]);
     }
 
@@ -145,14 +145,14 @@ mod tests {
     /// Pillow rounds to uint8 between the passes, this does not: hence the one level.
     #[test]
     fn agrees_with_pillow() {
-        let picture: Vec<u8> = (0..32).map(|i| i * 8).collect();
+        let image: Vec<u8> = (0..32).map(|i| i * 8).collect();
         let mut out = vec![0; 8];
         let to = ImageShape {
             channels: 1,
             height: 2,
             width: 4,
         };
-        resample(&picture, FROM, (0, 0, 4, 8), &mut out, to, false);
+        resample(&image, FROM, (0, 0, 4, 8), &mut out, to, false);
         let want = [52, 66, 82, 96, 152, 166, 182, 196];
         assert!(
             out.iter()
@@ -166,7 +166,7 @@ mod tests {
             height: 4,
             width: 16,
         };
-        resample(&picture, FROM, (0, 0, 4, 8), &mut out, to, false);
+        resample(&image, FROM, (0, 0, 4, 8), &mut out, to, false);
         assert_eq!(
             out[..16],
             [0, 2, 6, 10, 14, 18, 22, 26, 30, 34, 38, 42, 46, 50, 54, 56]

@@ -38,7 +38,7 @@ impl Checksum {
         })
     }
 
-    /// The checksum of this kind that a file has. `progress` hears of the bytes read so far.
+    /// The checksum of this kind that a file has. `progress` receives the number of bytes read so far.
     pub fn of_file(&self, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<String, DataError> {
         let failed = |e| DataError::io("read", path, e);
         let mut file = File::open(path).map_err(failed)?;

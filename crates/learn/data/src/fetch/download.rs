@@ -14,8 +14,8 @@ use crate::error::DataError;
 /// Downloads `url` to `path`, after whatever `path` holds already, and checks that the disk will
 /// hold `reserve` bytes on top of it.
 ///
-/// A connection that breaks is taken up again with a `Range` request; a server that sends the
-/// whole file instead is listened to from the beginning. Attempts that bring the file further than
+/// A connection that breaks is taken up again with a `Range` request; when the server sends the
+/// whole file instead, it is read from the beginning. Attempts that bring the file further than
 /// ever are not counted. What has arrived stays in `path` when this fails.
 pub(super) fn download(
     url: &str,

@@ -1,4 +1,4 @@
-//! What is known of a data set, and whether it is there.
+//! Description of a data set, and whether it is installed.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use crate::error::DataError;
 use crate::open::find_folder;
 use crate::registry::{DatasetEntry, find};
 
-/// What is known of a data set, and whether it is there.
+/// Description of a data set, and whether it is installed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Info {
     /// Its name in recipes.
@@ -18,17 +18,17 @@ pub struct Info {
     pub about: String,
     /// Number of classes; `None` where only the files tell.
     pub classes: Option<usize>,
-    /// Side of the pictures in pixels.
+    /// Side of the images in pixels.
     pub size: usize,
-    /// Training pictures of the complete set.
+    /// Training images of the complete set.
     pub train: Option<usize>,
-    /// Test pictures of the complete set.
+    /// Test images of the complete set.
     pub test: Option<usize>,
-    /// What the licence allows.
+    /// The licence.
     pub licence: String,
-    /// Who made it.
+    /// Authors and source.
     pub citation: String,
-    /// What else one has to know.
+    /// Further remarks.
     pub note: String,
     /// Where it can be downloaded.
     pub url: Option<String>,
@@ -42,7 +42,7 @@ pub struct Info {
     pub downloaded_bytes: Option<u64>,
 }
 
-/// What is known of the data set `name`, and whether it lies under `root`.
+/// The description of the data set `name`, and whether it is under `root`.
 ///
 /// # Errors
 /// [`DataError::UnknownDataset`].

@@ -81,9 +81,10 @@ pub fn fetch_entry(
     let Some(source) = &entry.download else {
         return Err(DataError::NoDownload {
             name: entry.name.clone(),
-            advice: match entry.folders.is_empty() {
-                true => "it is drawn by the program and needs no files".into(),
-                false => entry.note.clone(),
+            advice: if entry.folders.is_empty() {
+                "it is drawn by the program and needs no files".into()
+            } else {
+                entry.note.clone()
             },
         });
     };

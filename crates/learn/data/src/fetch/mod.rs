@@ -23,7 +23,7 @@ pub use verify::{Check, Outcome, Report, verify, verify_entry};
 use crate::error::DataError;
 use crate::registry::find;
 
-/// What a fetch is doing. Sizes are in bytes.
+/// Progress of a fetch. Sizes are in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Progress {
@@ -57,7 +57,7 @@ pub enum Progress {
     },
 }
 
-/// How stubborn a download is.
+/// Retries of a download.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchOptions {
     /// How many attempts in a row may bring no new byte before the fetch fails.

@@ -1,6 +1,6 @@
 //! Archives into a folder, and nothing outside it.
 //!
-//! An archive is taken for hostile although its checksum was right: only files and folders come
+//! An archive is treated as hostile although its checksum was right: only files and folders come
 //! out of it (no links, no devices), their names stay below the folder, a name may come once, and
 //! the whole may not grow beyond a limit. Owners and permissions are left behind.
 
@@ -18,7 +18,7 @@ use crate::registry::Archive;
 const ENTRY_BYTES: u64 = 512;
 
 /// Unpacks `archive` into the existing, empty folder `into`, at most `limit` bytes. `progress`
-/// hears of the bytes written so far.
+/// receives the number of bytes written so far.
 ///
 /// # Errors
 /// [`DataError::Archive`] for a damaged or unsafe archive; `into` is then half filled.

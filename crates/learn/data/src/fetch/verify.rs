@@ -1,4 +1,4 @@
-//! Whether the files of a data set are whole.
+//! Verification of the files of a data set.
 
 use std::path::{Path, PathBuf};
 
@@ -27,7 +27,7 @@ pub struct Report {
 /// One check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What was looked at.
+    /// What was checked.
     pub what: String,
     /// How it ended.
     pub outcome: Outcome,
@@ -47,13 +47,13 @@ pub enum Outcome {
     Failed,
 }
 
-/// Side that pictures are shrunk to when they are decoded only to see whether they can be.
+/// Side that images are shrunk to when they are decoded only to see whether they can be.
 const SMALL: usize = 8;
-/// Damaged pictures that are named one by one.
+/// Damaged images that are named one by one.
 const NAMED: usize = 20;
 
 /// Checks the files of the data set `name` under `root`: known checksums, then every record and
-/// picture, and how many there are.
+/// image, and how many there are.
 ///
 /// # Errors
 /// [`DataError::UnknownDataset`] and [`DataError::NotFound`]. Damage is not an error but part of
@@ -134,9 +134,9 @@ fn readable(entry: &DatasetEntry, folder: &Path) -> Vec<Check> {
 fn counts(entry: &DatasetEntry, contents: &Contents) -> Vec<Check> {
     let mut checks = Vec::new();
     let splits = [
-        ("training pictures", Some(&contents.train), entry.train),
-        ("validation pictures", contents.val.as_ref(), None),
-        ("test pictures", contents.test.as_ref(), entry.test),
+        ("training images", Some(&contents.train), entry.train),
+        ("validation images", contents.val.as_ref(), None),
+        ("test images", contents.test.as_ref(), entry.test),
     ];
     for (what, images, complete) in splits {
         let Some(images) = images else { continue };

@@ -8,7 +8,7 @@ pub(super) type Colour = [f32; 3];
 /// Supersampling steps along each side of a pixel.
 const STEPS: usize = 4;
 
-/// A square picture in floats; coordinates run from 0 to 1 over each side.
+/// A square image in floats; coordinates run from 0 to 1 over each side.
 pub(super) struct Canvas {
     size: usize,
     pixels: Vec<Colour>,
@@ -29,8 +29,8 @@ impl Canvas {
         }
     }
 
-    /// Paints the points that are `inside`, edges smoothed by sixteen samples a pixel. `colour` is
-    /// asked once a pixel, at its centre.
+    /// Paints the points that are `inside`, edges smoothed by sixteen samples per pixel. `colour` is
+    /// called once per pixel, at its centre.
     pub fn paint(
         &mut self,
         (left, top, right, bottom): Bounds,
@@ -62,7 +62,7 @@ impl Canvas {
         }
     }
 
-    /// Draws the picture `amount` of the way towards its mean colour.
+    /// Draws the image `amount` of the way towards its mean colour.
     pub fn fade(&mut self, amount: f32) {
         let count = self.pixels.len() as f32;
         let mut mean = [0.0; 3];

@@ -1,6 +1,6 @@
 //! The generated set: ten shapes whose difficulty is graded, drawn by our own code.
 //!
-//! Every picture is a function of (seed, split, number). Drawing uses integers and the float
+//! Every image is a function of (seed, split, number). Drawing uses integers and the float
 //! operations `+ - * /` and `sqrt`, which IEEE 754 defines to the last bit, so the bytes are the
 //! same on every machine; a test pins their checksum.
 
@@ -31,7 +31,7 @@ pub const CLASSES: [&str; 10] = [
     "hourglass",
 ];
 
-/// How hard a generated picture is, easiest first. Each level has all the trouble of the one
+/// Difficulty of a generated image, easiest first. Each level includes the difficulties of the one
 /// before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -61,7 +61,7 @@ impl Difficulty {
     }
 }
 
-/// Draws `count` pictures of one split, `size` pixels a side. Picture `i` is of class `i mod 10`,
+/// Draws `count` images of one split, `size` pixels per side. Image `i` is of class `i mod 10`,
 /// so the classes are balanced; a longer set begins with the shorter one.
 ///
 /// # Errors
@@ -72,7 +72,7 @@ pub fn generate(split: Split, count: usize, size: usize, seed: u64) -> Result<Im
         .checked_mul(shape.bytes())
         .filter(|&b| b < isize::MAX as usize);
     let Some(bytes) = bytes else {
-        let rule = "so many pictures do not fit into memory".into();
+        let rule = "this number of images does not fit into memory".into();
         return Err(DataError::Config {
             key: "generated",
             value: count.to_string(),
@@ -83,7 +83,7 @@ pub fn generate(split: Split, count: usize, size: usize, seed: u64) -> Result<Im
     let difficulties = pixels
         .par_chunks_exact_mut(shape.bytes())
         .enumerate()
-        .map(|(i, picture)| draw(split, i, size, seed, picture))
+        .map(|(i, image)| draw(split, i, size, seed, image))
         .collect();
     let labels = (0..count).map(|i| label(i) as i32).collect();
     Ok(Images::owned(shape, pixels, labels)?.with_difficulties(difficulties))
@@ -93,7 +93,7 @@ fn label(i: usize) -> usize {
     i % CLASSES.len()
 }
 
-fn draw(split: Split, i: usize, size: usize, seed: u64, picture: &mut [u8]) -> Difficulty {
+fn draw(split: Split, i: usize, size: usize, seed: u64, image: &mut [u8]) -> Difficulty {
     let mut stream = Stream::new(Purpose::Draw, seed, split as u64, i as u64);
     let difficulty = Difficulty::of(stream.below(100));
     scene::draw(
@@ -101,7 +101,7 @@ fn draw(split: Split, i: usize, size: usize, seed: u64, picture: &mut [u8]) -> D
         difficulty,
         size,
         &mut stream,
-        picture,
+        image,
     );
     difficulty
 }

@@ -1,11 +1,11 @@
-//! Composing one picture: ground, scraps, the shape, what covers it, noise.
+//! Composing one image: ground, scraps, the shape, what covers it, noise.
 
 use super::Difficulty;
 use super::canvas::{Canvas, Colour, EVERYWHERE, blend};
 use super::shapes::{self, Shape};
 use crate::rng::Stream;
 
-/// What a level of difficulty means in numbers; lengths are shares of the picture's side.
+/// What a level of difficulty means in numbers; lengths are shares of the image's side.
 struct Level {
     /// Radius of the shape.
     radius: (f32, f32),
@@ -17,7 +17,7 @@ struct Level {
     scraps: (i32, i32),
     /// Pieces laid over the shape.
     covers: (i32, i32),
-    /// How far the picture is faded towards its mean.
+    /// How far the image is faded towards its mean.
     fade: (f32, f32),
     /// Standard deviation of the noise, in levels of 255.
     noise: (f32, f32),
@@ -64,7 +64,7 @@ fn level(difficulty: Difficulty) -> Level {
     }
 }
 
-/// Draws one picture, planar `3 x size x size`.
+/// Draws one image, planar `3 x size x size`.
 pub(super) fn draw(
     shape: Shape,
     difficulty: Difficulty,
@@ -122,7 +122,7 @@ impl Place {
     }
 }
 
-/// A plain ground with a soft gradient; harder pictures also get stripes or checks.
+/// A plain ground with a soft gradient; harder images also get stripes or checks.
 fn paint_ground(canvas: &mut Canvas, ground: Colour, difficulty: Difficulty, stream: &mut Stream) {
     let (across, down) = (jitter(30.0, stream), jitter(30.0, stream));
     let gradient = move |x: f32, y: f32| lighten(ground, across * (x - 0.5) + down * (y - 0.5));

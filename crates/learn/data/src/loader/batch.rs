@@ -5,12 +5,12 @@ use crate::augment::{Augmenter, Mix, Window, centre_crop, mix_batch};
 use crate::info::ImageShape;
 use crate::rng::{Purpose, Stream};
 
-/// A batch of uint8 pictures. It is converted to floats and normalised on the device.
+/// A batch of uint8 images. It is converted to floats and normalised on the device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
     /// Pixels, `N x C x H x W`.
     pub images: Vec<u8>,
-    /// The shape of one picture.
+    /// The shape of one image.
     pub shape: ImageShape,
     /// Labels, `N`; -1 for a sample without one.
     pub labels: Vec<i32>,
@@ -18,18 +18,18 @@ pub struct Batch {
     pub indices: Vec<usize>,
     /// The second labels, if mixup or cutmix is on.
     pub mix: Option<Mix>,
-    /// What is still to be cut out of the pictures, if that is left to the device.
+    /// The windows to be cut out of the images, if that is left to the device.
     pub windows: Option<Windows>,
 }
 
-/// What the network sees of the pictures of a batch.
+/// The windows of the images of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Windows {
-    /// The window of each picture, `N`.
+    /// The window of each image, `N`.
     pub places: Vec<Window>,
     /// The shape of a window.
     pub shape: ImageShape,
-    /// The colour beyond the edges of a picture.
+    /// The colour beyond the edges of an image.
     pub fill: [u8; 3],
 }
 
@@ -44,8 +44,8 @@ impl Batch {
         self.labels.is_empty()
     }
 
-    /// The batch in so many parts, in the order of its samples and of about the same size; as many parts as
-    /// samples where there are fewer.
+    /// Splits the batch, in the order of its samples, into `count` parts of about the same size; into as
+    /// many parts as samples where there are fewer.
     pub fn split(&self, count: usize) -> Vec<Self> {
         let rows = self.len();
         let count = count.clamp(1, rows.max(1));
@@ -70,7 +70,7 @@ impl Batch {
         (0..count).map(part).collect()
     }
 
-    /// Picture `i`, `C x H x W`.
+    /// Image `i`, `C x H x W`.
     ///
     /// # Panics
     /// If `i` is not below [`Batch::len`].
@@ -98,13 +98,13 @@ impl Plan {
         let labels: Vec<i32> = positions.iter().map(|&p| self.subset.label(p)).collect();
         let places = images.chunks_exact_mut(shape.bytes());
         for ((&position, &index), out) in positions.iter().zip(&indices).zip(places) {
-            let picture = self.subset.image(position);
+            let image = self.subset.image(position);
             match &self.augmenter {
                 Some(augmenter) if deferred.is_none() => {
                     let mut stream = Stream::new(Purpose::Augment, seed, epoch, index as u64);
-                    augmenter.apply(picture, &mut stream, out);
+                    augmenter.apply(image, &mut stream, out);
                 }
-                _ => centre_crop(picture, stored, out, shape),
+                _ => centre_crop(image, stored, out, shape),
             }
         }
         let windows = deferred.map(|augmenter| {

@@ -23,7 +23,7 @@ pub struct EpochIter {
 /// a bounded queue of its own. Taking from the queues in turn restores the order without a buffer.
 #[derive(Debug)]
 struct Worker {
-    /// `None` once the worker is told to end.
+    /// `None` once the worker is to end.
     batches: Option<Receiver<Batch>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -40,7 +40,7 @@ impl EpochIter {
             let run = move || {
                 for number in numbers {
                     let positions = positions(&plan, &order, number);
-                    // Nobody receives any more: the iterator was dropped.
+                    // The receiver is gone: the iterator was dropped.
                     if sender.send(plan.batch(epoch, positions)).is_err() {
                         return;
                     }

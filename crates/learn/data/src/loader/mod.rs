@@ -1,4 +1,4 @@
-//! Batches of uint8 pictures, shuffled, augmented and prefetched.
+//! Batches of uint8 images, shuffled, augmented and prefetched.
 //!
 //! What a batch holds is a function of (seed, epoch, number of the batch): the same for any number
 //! of workers, and the same whether an epoch is read from its beginning or resumed in the middle.
@@ -18,25 +18,25 @@ use crate::error::DataError;
 use crate::info::DatasetInfo;
 use crate::subset::Subset;
 
-/// How batches are made.
+/// Settings of a loader.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoaderConfig {
-    /// Samples a batch.
+    /// Samples per batch.
     pub batch_size: usize,
-    /// Whether each epoch has an order of its own; otherwise the order of the subset.
+    /// Whether each epoch is shuffled; otherwise the order of the subset.
     pub shuffle: bool,
     /// Whether the last batch is left out if it is not full.
     pub drop_last: bool,
-    /// Decides order and augmentation.
+    /// Seed of order and augmentation.
     pub seed: u64,
     /// Threads that make batches; 0 makes them on the calling thread.
     pub workers: usize,
     /// Batches made ahead, over all workers; at least one for each. Memory is bounded by
     /// `prefetch + workers + 1` batches.
     pub prefetch: usize,
-    /// How pictures are varied; `None` in evaluation, which shows their centre as it is.
+    /// Augmentation; `None` in evaluation, which takes the unchanged centre of the images.
     pub augment: Option<AugmentConfig>,
-    /// How rows with a label and rows without one take turns; `None`: as they come.
+    /// How images with and without a label alternate; `None`: in their shuffled order.
     pub interleave: Option<Interleave>,
 }
 
@@ -53,7 +53,7 @@ impl LoaderConfig {
         }
     }
 
-    /// For validation and test rows: in order, complete, not augmented.
+    /// For validation and test images: in order, complete, not augmented.
     pub fn evaluation(batch_size: usize) -> Self {
         Self {
             batch_size,
@@ -97,12 +97,12 @@ struct Plan {
     info: DatasetInfo,
     config: LoaderConfig,
     augmenter: Option<Augmenter>,
-    /// Samples an epoch, those of a dropped last batch counted.
+    /// Samples per epoch, including those of a dropped last batch.
     samples: usize,
 }
 
 impl Loader {
-    /// A loader of `subset`, whose pictures the network sees in `info.shape`.
+    /// A loader of `subset` for network inputs of `info.shape`.
     ///
     /// # Errors
     /// [`DataError::Config`] for a setting that does not fit, [`DataError::Empty`] if there would
@@ -150,7 +150,7 @@ impl Loader {
         Ok(loader)
     }
 
-    /// Batches an epoch.
+    /// Batches per epoch.
     pub fn batches(&self) -> usize {
         let (samples, size) = (self.plan.samples, self.plan.config.batch_size);
         if self.plan.config.drop_last {
@@ -160,14 +160,14 @@ impl Loader {
         }
     }
 
-    /// Samples an epoch.
+    /// Samples per epoch.
     pub fn samples(&self) -> usize {
         self.plan
             .samples
             .min(self.batches() * self.plan.config.batch_size)
     }
 
-    /// The rows that are loaded.
+    /// The subset that is loaded.
     pub fn subset(&self) -> &Subset {
         &self.plan.subset
     }

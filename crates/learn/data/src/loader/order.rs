@@ -7,27 +7,26 @@ use crate::error::DataError;
 use crate::rng::{Purpose, Stream};
 use crate::subset::Subset;
 
-/// How rows with a label and rows without one take turns in semi-supervised training: `labelled`
-/// of the ones, `unlabelled` of the others, and so on, as in Phuong and Lampert's code
-/// (mary-phuong/multiexit-distillation). An epoch ends when either kind has no more full turn:
-/// after `min(n_labelled / labelled, n_unlabelled / unlabelled)` turns, both rounded down.
+/// How images with and without a label alternate in semi-supervised training: `labelled` with a label,
+/// then `unlabelled` without one, and so on, as in Phuong and Lampert's code
+/// (mary-phuong/multiexit-distillation). An epoch ends when either kind has no full turn left: after
+/// `min(n_labelled / labelled, n_unlabelled / unlabelled)` turns, both rounded down.
 ///
-/// A batch whose size is a multiple of a turn's has the same share of labels each time, and never
-/// none.
+/// A batch whose size is a multiple of a turn always has the same share of labelled images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Interleave {
-    /// Rows with a label a turn.
+    /// Images with a label per turn.
     pub labelled: usize,
-    /// Rows without a label a turn.
+    /// Images without a label per turn.
     pub unlabelled: usize,
 }
 
 impl Interleave {
-    /// Samples an epoch.
+    /// Samples per epoch.
     ///
     /// # Errors
-    /// [`DataError::Config`] for a turn without rows of one kind, [`DataError::Empty`] when the
+    /// [`DataError::Config`] for a turn without images of one kind, [`DataError::Empty`] when the
     /// subset does not fill one turn.
     pub(super) fn samples(self, subset: &Subset) -> Result<usize, DataError> {
         if self.labelled == 0 || self.unlabelled == 0 {

@@ -118,17 +118,19 @@ pub(crate) fn read(
             )
         })?;
     let names = folder.join(layout.names);
-    let classes = match names.is_file() {
-        true => class_names(&names, classes.len())?,
-        false => classes.to_vec(),
+    let classes = if names.is_file() {
+        class_names(&names, classes.len())?
+    } else {
+        classes.to_vec()
     };
     let load = |files: &[&str]| -> Result<Images, DataError> {
         let mut all = Records::default();
         for file in files {
             let path = folder.join(file);
-            let records = match layout.binary {
-                true => read_binary(&path, variant, classes.len())?,
-                false => pickle::read(&path, variant.label_key(), classes.len())?,
+            let records = if layout.binary {
+                read_binary(&path, variant, classes.len())?
+            } else {
+                pickle::read(&path, variant.label_key(), classes.len())?
             };
             all.pixels.extend_from_slice(&records.pixels);
             all.labels.extend_from_slice(&records.labels);
@@ -147,7 +149,7 @@ pub(crate) fn read(
 fn class_names(path: &Path, expected: usize) -> Result<Vec<String>, DataError> {
     let names = read_lines(path)?;
     if names.len() != expected || names.iter().any(String::is_empty) {
-        let reason = format!("it should list {expected} class names, one a line");
+        let reason = format!("it should list {expected} class names, one per line");
         return Err(DataError::Format {
             path: path.into(),
             line: Some(names.len()),

@@ -1,4 +1,4 @@
-//! Decoding a list of picture files, in parallel and through the cache.
+//! Decoding a list of image files, in parallel and through the cache.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::error::DataError;
 use crate::images::{Images, Skipped};
 use crate::info::ImageShape;
 
-/// A picture file and its label.
+/// An image file and its label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Item {
     /// The file.
@@ -21,7 +21,7 @@ pub(crate) struct Item {
     pub label: i32,
 }
 
-/// Pictures decoded at a time: enough to keep every core busy, little enough to hold in memory.
+/// Images decoded at a time: enough to keep every core busy, little enough to hold in memory.
 const CHUNK: usize = 512;
 
 /// Decodes all files of one split. `name` distinguishes the splits of a data set.
@@ -37,7 +37,7 @@ pub(crate) fn load(
             return refuse_skipped(request, images);
         }
         tracing::info!(
-            "decoding {} pictures of {name}, kept for the next time",
+            "decoding {} images of {name}, kept for the next time",
             items.len()
         );
         if let Some(writer) = cache::Writer::create(request.folder, name, &key, shape) {
@@ -46,7 +46,7 @@ pub(crate) fn load(
             return writer.finish(&items, skipped);
         }
         tracing::warn!(
-            "no writable place for a cache of `{}`: its pictures are held in memory",
+            "no writable place for a cache of `{}`: its images are held in memory",
             request.folder.display()
         );
     }
@@ -82,7 +82,7 @@ pub(crate) fn assemble(
     Ok(images(labels)?.with_paths(paths).with_skipped(skipped))
 }
 
-/// A cache made under `skip` may lack pictures that `stop` must not overlook.
+/// A cache made under `skip` may lack images that `stop` must not overlook.
 fn refuse_skipped(request: Request<'_>, images: Images) -> Result<Images, DataError> {
     match images.skipped().first() {
         Some(first) if request.on_error == OnError::Stop => Err(DataError::Decode {
@@ -107,7 +107,7 @@ fn warn_skipped<'a>(skipped: impl ExactSizeIterator<Item = (&'a Path, &'a str)>)
         tracing::warn!("left out `{}`: {reason}", path.display());
     }
     if count > 0 {
-        tracing::warn!("{count} picture(s) could not be decoded and were left out");
+        tracing::warn!("{count} image(s) could not be decoded and were left out");
     }
 }
 
@@ -156,10 +156,10 @@ fn decode_all(
     }
 }
 
-/// The picture files directly in a folder, by name: png, jpg, jpeg, webp, bmp in any case.
+/// The image files directly in a folder, by name: png, jpg, jpeg, webp, bmp in any case.
 ///
 /// Other files are ignored, hidden ones too.
-pub(crate) fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+pub(crate) fn images_in(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     const ENDINGS: [&str; 5] = ["png", "jpg", "jpeg", "webp", "bmp"];
     let mut found: Vec<PathBuf> = entries(folder)?
         .into_iter()

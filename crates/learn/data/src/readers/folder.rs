@@ -1,13 +1,13 @@
-//! Class-folder trees: `train/<class>/<picture>`, likewise `val/` and `test/`.
+//! Class-folder trees: `train/<class>/<image>`, likewise `val/` and `test/`.
 
 use std::path::Path;
 
-use super::files::{Item, folders_in, load, pictures_in};
+use super::files::{Item, folders_in, images_in, load};
 use super::{Contents, Request};
 use crate::error::DataError;
 
 /// Reads a tree. The classes are the folders of `train/` in the order of their names (bytes), as
-/// torchvision's `ImageFolder` numbers them; pictures lie directly in them.
+/// torchvision's `ImageFolder` numbers them; images lie directly in them.
 pub(crate) fn read(request: Request<'_>) -> Result<Contents, DataError> {
     let folder = request.folder;
     let train = folder.join("train");
@@ -72,11 +72,11 @@ fn items(part: &Path, classes: &[String]) -> Result<Vec<Item>, DataError> {
     let mut items = Vec::new();
     for (label, class) in classes.iter().enumerate() {
         let path = part.join(class);
-        let pictures = pictures_in(&path)?;
-        if pictures.is_empty() {
+        let images = images_in(&path)?;
+        if images.is_empty() {
             return Err(DataError::EmptyClass { path });
         }
-        items.extend(pictures.into_iter().map(|path| Item {
+        items.extend(images.into_iter().map(|path| Item {
             path,
             label: label as i32,
         }));

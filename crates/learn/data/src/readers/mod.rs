@@ -1,4 +1,4 @@
-//! Readers: from the files of a data set to decoded pictures.
+//! Readers: from the files of a data set to decoded images.
 
 pub(crate) mod cifar;
 pub(crate) mod files;
@@ -17,11 +17,11 @@ use crate::images::Images;
 pub(crate) struct Request<'a> {
     /// The folder of the data set.
     pub folder: &'a Path,
-    /// Side of the pictures.
+    /// Side of the images.
     pub size: usize,
-    /// What to do with a picture that cannot be decoded.
+    /// What to do with an image that cannot be decoded.
     pub on_error: OnError,
-    /// Whether to keep decoded pictures in a cache file.
+    /// Whether to keep decoded images in a cache file.
     pub cache: bool,
 }
 
@@ -30,11 +30,11 @@ pub(crate) struct Request<'a> {
 pub(crate) struct Contents {
     /// Class names, by label.
     pub classes: Vec<String>,
-    /// The training pictures.
+    /// The training images.
     pub train: Images,
-    /// Validation pictures, where the layout has a place for them.
+    /// Validation images, where the layout has a place for them.
     pub val: Option<Images>,
-    /// Test pictures; `None` where the layout has none, then some are set aside.
+    /// Test images; `None` where the layout has none, then some are set aside.
     pub test: Option<Images>,
 }
 

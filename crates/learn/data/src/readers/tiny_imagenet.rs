@@ -1,15 +1,15 @@
 //! Tiny-ImageNet in its original layout.
 //!
 //! Stanford CS231n, 2015: 200 classes of ImageNet, 64x64 JPEGs, 500 training and 50 validation
-//! pictures a class. `train/<wnid>/images/*.JPEG`; the validation pictures lie flat in
+//! images per class. `train/<wnid>/images/*.JPEG`; the validation images lie flat in
 //! `val/images/`, with their classes in `val/val_annotations.txt`. The labels of the official test
-//! pictures were never published, so `val/` serves as the test split here and validation rows are
+//! images were never published, so `val/` serves as the test split here and validation images are
 //! set aside from `train/`.
 
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::files::{Item, load, pictures_in};
+use super::files::{Item, images_in, load};
 use super::{Contents, Request, read_lines};
 use crate::error::DataError;
 
@@ -69,11 +69,11 @@ fn train_items(train: &Path, ids: &[String]) -> Result<Vec<Item>, DataError> {
     let mut items = Vec::new();
     for (label, id) in ids.iter().enumerate() {
         let path = train.join(id).join("images");
-        let pictures = pictures_in(&path)?;
-        if pictures.is_empty() {
+        let images = images_in(&path)?;
+        if images.is_empty() {
             return Err(DataError::EmptyClass { path });
         }
-        items.extend(pictures.into_iter().map(|path| Item {
+        items.extend(images.into_iter().map(|path| Item {
             path,
             label: label as i32,
         }));
@@ -81,7 +81,7 @@ fn train_items(train: &Path, ids: &[String]) -> Result<Vec<Item>, DataError> {
     Ok(items)
 }
 
-/// The annotated pictures, in the order of the annotations.
+/// The annotated images, in the order of the annotations.
 fn val_items(val: &Path, ids: &[String]) -> Result<Vec<Item>, DataError> {
     let annotations = val.join("val_annotations.txt");
     let labels: HashMap<&str, i32> = ids.iter().map(String::as_str).zip(0..).collect();
@@ -96,7 +96,7 @@ fn val_items(val: &Path, ids: &[String]) -> Result<Vec<Item>, DataError> {
             return Err(bad(format!("the id `{id}` does not stand in wnids.txt")));
         };
         if file.is_empty() || file.contains(['/', '\\']) {
-            return Err(bad(format!("`{file}` is not the name of a picture")));
+            return Err(bad(format!("`{file}` is not the name of an image")));
         }
         items.push(Item {
             path: val.join("images").join(file),
@@ -104,14 +104,14 @@ fn val_items(val: &Path, ids: &[String]) -> Result<Vec<Item>, DataError> {
         });
     }
     if items.is_empty() {
-        return Err(DataError::format(&annotations, "it lists no picture"));
+        return Err(DataError::format(&annotations, "it lists no image"));
     }
-    // A picture without a line would silently be missing from the score.
+    // An image without a line would silently be missing from the score.
     let listed: std::collections::HashSet<_> = items.iter().map(|item| &item.path).collect();
     if listed.len() != items.len() {
-        return Err(DataError::format(&annotations, "it lists a picture twice"));
+        return Err(DataError::format(&annotations, "it lists an image twice"));
     }
-    match pictures_in(&val.join("images"))?
+    match images_in(&val.join("images"))?
         .into_iter()
         .find(|p| !listed.contains(p))
     {

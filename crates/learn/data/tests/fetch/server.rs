@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex};
 pub enum Answer {
     /// As it should, `Range` included.
     Right,
-    /// As it should, but the connection ends after so many bytes of the body.
+    /// A correct answer, but the connection ends after this number of bytes of the body.
     CutAfter(usize),
     /// The whole file, whatever `Range` says.
     IgnoreRange,
-    /// The whole file, whatever `Range` says, and the connection ends after so many bytes.
+    /// The whole file, whatever `Range` says, and the connection ends after this number of bytes.
     IgnoreRangeAndCutAfter(usize),
     /// Only this status.
     Status(&'static str),

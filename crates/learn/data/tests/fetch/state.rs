@@ -22,13 +22,13 @@ fn verify_tells_whole_from_partial_from_damaged() {
         let one = |check: &Check| (check.what.clone(), check.outcome);
         report.checks.iter().map(one).collect()
     };
-    // These are not the official test pictures, and not all of them.
+    // These are not the official test images, and not all of them.
     assert_eq!(
         outcomes(&report),
         [
             ("md5 of test.bin".into(), Outcome::Failed),
-            ("training pictures".into(), Outcome::Differs),
-            ("test pictures".into(), Outcome::Differs),
+            ("training images".into(), Outcome::Differs),
+            ("test images".into(), Outcome::Differs),
         ]
     );
     assert!(!report.ok);

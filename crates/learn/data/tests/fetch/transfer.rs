@@ -215,7 +215,7 @@ fn two_fetches_of_one_data_set_do_not_mix() {
 #[test]
 fn data_sets_without_a_download_say_what_to_do() {
     let root = tempfile::tempdir().unwrap();
-    for (name, part) in [("folder", "put pictures"), ("generated", "needs no files")] {
+    for (name, part) in [("folder", "put images"), ("generated", "needs no files")] {
         let error = fetch(find(name).unwrap(), root.path(), 0)
             .unwrap_err()
             .to_string();

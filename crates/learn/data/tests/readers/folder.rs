@@ -6,7 +6,7 @@ use image::{Rgb, RgbImage};
 
 use super::{assert_fails, read, read_skipping};
 
-fn picture(path: &Path, shade: u8) {
+fn image(path: &Path, shade: u8) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     RgbImage::from_pixel(64, 64, Rgb([shade; 3]))
         .save(path)
@@ -23,10 +23,10 @@ fn tree(root: &Path, splits: &[&str]) {
             ("a/3.webp", 30),
             ("a/4.JPG", 40),
         ] {
-            picture(&folder.join(name), shade);
+            image(&folder.join(name), shade);
         }
         for ignored in ["b/notes.txt", "b/.hidden.png", ".thumbs/x.png", "list.csv"] {
-            super::put(&folder.join(ignored), "not a picture");
+            super::put(&folder.join(ignored), "not an image");
         }
     }
 }
@@ -47,7 +47,7 @@ fn classes_are_sorted_and_other_files_ignored() {
                 .all(|(&got, want)| got.abs_diff(want) <= 2)
         );
     }
-    // Nothing but greys of the training rows: (30 + 40 + 10 + 20) / 4 / 255.
+    // Nothing but greys of the training images: (30 + 40 + 10 + 20) / 4 / 255.
     assert!(
         (splits.info.mean[0] - 25.0 / 255.0).abs() < 2.0 / 255.0,
         "{:?}",
@@ -76,7 +76,7 @@ fn a_lone_val_folder_is_the_test_split() {
 }
 
 #[test]
-fn an_undecodable_picture_stops_or_is_counted() {
+fn an_undecodable_image_stops_or_is_counted() {
     let root = tempfile::tempdir().unwrap();
     tree(root.path(), &["train", "test"]);
     let broken = root.path().join("folder/train/b/1.png");
@@ -91,7 +91,7 @@ fn an_undecodable_picture_stops_or_is_counted() {
     }
     assert_fails(
         read_skipping("folder", root.path()),
-        &["none of the 4 pictures", "3.webp"],
+        &["none of the 4 images", "3.webp"],
     );
 }
 
@@ -106,14 +106,11 @@ fn faults_of_the_tree_are_named() {
     tree(root.path(), &["train", "test"]);
     let folder = root.path().join("folder");
     std::fs::create_dir(folder.join("train/c")).unwrap();
-    assert_fails(
-        read("folder", root.path()),
-        &["train/c", "holds no picture"],
-    );
-    picture(&folder.join("train/c/1.png"), 0);
+    assert_fails(read("folder", root.path()), &["train/c", "holds no image"]);
+    image(&folder.join("train/c/1.png"), 0);
     assert_fails(read("folder", root.path()), &["`c`", "test"]);
-    picture(&folder.join("test/c/1.png"), 0);
-    picture(&folder.join("test/d/1.png"), 0);
+    image(&folder.join("test/c/1.png"), 0);
+    image(&folder.join("test/d/1.png"), 0);
     assert_fails(read("folder", root.path()), &["`d`", "train"]);
     for class in ["b", "c"] {
         std::fs::remove_dir_all(folder.join("train").join(class)).unwrap();

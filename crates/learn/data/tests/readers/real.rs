@@ -1,4 +1,4 @@
-//! Real pictures. These tests need the cut data sets under `OFFRAMP_DATA` and say so when they are
+//! Real images. These tests need the cut data sets under `OFFRAMP_DATA` and say so when they are
 //! left out.
 
 use std::path::PathBuf;
@@ -71,7 +71,7 @@ fn cifar_100_cut() {
 }
 
 /// The numbers are Pillow's (13.0, libjpeg-turbo): mean and std of `asarray(Image.open(f)
-/// .convert("RGB")) / 255` over all pictures. On grey pictures the two decoders agree to a level; on
+/// .convert("RGB")) / 255` over all images. On grey images the two decoders agree to a level; on
 /// colour ones zune-jpeg rounds the way from YCbCr to RGB differently: over `val/` its red, green and
 /// blue lie +0.24, -0.18 and +0.31 levels from libjpeg's on average, 5 at most.
 #[test]
@@ -82,7 +82,7 @@ fn tiny_imagenet_cut() {
     let splits = read("tiny-imagenet-200", &root).unwrap();
     if splits.train.len() != 10_000 {
         eprintln!(
-            "left out: {} is not the cut of 50 pictures a class",
+            "left out: {} is not the cut of 50 images a class",
             root.display()
         );
         return;
@@ -128,14 +128,13 @@ fn tiny_imagenet_cut() {
     // 194 training and 31 validation files are grey JPEGs; a colour file may show no colour too.
     for (subset, grey_files) in [(&splits.train, 194), (&splits.test, 31)] {
         let grey = (0..subset.len()).filter(|&i| {
-            let picture = subset.image(i);
-            picture[..plane] == picture[plane..2 * plane]
-                && picture[..plane] == picture[2 * plane..]
+            let image = subset.image(i);
+            image[..plane] == image[plane..2 * plane] && image[..plane] == image[2 * plane..]
         });
         let grey = grey.count();
         assert!(
             grey >= grey_files && grey < 2 * grey_files,
-            "{grey} grey pictures"
+            "{grey} grey images"
         );
     }
 }

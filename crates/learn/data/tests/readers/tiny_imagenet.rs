@@ -7,9 +7,9 @@ use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage};
 
 use super::{assert_fails, put, read};
 
-fn jpeg(picture: DynamicImage) -> Vec<u8> {
+fn jpeg(image: DynamicImage) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, ImageFormat::Jpeg).unwrap();
+    image.write_to(&mut bytes, ImageFormat::Jpeg).unwrap();
     bytes.into_inner()
 }
 
@@ -62,13 +62,13 @@ fn labels_follow_the_sorted_ids_and_the_annotations() {
     );
     for (at, shade) in [(0, 0), (1, 20), (4, 200), (5, 220)] {
         let pixel = splits.train.image(at)[0];
-        assert!(pixel.abs_diff(shade) <= 2, "picture {at}: {pixel}");
+        assert!(pixel.abs_diff(shade) <= 2, "image {at}: {pixel}");
     }
     assert!(splits.test.image(1)[0].abs_diff(240) <= 2);
 }
 
 #[test]
-fn grey_pictures_become_rgb() {
+fn grey_images_become_rgb() {
     let root = tempfile::tempdir().unwrap();
     tiny(root.path());
     let splits = read("tiny-imagenet-200", root.path()).unwrap();
@@ -94,7 +94,7 @@ fn faults_are_named() {
         ),
         (
             lines.replace("val_1", "../train/n01/images/x"),
-            ["line 3", "..", "name of a picture"],
+            ["line 3", "..", "name of an image"],
         ),
         (
             lines.replace("val_1", "val_0"),
@@ -105,7 +105,7 @@ fn faults_are_named() {
             ["val_", ".JPEG", "no line"],
         ),
         (lines.replace("val_1", "val_9"), ["val_", ".JPEG", ""]),
-        (String::new(), ["val_annotations.txt", "no picture", ""]),
+        (String::new(), ["val_annotations.txt", "no image", ""]),
     ] {
         put(&annotations, text);
         assert_fails(read("tiny-imagenet-200", root.path()), &parts);
@@ -119,7 +119,7 @@ fn faults_are_named() {
     std::fs::create_dir(folder.join("train/n02/images")).unwrap();
     assert_fails(
         read("tiny-imagenet-200", root.path()),
-        &["n02", "holds no picture"],
+        &["n02", "holds no image"],
     );
     put(&folder.join("wnids.txt"), "n01\nn01\n");
     assert_fails(

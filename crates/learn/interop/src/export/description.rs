@@ -1,4 +1,4 @@
-//! What goes with an exported network.
+//! The description of an exported network.
 
 use std::collections::BTreeMap;
 
@@ -16,13 +16,13 @@ const FORMAT: u32 = 1;
 pub struct Description {
     /// Version of these fields, now 1.
     pub format: u32,
-    /// Backbone, heads, places of the exits, as in a recipe's `[model]`.
+    /// Backbone, heads and stages of the exits, as in a recipe's `[model]`.
     pub net: NetConfig,
     /// Names of the classes, in the order of the logits.
     pub classes: Vec<String>,
     /// Shape of an input image.
     pub image: MapShape,
-    /// What a picture is brought to before the centre is cut out.
+    /// The shape that an image is resized to before the centre is cut out.
     pub resize: MapShape,
     /// Mean of the pixels (0 to 1), per channel, that is subtracted before the network.
     pub mean: [f32; 3],
@@ -48,10 +48,9 @@ pub struct Description {
 pub struct ExitDescription {
     /// Name of its logits in ONNX.
     pub output: String,
-    /// The backbone's stage that it looks at, from 0.
+    /// The backbone's stage that it is attached to, from 0.
     pub stage: usize,
-    /// What it costs to answer here, the heads of the exits before counted: multiply-accumulates
-    /// for one image.
+    /// MACs for one image up to this exit, the heads of the exits before included.
     pub macs: u64,
     /// Trainable parameters up to here.
     pub params: u64,
@@ -85,7 +84,7 @@ impl Description {
         }
     }
 
-    /// One text a field, `offramp.FIELD`, for files whose metadata are texts: a text is as it is,
+    /// One text per field, `offramp.FIELD`, for files whose metadata are texts: a text is as it is,
     /// everything else is JSON.
     pub(crate) fn metadata(&self) -> serde_json::Result<BTreeMap<String, String>> {
         // Straight to text: by way of a `serde_json::Value` 0.4_f32 would become 0.4000000059604645.

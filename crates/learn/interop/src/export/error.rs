@@ -1,4 +1,4 @@
-//! What can go wrong with an export.
+//! Errors of an export.
 
 use offramp_core::files::FileError;
 use offramp_core::params::ParamError;
@@ -22,14 +22,14 @@ pub enum ExportError {
         /// The oldest that has it.
         opset: i64,
     },
-    /// An operator set that is not written.
+    /// An operator set that is not supported.
     #[error(
         "opset {found} is not supported; choose one from {} to {}",
         super::Opset::OLDEST,
         super::Opset::NEWEST
     )]
     Opset {
-        /// What was asked for.
+        /// The operator set that was asked for.
         found: i64,
     },
     /// A protobuf file holds at most 2 GiB.

@@ -31,7 +31,7 @@ pub fn onnx(
     graph_to_onnx(&graph, &notes, opset)
 }
 
-/// What all files of a network say of it.
+/// The metadata that all files of a network have in common.
 pub(super) fn notes(description: &Description) -> Result<OnnxNotes, ExportError> {
     let image = "RGB pixels 0 to 1, minus offramp.mean, divided by offramp.std";
     let mut ports = BTreeMap::from([("image".to_owned(), image.to_owned())]);

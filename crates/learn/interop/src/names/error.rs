@@ -96,8 +96,9 @@ fn section(title: &str, unmatched: &[Unmatched]) -> String {
 }
 
 fn hint(name: &str) -> &'static str {
-    match name.starts_with("heads.") {
-        true => "; is the number of classes another one?",
-        false => "; is it another backbone, or one with other options (--set)?",
+    if name.starts_with("heads.") {
+        "; is the number of classes another one?"
+    } else {
+        "; is it another backbone, or one with other options (--set)?"
     }
 }

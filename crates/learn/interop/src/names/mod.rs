@@ -1,4 +1,4 @@
-//! Which tensor of a file is which tensor of a network.
+//! Matching the tensors of a file to those of a network.
 
 mod error;
 mod rename;
@@ -13,7 +13,7 @@ pub use rename::Rename;
 /// Wrappers whose name stands before every other: `DataParallel`, `torch.compile`, Lightning.
 const WRAPPERS: [&str; 3] = ["module.", "_orig_mod.", "model."];
 
-/// What other programs call the classifier, without `.weight` and `.bias`.
+/// Names of the classifier in other programs, without `.weight` and `.bias`.
 const CLASSIFIERS: [&str; 5] = ["fc", "linear", "classifier", "head", "head.fc"];
 
 /// The counterparts of a network's tensors.
@@ -132,7 +132,7 @@ pub(crate) fn classes(file: &Shapes, renames: &[Rename]) -> Option<usize> {
     rows.all(|other| other == first).then_some(first)
 }
 
-/// Names of a file with what they are called without wrappers and after the renames; `None` for
+/// Names of a file with their names without wrappers and after the renames; `None` for
 /// those that are left out.
 fn plain_names<'a>(
     names: impl Iterator<Item = &'a String>,

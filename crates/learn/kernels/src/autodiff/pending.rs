@@ -13,14 +13,14 @@ use burn::backend::autodiff::{NodeId, grads::Gradients, ops::Ops};
 use burn::backend::flex::FlexTensor;
 use burn::backend::ops::FloatTensorOps;
 
-/// Nodes kept in mind at most. Those whose gradient an operation of burn takes are never struck
-/// off, so the oldest are forgotten: a backward pass loses one only after giving to as many others.
+/// The largest number of nodes that are remembered. Those whose gradient an operation of burn takes are
+/// never removed, so the oldest are forgotten: a backward pass loses one only after giving to as many others.
 const MOST: usize = 1 << 16;
 
 /// Nodes to which a kernel has given a gradient that no kernel has taken yet.
 ///
 /// That a node is listed and its gradient gone does no harm: an operation takes the gradient of
-/// its output after all readers of that output have given theirs, nobody adds to it afterwards.
+/// its output after all readers of that output have given theirs, nothing adds to it afterwards.
 /// (burn refuses a second backward pass over the same nodes, and ids are never used twice.) That a
 /// node is forgotten costs an addition by burn, which may round differently: the convolution goes
 /// on summing from the gradient that is there, burn adds two finished sums. Forgetting the oldest

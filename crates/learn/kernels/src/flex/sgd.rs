@@ -9,7 +9,7 @@ use crate::SgdOptions;
 use offramp_cpu::memory::Buffer;
 use offramp_cpu::sgd::{Step, update};
 
-/// A row-major tensor nobody else holds, with the values of `tensor`.
+/// A row-major tensor that is not shared, with the values of `tensor`.
 fn owned(mut tensor: FlexTensor) -> FlexTensor {
     let whole = tensor.as_slice::<f32>().map(<[f32]>::len) == Some(tensor.storage::<f32>().len());
     if whole && tensor.try_storage_mut::<f32>().is_some() {

@@ -9,7 +9,7 @@ use burn_std::{AccessError, AccessPolicy, AllocationController, AllocationProper
 
 use offramp_cpu::memory::{ALIGNMENT, Buffer};
 
-/// Owns a buffer; when the tensor goes, the buffer returns to the shelf.
+/// Owns a buffer; when the tensor goes, the buffer returns to the buffer cache.
 struct Controller(Buffer);
 
 impl AllocationController for Controller {

@@ -70,7 +70,7 @@ pub(crate) fn rows(tensor: &FlexTensor) -> Rows<'_> {
     Rows::Copied(copy)
 }
 
-/// The rows of a tensor nobody else holds, to be overwritten, if they lie in channels-last order.
+/// The rows of a tensor that is not shared, to be overwritten, if they lie in channels-last order.
 pub(crate) fn rows_mut(tensor: &mut FlexTensor) -> Option<&mut [f32]> {
     let shape = shape4(tensor);
     let start = tensor.layout().start_offset();
@@ -130,7 +130,7 @@ fn copied(values: &[f32], shape: Shape) -> FlexTensor {
     )
 }
 
-/// `factor * value`, written into it if nobody else holds it.
+/// `factor * value`, in place if it is not shared.
 pub(crate) fn scale_rows(mut value: FlexTensor, factor: f32) -> FlexTensor {
     if let Some(to) = rows_mut(&mut value) {
         scale(to, factor);
@@ -143,7 +143,7 @@ pub(crate) fn scale_rows(mut value: FlexTensor, factor: f32) -> FlexTensor {
     channels_last(out, shape)
 }
 
-/// `value + sum`, written into one of them if nobody else holds it.
+/// `value + sum`, in place in one of them that is not shared.
 pub(crate) fn add_rows(mut value: FlexTensor, sum: Option<FlexTensor>) -> FlexTensor {
     let Some(mut sum) = sum else {
         return value;

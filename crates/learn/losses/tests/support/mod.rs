@@ -1,12 +1,12 @@
-//! What the tests of several crates share: the specification's logits, comparisons, and
-//! gradients by finite differences.
+//! Shared by the tests of several crates: reference logits, comparisons, and gradients by finite differences.
 
 #![allow(dead_code, missing_docs)]
 
 use burn::tensor::{Device, Tensor, TensorData};
 use offramp_core::default_device;
 
-/// `z1`, `z2`, `z3` of the numeric tests in the methods' specification; the label is 0.
+/// The reference logits `z1`, `z2`, `z3` of the numeric tests; the label is 0. The expected numbers come from
+/// `crates/learn/methods/tests/python/golden.py`, which has the formulas.
 pub const Z: [[f32; 3]; 3] = [[1.0, 0.0, -1.0], [2.0, 0.5, -1.0], [3.0, 1.0, 0.0]];
 
 /// The CPU with gradients.
@@ -23,7 +23,7 @@ pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_to_vec().expect("float32")
 }
 
-/// The tolerance of the specification, for numbers printed with six decimals.
+/// Compares with a number of six decimals, tolerance 1e-5.
 #[track_caller]
 pub fn assert_close(actual: Tensor<1>, expected: f64) {
     assert_all_close(actual, &[expected]);

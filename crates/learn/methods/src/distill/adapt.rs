@@ -1,13 +1,13 @@
-//! What distillers of feature maps share: which stages belong together, and maps of one size.
+//! Shared by the distillers of feature maps: pairing of stages, and maps of one size.
 
 use burn::tensor::Tensor;
 use offramp_core::MapShape;
 use offramp_nn::shrink;
 
-/// Stages of two networks that belong together, by relative depth: as many pairs as the network
+/// Pairs of stages of two networks, by relative depth: as many pairs as the network
 /// with fewer stages has. Pair `k` of `m` is stage `round(k S / m)` of `S`, counted from 1, on
-/// either side; with equal numbers of stages each meets its like, and the last always meets the
-/// last.
+/// either side; with equal numbers of stages each is paired with its counterpart, and the last always
+/// with the last.
 pub(super) fn stage_pairs(students: usize, teachers: usize) -> Vec<(usize, usize)> {
     let pairs = students.min(teachers);
     let at = |k: usize, stages: usize| (2 * k * stages + pairs) / (2 * pairs) - 1;
@@ -37,13 +37,14 @@ pub(super) fn to_smaller(a: Tensor<4>, b: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
     (shrink(a, size), shrink(b, size))
 }
 
-/// A constant of a teacher among tensors that gradients flow through: layers that learn from it
-/// then behave as in training.
+/// A teacher's tensor as a constant on the autodiff backend where the student's is on it, so that
+/// layers applied to it behave as in training.
 pub(super) fn beside<const D: usize>(teacher: &Tensor<D>, student: &Tensor<D>) -> Tensor<D> {
     let constant = teacher.clone().detach();
-    match student.is_autodiff() {
-        true => constant.autodiff(),
-        false => constant,
+    if student.is_autodiff() {
+        constant.autodiff()
+    } else {
+        constant
     }
 }
 

@@ -6,7 +6,7 @@ use offramp_nn::Init;
 use serde::{Deserialize, Serialize};
 
 use super::adapt::{stage_pairs, to_smaller};
-use super::{Distiller, Lesson, LessonPlan};
+use super::{DistillBatch, DistillInfo, Distiller};
 use crate::check::Check;
 use crate::{LossTerms, MethodError};
 
@@ -37,7 +37,7 @@ impl AtConfig {
     /// When the power is below 1, where activations of 0 have no gradient.
     pub fn init(
         &self,
-        _plan: &LessonPlan,
+        _info: &DistillInfo,
         _init: &mut Init,
     ) -> Result<AttentionTransfer, MethodError> {
         let within = self.power >= 1.0;
@@ -68,8 +68,8 @@ pub struct AttentionTransfer {
 }
 
 impl Distiller for AttentionTransfer {
-    fn losses(&self, lesson: &Lesson) -> LossTerms {
-        let (student, teacher) = (lesson.student.stages, lesson.teachers[0].stages);
+    fn losses(&self, batch: &DistillBatch) -> LossTerms {
+        let (student, teacher) = (batch.student.stages, batch.teachers[0].stages);
         let pairs = stage_pairs(student.len(), teacher.len()).into_iter();
         let losses = pairs.map(|(s, t)| {
             let (f, target) = to_smaller(student[s].clone(), teacher[t].clone());

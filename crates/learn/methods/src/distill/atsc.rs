@@ -14,7 +14,7 @@ use offramp_teachers::ExternalTeacher;
 use serde::{Deserialize, Serialize};
 
 use super::teacher_space::{TeacherSpace, deepest_classifier, mean};
-use super::{Distiller, Lesson, LessonPlan};
+use super::{DistillBatch, DistillInfo, Distiller};
 use crate::check::Check;
 use crate::{LossTerms, MethodError};
 
@@ -34,11 +34,11 @@ use crate::{LossTerms, MethodError};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct AtscConfig {
-    /// `w`: how strongly the teacher is pulled to its first weights. A sum over weights, so the
-    /// right value depends on the teacher's size: 1 for CIFAR's, 10 for ImageNet's.
+    /// `w`, the weight of the term that keeps the teacher near its trained weights. It is a sum over
+    /// weights, so the right value depends on the teacher's size: 1 for CIFAR's, 10 for ImageNet's.
     pub pull: f64,
-    /// As the public code runs: of the classifier cross-entropy trains the bias alone, the weight
-    /// is under the pull, and batch norms and biases are not.
+    /// As in the public code: cross-entropy trains the bias of the classifier only, its weight is part
+    /// of the pull, and batch norms and biases are not.
     pub released: bool,
 }
 
@@ -52,26 +52,24 @@ impl Default for AtscConfig {
 }
 
 impl AtscConfig {
-    /// Sets the distiller up with copies of its teachers, which learn.
+    /// Sets the distiller up with copies of its teachers, which are trained.
     ///
     /// # Errors
     /// When the pull is negative, or the exit has no projector into the space of the teachers.
-    pub fn init(&self, plan: &LessonPlan, init: &mut Init) -> Result<Atsc, MethodError> {
+    pub fn init(&self, info: &DistillInfo, init: &mut Init) -> Result<Atsc, MethodError> {
         Check { method: "atsc" }.weight("pull", self.pull)?;
-        let space = TeacherSpace::new("atsc", plan)?;
-        let origins: Vec<_> = (plan.teachers.iter())
-            .map(|plan| plan.teacher.clone())
+        let space = TeacherSpace::new("atsc", info)?;
+        let origins: Vec<_> = (info.teachers.iter())
+            .map(|info| info.teacher.clone())
             .collect();
         let first = |teacher: &ExternalTeacher| {
             let net = teacher.net();
-            match self.released {
-                true => parameters(net, |axes, _| axes > 1),
-                false => {
-                    let fc = deepest_classifier(net);
-                    let shared = [Some(fc.weight.id), fc.bias.as_ref().map(|bias| bias.id)];
-                    parameters(net, |_, id| !shared.contains(&Some(id)))
-                }
+            if self.released {
+                return parameters(net, |axes, _| axes > 1);
             }
+            let fc = deepest_classifier(net);
+            let shared = [Some(fc.weight.id), fc.bias.as_ref().map(|bias| bias.id)];
+            parameters(net, |_, id| !shared.contains(&Some(id)))
         };
         let learner = |teacher: &ExternalTeacher| {
             let net = teacher.net().clone().to_device(init.device());
@@ -87,9 +85,9 @@ impl AtscConfig {
     }
 }
 
-/// SimKD with a teacher that learns too: its features come towards the student's, a pull holds
-/// its weights `theta` near the trained ones `theta_0`, and cross-entropy trains the classifier
-/// `W, b` that both use. With the teacher's map `f_t` in training (statistics of the batch), its
+/// SimKD with a teacher that is trained too: its features move towards the student's, a pull keeps its
+/// weights `theta` near the trained ones `theta_0`, and cross-entropy trains the classifier `W, b` that
+/// both use. With the teacher's map `f_t` in training (statistics of the batch), its
 /// embedding `e_t`, and `P` and the pooling of [`SimKd`](super::SimKd):
 ///
 /// ```text
@@ -105,16 +103,16 @@ impl AtscConfig {
 /// arXiv 2406.08528, 2024.
 ///
 /// The public code alternates: a step on the first two terms, a second pass of the teacher, a
-/// step on the third. Here all three share a pass and a step. Several teachers, which the public
-/// code does not have, count by the means of their terms and of their logits.
+/// step on the third. Here all three share a pass and a step. With several teachers, which the public
+/// code does not have, terms and logits are means over the teachers.
 #[derive(Module, Debug)]
 pub struct Atsc {
-    /// What adapts; starts as the trained teachers.
+    /// The adapted teachers; copies of the trained ones at the start.
     teachers: Vec<MultiExitNet>,
-    /// The trained teachers, for how they take images.
+    /// The trained teachers, for their normalisation of images.
     #[module(skip)]
     origins: Vec<ExternalTeacher>,
-    /// `theta_0` by name, flat: what is pulled and where to.
+    /// `theta_0` by name, flat, for the parameters that are pulled.
     #[module(skip)]
     first: Vec<BTreeMap<String, Tensor<1>>>,
     #[module(skip)]
@@ -129,7 +127,7 @@ impl Atsc {
         &self.teachers
     }
 
-    /// Cross-entropy of the shared classifier on a teacher's features, which it does not move.
+    /// Cross-entropy of the shared classifier on a teacher's detached features.
     fn classification(
         &self,
         teacher: &MultiExitNet,
@@ -137,9 +135,10 @@ impl Atsc {
         targets: &Targets,
     ) -> Tensor<1> {
         let fc = deepest_classifier(teacher);
-        let weight = match self.config.released {
-            true => fc.weight.val().detach(),
-            false => fc.weight.val(),
+        let weight = if self.config.released {
+            fc.weight.val().detach()
+        } else {
+            fc.weight.val()
         };
         let embedding = exit.embedding.clone().detach();
         let logits = linear(embedding, weight, fc.bias.as_ref().map(Param::val));
@@ -148,13 +147,14 @@ impl Atsc {
 }
 
 impl Distiller for Atsc {
-    fn losses(&self, lesson: &Lesson) -> LossTerms {
+    fn losses(&self, batch: &DistillBatch) -> LossTerms {
         let exits: Vec<ExitOutput> = (self.teachers.iter().zip(&self.origins))
             .filter_map(|(teacher, origin)| {
-                let images = origin.renormalised(lesson.images.clone());
-                let images = match lesson.images.is_autodiff() {
-                    true => images.autodiff(),
-                    false => images,
+                let images = origin.renormalised(batch.images.clone());
+                let images = if batch.images.is_autodiff() {
+                    images.autodiff()
+                } else {
+                    images
                 };
                 teacher.forward(images).exits.pop()
             })
@@ -164,9 +164,9 @@ impl Distiller for Atsc {
             .filter_map(|(teacher, first)| pull(teacher, first))
             .collect();
         let classified = (self.teachers.iter().zip(&exits))
-            .map(|(teacher, exit)| self.classification(teacher, exit, lesson.targets))
+            .map(|(teacher, exit)| self.classification(teacher, exit, batch.targets))
             .collect();
-        let student = &lesson.student.exit.map;
+        let student = &batch.student.exit.map;
         let mut terms = LossTerms::single(self.space.distance(student, maps));
         terms.push("pull", mean(pulls), self.config.pull);
         terms.push("ce", mean(classified), 1.0);
@@ -179,7 +179,7 @@ impl Distiller for Atsc {
     }
 }
 
-/// The parameters by name, flat, that `wanted` says of their number of axes and their identity.
+/// The parameters by name, flat, for which `wanted` accepts the number of axes and the identity.
 fn parameters<M: Module>(
     module: &M,
     wanted: impl Fn(usize, ParamId) -> bool,
@@ -207,13 +207,14 @@ fn pull<M: Module>(module: &M, first: &BTreeMap<String, Tensor<1>>) -> Option<Te
             }
         },
     });
-    match squares.is_empty() {
-        true => None,
-        false => Some(Tensor::cat(squares, 0).sum()),
+    if squares.is_empty() {
+        return None;
     }
+    Some(Tensor::cat(squares, 0).sum())
 }
 
-/// Shows every parameter: name, number of axes, identity and values. Running statistics are none.
+/// Calls `see` with every parameter: name, number of axes, identity and values. Running statistics are
+/// not parameters.
 struct Parameters<F> {
     path: Path,
     see: F,
@@ -250,9 +251,10 @@ mod tests {
         }
     }
 
-    /// The pull of T5 of the specification, in the released form: biases are free.
+    /// `sum (theta - theta_0)^2` in the released form, without biases: `0.1^2 + 0.2^2`, with the gradient
+    /// `2 (theta - theta_0)`.
     #[test]
-    fn the_pull_of_the_specification() {
+    fn the_pull_is_a_sum_of_squares() {
         let device = default_device().unwrap().autodiff();
         let first = layer([[1.0, 2.0], [0.0, 1.0]], &device);
         let mut now = layer([[1.1, 2.0], [-0.2, 1.0]], &device);

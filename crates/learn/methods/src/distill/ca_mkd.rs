@@ -1,4 +1,4 @@
-//! CA-MKD: teachers weighed by how well they know the label.
+//! CA-MKD: teachers weighted by their cross-entropy with the label.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::several::{at_least_two, constant_logits, cross_entropies, divergences, weighted_mean};
 use super::srrl::frozen;
 use super::teacher_space::{classifiers_stand_alone, deepest_classifier};
-use super::{Distiller, Lesson, LessonPlan};
+use super::{DistillBatch, DistillInfo, Distiller};
 use crate::check::Check;
 use crate::{LossTerms, MethodError};
 
@@ -26,7 +26,7 @@ use crate::{LossTerms, MethodError};
 pub struct CaMkdConfig {
     /// `T`.
     pub temperature: f64,
-    /// `b`: weight of the features; 0: they are not looked at.
+    /// `b`: weight of the feature term; 0: not computed.
     pub feature_weight: f64,
 }
 
@@ -44,17 +44,17 @@ impl CaMkdConfig {
     ///
     /// # Errors
     /// When a setting is out of range, or there are fewer than two teachers.
-    pub fn init(&self, plan: &LessonPlan, init: &mut Init) -> Result<CaMkd, MethodError> {
+    pub fn init(&self, info: &DistillInfo, init: &mut Init) -> Result<CaMkd, MethodError> {
         let check = Check { method: "ca-mkd" };
         check.positive("temperature", self.temperature)?;
         check.weight("feature-weight", self.feature_weight)?;
-        at_least_two("ca-mkd", plan)?;
+        at_least_two("ca-mkd", info)?;
         let views = match self.feature_weight {
             0.0 => &[][..],
-            _ => &plan.teachers,
+            _ => &info.teachers,
         };
         classifiers_stand_alone("ca-mkd", views)?;
-        let channels = plan.student.map.channels;
+        let channels = info.student.map.channels;
         let classifiers = (views.iter())
             .map(|view| frozen(&deepest_classifier(view.teacher.net()), init))
             .collect();
@@ -69,9 +69,8 @@ impl CaMkdConfig {
     }
 }
 
-/// A teacher counts the more for a sample the smaller its cross-entropy with the label is; for
-/// the features, the cross-entropy of the student's own features through that teacher's
-/// classifier. With the teachers' maps `f_k`, logits `z_k` and classifiers `W_k, b_k`, and
+/// The weight of a teacher for a sample falls with its cross-entropy with the label; for the feature
+/// term, with the cross-entropy of the student's features through that teacher's classifier. With the teachers' maps `f_k`, logits `z_k` and classifiers `W_k, b_k`, and
 /// adapters `A_k` (1x1 convolution, batch norm, ReLU):
 ///
 /// ```text
@@ -83,19 +82,19 @@ impl CaMkdConfig {
 ///
 /// Zhang, Chen and Wang, *Confidence-Aware Multi-Teacher Knowledge Distillation*, ICASSP 2022, as
 /// in the public code (Rorozhl/CA-MKD): the second term is left out in the first epoch, and a
-/// gradient flows through `v` but not through `w`. Of a teacher's map and the student's the larger
-/// is pooled to the size of the other (the code stretches a student's map that is smaller). A
-/// sample without a label trusts all teachers alike.
+/// gradient flows through `v` but not through `w`. The larger of a teacher's map
+/// and the student's is pooled to the size of the other (the code upsamples a smaller student's map).
+/// For a sample without a label all teachers have the same weight.
 #[derive(Module, Debug)]
 pub struct CaMkd {
     adapters: Vec<Adapter>,
-    /// Every teacher's, frozen.
+    /// The classifier of every teacher, frozen.
     classifiers: Vec<Linear>,
     #[module(skip)]
     config: CaMkdConfig,
 }
 
-/// A student's map to a teacher's width.
+/// Maps a student's map to a teacher's width.
 #[derive(Module, Debug)]
 struct Adapter {
     conv: Conv2d,
@@ -116,11 +115,11 @@ impl Adapter {
 }
 
 impl CaMkd {
-    /// The term of the features, without `b`.
-    fn features(&self, lesson: &Lesson) -> Tensor<1> {
-        let student = &lesson.student.exit.map;
+    /// The feature term, without `b`.
+    fn features(&self, batch: &DistillBatch) -> Tensor<1> {
+        let student = &batch.student.exit.map;
         let (mut logits, mut gaps) = (Vec::new(), Vec::new());
-        let fixed = self.classifiers.iter().zip(&lesson.teachers);
+        let fixed = self.classifiers.iter().zip(&batch.teachers);
         for (adapter, (classifier, view)) in self.adapters.iter().zip(fixed) {
             let size = |map: &Tensor<4>| [map.dims()[2], map.dims()[3]];
             let taught = view.exit.map.clone().without_autodiff();
@@ -131,23 +130,24 @@ impl CaMkd {
             let gap: Tensor<2> = (adapted - teacher).square().flatten(1, 3);
             gaps.push(gap.mean_dim(1).squeeze_dim::<1>(1));
         }
-        weighted_mean(confidence(&logits, lesson.targets), Tensor::stack(gaps, 0))
+        weighted_mean(confidence(&logits, batch.targets), Tensor::stack(gaps, 0))
     }
 }
 
 impl Distiller for CaMkd {
-    fn losses(&self, lesson: &Lesson) -> LossTerms {
-        let teachers = constant_logits(lesson);
-        let student = &lesson.student.exit.logits;
+    fn losses(&self, batch: &DistillBatch) -> LossTerms {
+        let teachers = constant_logits(batch);
+        let student = &batch.student.exit.logits;
         let losses = divergences(student, &teachers, self.config.temperature);
-        let weights = confidence(&teachers, lesson.targets);
+        let weights = confidence(&teachers, batch.targets);
         let mut terms = LossTerms::single(weighted_mean(weights, losses));
         if !self.adapters.is_empty() {
-            let weight = match lesson.context.epoch < 1.0 {
-                true => 0.0,
-                false => self.config.feature_weight,
+            let weight = if batch.context.epoch < 1.0 {
+                0.0
+            } else {
+                self.config.feature_weight
             };
-            terms.push("feature", self.features(lesson), weight);
+            terms.push("feature", self.features(batch), weight);
         }
         terms
     }

@@ -22,7 +22,7 @@ use crate::{MethodError, Ramp};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct DistillConfig {
-    /// Which distiller.
+    /// The distiller and its settings.
     pub loss: DistillerConfig,
     /// Weight of its terms, for each exit.
     #[serde(default = "one")]
@@ -33,7 +33,7 @@ pub struct DistillConfig {
     /// Names of the teachers; empty: all.
     #[serde(default)]
     pub teachers: Vec<String>,
-    /// Slow start.
+    /// Ramp-up of the weight.
     #[serde(default = "no_ramp")]
     pub ramp: Ramp,
 }
@@ -60,7 +60,7 @@ pub enum DistillError {
         /// What is wrong.
         source: MethodError,
     },
-    /// The weight is no weight.
+    /// The weight is negative or not finite.
     #[error("distill.{table}.weight = {weight} must be finite and at least 0")]
     Weight {
         /// The table's name.
@@ -97,10 +97,10 @@ pub enum DistillError {
         table: String,
         /// The teacher.
         name: String,
-        /// What there is.
+        /// The teachers of the recipe.
         known: String,
     },
-    /// Teachers for a distiller that listens to none.
+    /// Teachers for a distiller that takes none.
     #[error(
         "distill.{table} names teachers, and {loss:?} trains networks of its own instead; leave \
          them out"
@@ -111,7 +111,7 @@ pub enum DistillError {
         /// The distiller.
         loss: &'static str,
     },
-    /// Nobody teaches.
+    /// No teacher for a distiller that needs one.
     #[error("distill.{table} needs a teacher; add a table [teachers.NAME] with run = \"FOLDER\"")]
     NoTeacher {
         /// The table's name.

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::adapt::beside;
-use super::{Distiller, Lesson, LessonPlan};
+use super::{DistillBatch, DistillInfo, Distiller};
 use crate::check::Check;
 use crate::{LossTerms, MethodError, StepContext};
 
@@ -25,11 +25,11 @@ use crate::{LossTerms, MethodError, StepContext};
 pub struct CrdConfig {
     /// Width of the common space.
     pub dim: usize,
-    /// `K`, rows that are drawn as wrong partners in a step.
+    /// `K`, the number of negatives that are drawn in a step.
     pub negatives: usize,
     /// `tau`.
     pub temperature: f64,
-    /// Share of an entry of the memory that stays when its row comes by.
+    /// Momentum of the memory bank: the share of an entry that stays when its image is in a batch.
     pub momentum: f64,
 }
 
@@ -45,19 +45,19 @@ impl Default for CrdConfig {
 }
 
 impl CrdConfig {
-    /// Sets the distiller up, with random memories.
+    /// Sets the distiller up, with randomly initialised memory banks.
     ///
     /// # Errors
     /// When a setting is out of range.
-    pub fn init(&self, plan: &LessonPlan, init: &mut Init) -> Result<Crd, MethodError> {
+    pub fn init(&self, info: &DistillInfo, init: &mut Init) -> Result<Crd, MethodError> {
         let check = Check { method: "crd" };
         check.value("dim", self.dim as f64, "at least 1", self.dim >= 1)?;
         let negatives = self.negatives as f64;
         check.value("negatives", negatives, "at least 1", self.negatives >= 1)?;
         check.positive("temperature", self.temperature)?;
         check.share("momentum", self.momentum)?;
-        let rows = plan.rows.max(1);
-        let teacher = plan.teachers[0].shape.map.channels;
+        let rows = info.rows.max(1);
+        let teacher = info.teachers[0].shape.map.channels;
         let side = |width: usize, init: &mut Init| {
             // The entries' variance is 1 / dim, so that their length is about 1.
             let bound = (3.0 / self.dim as f64).sqrt();
@@ -68,7 +68,7 @@ impl CrdConfig {
             }
         };
         Ok(Crd {
-            student: side(plan.student.map.channels, init),
+            student: side(info.student.map.channels, init),
             teacher: side(teacher, init),
             classes: Buffer::new(Tensor::full([rows], -1.0, init.device())),
             config: self.clone(),
@@ -76,39 +76,39 @@ impl CrdConfig {
     }
 }
 
-/// Student and teacher recognise each other's embedding of an image among those of others.
+/// The embeddings of an image in student and teacher are to match, and to differ from those of other
+/// images.
 ///
 /// ```text
 /// L    = L(v_s, M_t) + L(v_t, M_s)        v = A f / ||A f|| in `dim` dimensions, A trained
-/// L(v, M) = -mean_n [ log h(v_n . M_n) + sum_k log (1 - h(v_n . M_k)) ]      k over K rows
+/// L(v, M) = -mean_n [ log h(v_n . M_n) + sum_k log (1 - h(v_n . M_k)) ]      k over K negatives
 /// h(x) = P / (P + K / N),  P = exp(x / tau) / Z
 /// ```
 ///
-/// `M` is a memory of embeddings, one a training row; after each step the rows of the batch become
-/// `unit(momentum M + (1 - momentum) v)`. `Z` is a constant a direction, fixed at the first
+/// `M` is a memory bank with an embedding per training image; after each step the entries of the batch
+/// become `unit(momentum M + (1 - momentum) v)`. `Z` is a constant per direction, fixed at the first
 /// batch so that the mean of `P` is `1 / N`.
 ///
-/// The wrong partners are drawn evenly, with replacement, by a generator that depends on seed and
-/// step alone, so that a resumed run draws the same. One draw serves the whole batch: a product of
-/// matrices instead of a gather for each sample, as in the released code, which does not fit
-/// into a small memory. Rows of the anchor's class are not wrong partners; they are left out
-/// and the others count more, so that they count as `K`. Where a class is not known (no label,
-/// or a row that has not come by), only the row itself is left out. Of a mixed image the first label
-/// counts.
+/// The negatives are drawn uniformly, with replacement, by a generator that depends on seed and step
+/// only, so that a resumed run draws the same. One draw serves the whole batch: a matrix product
+/// instead of a gather per sample as in the released code, which needs more memory. Images of the
+/// anchor's class are not negatives; they are left out and the others are weighted so that they sum to
+/// `K`. Where a class is not known (no label, or an image that was in no batch yet), only the anchor's
+/// own image is left out. The first label of a mixed image counts.
 ///
-/// Tian, Krishnan and Isola, *Contrastive Representation Distillation*, ICLR 2020. Weighed 0.8
+/// Tian, Krishnan and Isola, *Contrastive Representation Distillation*, ICLR 2020. Weight 0.8
 /// beside a cross-entropy of 1 in the authors' code.
 #[derive(Module, Debug)]
 pub struct Crd {
     student: Side,
     teacher: Side,
-    /// Class of every row, -1 = not known, `[N]`.
+    /// Class of every training image, -1 = not known, `[N]`.
     classes: Buffer<1>,
     #[module(skip)]
     config: CrdConfig,
 }
 
-/// What belongs to one of the two networks.
+/// The embedding and memory bank of one of the two networks.
 #[derive(Module, Debug)]
 struct Side {
     embed: Linear,
@@ -123,7 +123,7 @@ impl Side {
         unit_rows(self.embed.forward(embedding))
     }
 
-    /// Moves the memory's entries of some rows towards `v`.
+    /// Moves the given entries of the memory bank towards `v`.
     fn remember(&self, rows: &Tensor<1, Int>, v: Tensor<2>, momentum: f64) {
         self.bank.update(|bank| {
             let old = bank.clone().select(0, rows.clone());
@@ -134,7 +134,7 @@ impl Side {
 }
 
 impl Crd {
-    /// The rows that are wrong partners at a step, `K` of them.
+    /// The `K` negatives of a step, as indices of training images.
     pub fn negatives(&self, context: &StepContext) -> Vec<usize> {
         let [rows] = self.classes.value().dims();
         let mut rng = ChaCha8Rng::seed_from_u64(context.seed);
@@ -143,18 +143,18 @@ impl Crd {
         draws.collect()
     }
 
-    /// How much each drawn row counts for each anchor, `[N, K]`: 0 where it is no wrong partner, and
-    /// `K` in all.
-    fn weights(&self, lesson: &Lesson, drawn: &Tensor<1, Int>) -> Tensor<2> {
-        let (n, k) = (lesson.rows.len(), self.config.negatives);
+    /// The weight of each drawn image for each anchor, `[N, K]`: 0 where it is not a negative; each row
+    /// sums to `K`.
+    fn weights(&self, batch: &DistillBatch, drawn: &Tensor<1, Int>) -> Tensor<2> {
+        let (n, k) = (batch.rows.len(), self.config.negatives);
         let classes = self.classes.value().detach();
         let dtype = FloatDType::from(classes.dtype());
-        let labels = lesson.targets.labels.clone().float().cast(dtype);
+        let labels = batch.targets.labels.clone().float().cast(dtype);
         let labels = labels.reshape([n, 1]).expand([n, k]);
         let classes = classes.select(0, drawn.clone()).reshape([1, k]);
         let alike =
             (classes.expand([n, k]).equal(labels.clone())).bool_and(labels.greater_equal_elem(0.0));
-        let rows = integers(lesson.rows.iter().copied(), drawn);
+        let rows = integers(batch.rows.iter().copied(), drawn);
         let rows = rows.reshape([n, 1]).expand([n, k]);
         let same = rows.equal(drawn.clone().reshape([1, k]).expand([n, k]));
         let kept = alike.bool_or(same).bool_not().float().cast(dtype);
@@ -163,7 +163,7 @@ impl Crd {
         kept * (count.mask_fill(none, 1.0).recip() * k as f64)
     }
 
-    /// `L(v, M)` with the memory of the other network.
+    /// `L(v, M)` with the memory bank of the other network.
     fn contrast(
         &self,
         v: Tensor<2>,
@@ -193,34 +193,37 @@ impl Crd {
 }
 
 impl Distiller for Crd {
-    fn losses(&self, lesson: &Lesson) -> LossTerms {
-        let embedding = lesson.student.exit.embedding.clone();
-        let lecture = beside(&lesson.teachers[0].exit.embedding, &embedding);
-        let like = lesson.targets.labels.clone();
-        let rows = integers(lesson.rows.iter().copied(), &like);
-        let drawn = integers(self.negatives(lesson.context).into_iter(), &like);
-        let weights = self.weights(lesson, &drawn);
+    fn losses(&self, batch: &DistillBatch) -> LossTerms {
+        let embedding = batch.student.exit.embedding.clone();
+        let teacher_embedding = beside(&batch.teachers[0].exit.embedding, &embedding);
+        let like = batch.targets.labels.clone();
+        let rows = integers(batch.rows.iter().copied(), &like);
+        let drawn = integers(self.negatives(batch.context).into_iter(), &like);
+        let weights = self.weights(batch, &drawn);
         let (student, teacher) = (&self.student, &self.teacher);
         let places = [&rows, &drawn];
         let v = student.embed(embedding);
         let of_student = self.contrast(v, [student, teacher], places, weights.clone());
-        let v = teacher.embed(lecture);
+        let v = teacher.embed(teacher_embedding);
         let of_teacher = self.contrast(v, [teacher, student], places, weights);
         LossTerms::single(of_student + of_teacher)
     }
 
-    fn after_step(&mut self, lesson: &Lesson) {
-        // A row that stands twice in a batch moves once.
-        let first = |&(at, row): &(usize, &usize)| !lesson.rows[..at].contains(row);
+    fn after_step(&mut self, batch: &DistillBatch) {
+        // The entry of an image that is twice in a batch moves once.
+        let first = |&(at, row): &(usize, &usize)| !batch.rows[..at].contains(row);
         let (places, rows): (Vec<usize>, Vec<usize>) =
-            lesson.rows.iter().enumerate().filter(first).unzip();
-        let labels = &lesson.targets.labels;
+            batch.rows.iter().enumerate().filter(first).unzip();
+        let labels = &batch.targets.labels;
         let places = integers(places.into_iter(), labels);
         let rows = integers(rows.into_iter(), labels);
         let momentum = self.config.momentum;
-        let embedding = lesson.student.exit.embedding.clone().detach();
-        let lecture = beside(&lesson.teachers[0].exit.embedding, &embedding);
-        for (side, f) in [(&self.student, embedding), (&self.teacher, lecture)] {
+        let embedding = batch.student.exit.embedding.clone().detach();
+        let teacher_embedding = beside(&batch.teachers[0].exit.embedding, &embedding);
+        for (side, f) in [
+            (&self.student, embedding),
+            (&self.teacher, teacher_embedding),
+        ] {
             let v = side.embed(f.select(0, places.clone()));
             side.remember(&rows, v, momentum);
         }
@@ -233,7 +236,7 @@ impl Distiller for Crd {
     }
 }
 
-/// Places on the device of `like`.
+/// Indices as a tensor on the device of `like`.
 fn integers(values: impl ExactSizeIterator<Item = usize>, like: &Tensor<1, Int>) -> Tensor<1, Int> {
     let values: Vec<i64> = values.map(|value| value as i64).collect();
     let shape = [values.len()];

@@ -5,7 +5,7 @@ use offramp_losses::decoupled;
 use offramp_nn::Init;
 use serde::{Deserialize, Serialize};
 
-use super::{Distiller, Lesson, LessonPlan};
+use super::{DistillBatch, DistillInfo, Distiller};
 use crate::check::Check;
 use crate::{LossTerms, MethodError};
 
@@ -42,12 +42,12 @@ impl DkdConfig {
     ///
     /// # Errors
     /// When a setting is out of range, or there is one class only.
-    pub fn init(&self, plan: &LessonPlan, _init: &mut Init) -> Result<Dkd, MethodError> {
+    pub fn init(&self, info: &DistillInfo, _init: &mut Init) -> Result<Dkd, MethodError> {
         let check = Check { method: "dkd" };
         check.positive("temperature", self.temperature)?;
         check.weight("target-weight", self.target_weight)?;
         check.weight("non-target-weight", self.non_target_weight)?;
-        let classes = plan.student.classes;
+        let classes = info.student.classes;
         check.value("classes", classes as f64, "at least 2", classes >= 2)?;
         Ok(Dkd {
             config: self.clone(),
@@ -55,8 +55,8 @@ impl DkdConfig {
     }
 }
 
-/// The teacher's softened probabilities in two parts with weights of their own: how sure it is
-/// of the labelled class, and how it sees the other classes.
+/// The teacher's softened probabilities in two parts with separate weights: the probability of the
+/// labelled class, and the distribution over the other classes.
 ///
 /// ```text
 /// L    = alpha TCKD + beta NCKD
@@ -65,12 +65,12 @@ impl DkdConfig {
 /// ```
 ///
 /// Two terms, `target` and `non-target`; see [`decoupled`] for labels that are missing (left out)
-/// or mixed (each by its share). KD is TCKD + (1 - p_y) NCKD: the surer the teacher, the less it
-/// says of the other classes.
+/// or mixed (each by its share). KD is TCKD + (1 - p_y) NCKD: the more confident the teacher,
+/// the smaller the weight of the other classes.
 ///
 /// Zhao, Cui, Song, Qiu and Liang, *Decoupled Knowledge Distillation*, CVPR 2022. The authors
 /// add it to a cross-entropy of weight 1, and raise it over 20 epochs: the table's `ramp`, which
-/// rises with every step where the released code rises once an epoch, from 1/20.
+/// rises with every step, where the released code rises once per epoch, from 1/20.
 #[derive(Module, Debug)]
 pub struct Dkd {
     #[module(skip)]
@@ -78,10 +78,10 @@ pub struct Dkd {
 }
 
 impl Distiller for Dkd {
-    fn losses(&self, lesson: &Lesson) -> LossTerms {
-        let student = lesson.student.exit.logits.clone();
-        let teacher = lesson.teachers[0].exit.logits.clone();
-        let parts = decoupled(student, teacher, lesson.targets, self.config.temperature);
+    fn losses(&self, batch: &DistillBatch) -> LossTerms {
+        let student = batch.student.exit.logits.clone();
+        let teacher = batch.teachers[0].exit.logits.clone();
+        let parts = decoupled(student, teacher, batch.targets, self.config.temperature);
         let mut terms = LossTerms::new();
         terms.push("target", parts.target, self.config.target_weight);
         terms.push(

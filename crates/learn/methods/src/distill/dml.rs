@@ -8,7 +8,7 @@ use offramp_nn::Init;
 use offramp_teachers::stack;
 use serde::{Deserialize, Serialize};
 
-use super::{Distiller, Lesson, LessonPlan};
+use super::{DistillBatch, DistillInfo, Distiller};
 use crate::check::Check;
 use crate::mutual::{Mutual, MutualTarget};
 use crate::{LossTerms, MethodError};
@@ -24,13 +24,13 @@ use crate::{LossTerms, MethodError};
 pub struct DmlConfig {
     /// Number of networks beside the student.
     pub peers: usize,
-    /// Weight of what each network learns from the others; the peers' cross-entropies have 1.
+    /// Weight of each network's distillation term; the peers' cross-entropies have weight 1.
     pub kd_weight: f64,
     /// `T`.
     pub temperature: f64,
-    /// What a network learns from the others.
+    /// The target of a network: each of the others, or their mean.
     pub target: MutualTarget,
-    /// Whether a network that teaches gets no gradient from it.
+    /// Whether gradients are stopped at the networks that teach (`sg` below).
     pub detach: bool,
 }
 
@@ -47,18 +47,18 @@ impl Default for DmlConfig {
 }
 
 impl DmlConfig {
-    /// Sets the distiller up with fresh peers, which learn.
+    /// Sets the distiller up with new peers, which are trained.
     ///
     /// # Errors
     /// When a setting is out of range.
-    pub fn init(&self, plan: &LessonPlan, init: &mut Init) -> Result<Dml, MethodError> {
+    pub fn init(&self, info: &DistillInfo, init: &mut Init) -> Result<Dml, MethodError> {
         let check = Check { method: "dml" };
         check.positive("peers", self.peers as f64)?;
         check.weight("kd-weight", self.kd_weight)?;
         check.positive("temperature", self.temperature)?;
         let mut peer = |_| {
-            let classes = plan.student.classes;
-            let peer = (plan.net).init_exit(plan.exit, classes, plan.image, &mut init.fork());
+            let classes = info.student.classes;
+            let peer = (info.net).init_exit(info.exit, classes, info.image, &mut init.fork());
             peer.map_err(|error| MethodError::Network {
                 method: "dml",
                 problem: error.to_string(),
@@ -71,8 +71,7 @@ impl DmlConfig {
     }
 }
 
-/// Networks of the student's kind are trained beside it, on the same batches; all teach each
-/// other. With the student's logits `z_0` and those of its peers `z_1, ..., z_P`:
+/// Networks like the student are trained beside it, on the same batches; all teach each other. With the student's logits `z_0` and those of its peers `z_1, ..., z_P`:
 ///
 /// ```text
 /// L = alpha D_0 + alpha sum_{k>0} D_k + sum_{k>0} CE(z_k, y)
@@ -80,12 +79,12 @@ impl DmlConfig {
 /// ```
 ///
 /// Three terms, the second `peer-kd`, the third `peer-ce`; the student's cross-entropy is the
-/// method's. A peer is the student cut to the exit that learns, with first weights of its own. It
-/// sees the images as the student does, is trained by the same optimiser, is kept in checkpoints and
-/// is no part of the model.
+/// method's. A peer is the student up to the exit that learns, with its own initial weights. It gets
+/// the same images as the student, is trained by the same optimiser, is saved in checkpoints and is
+/// not part of the model.
 ///
-/// Zhang, Xiang, Hospedales and Lu, *Deep Mutual Learning*, CVPR 2018, whose `T` is 1 and who update
-/// one network after the other; here, as in the public code of OKDDip, all at once.
+/// Zhang, Xiang, Hospedales and Lu, *Deep Mutual Learning*, CVPR 2018, with `T` = 1 and one
+/// network updated after the other; here, as in the public code of OKDDip, all are updated at once.
 #[derive(Module, Debug)]
 pub struct Dml {
     /// The networks beside the student.
@@ -102,13 +101,13 @@ impl Dml {
 }
 
 impl Distiller for Dml {
-    fn losses(&self, lesson: &Lesson) -> LossTerms {
+    fn losses(&self, batch: &DistillBatch) -> LossTerms {
         let config = &self.config;
-        let answer = |peer: &MultiExitNet| peer.forward(lesson.images.clone()).exits.pop();
+        let answer = |peer: &MultiExitNet| peer.forward(batch.images.clone()).exits.pop();
         let answers: Vec<Tensor<2>> = (self.peers.iter())
             .filter_map(|peer| Some(answer(peer)?.logits))
             .collect();
-        let student = lesson.student.exit.logits.clone();
+        let student = batch.student.exit.logits.clone();
         let mutual = Mutual {
             temperature: config.temperature,
             target: config.target,
@@ -116,9 +115,7 @@ impl Distiller for Dml {
         };
         let cohort = stack([student].into_iter().chain(answers.iter().cloned()));
         let taught = mutual.divergences(cohort);
-        let classified = answers
-            .into_iter()
-            .map(|z| cross_entropy(z, lesson.targets));
+        let classified = answers.into_iter().map(|z| cross_entropy(z, batch.targets));
         let classified = Tensor::cat(classified.collect(), 0);
 
         let mut terms = LossTerms::new();

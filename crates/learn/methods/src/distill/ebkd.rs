@@ -1,4 +1,4 @@
-//! EBKD: teachers weighed by how sure they are.
+//! EBKD: teachers weighted by their confidence.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -7,7 +7,7 @@ use offramp_nn::Init;
 use serde::{Deserialize, Serialize};
 
 use super::several::{at_least_two, constant_logits, divergences, weighted_mean};
-use super::{Distiller, Lesson, LessonPlan};
+use super::{DistillBatch, DistillInfo, Distiller};
 use crate::check::Check;
 use crate::{LossTerms, MethodError};
 
@@ -35,16 +35,16 @@ impl EbkdConfig {
     ///
     /// # Errors
     /// When the temperature is not positive, or there are fewer than two teachers.
-    pub fn init(&self, plan: &LessonPlan, _init: &mut Init) -> Result<Ebkd, MethodError> {
+    pub fn init(&self, info: &DistillInfo, _init: &mut Init) -> Result<Ebkd, MethodError> {
         Check { method: "ebkd" }.positive("temperature", self.temperature)?;
-        at_least_two("ebkd", plan)?;
+        at_least_two("ebkd", info)?;
         Ok(Ebkd {
             config: self.clone(),
         })
     }
 }
 
-/// A teacher counts the more for a sample the lower the entropy `H` of its answer is:
+/// The weight of a teacher for a sample falls with the entropy `H` of its prediction:
 ///
 /// ```text
 /// L = 1 / (N K) sum_kn w_kn KL_T(z_n || z_kn),   w_kn = 1 - H_kn / sum_j H_jn
@@ -53,7 +53,7 @@ impl EbkdConfig {
 ///
 /// Kwon et al., *Adaptive Knowledge Distillation Based on Entropy*, ICASSP 2020, in the form of the
 /// public code of CA-MKD (Rorozhl/CA-MKD). The weights of a sample sum to `K - 1`, and the sum is
-/// divided by `K`. Where no teacher has any doubt, all weigh the same.
+/// divided by `K`. Where all entropies are 0, all weights are equal.
 #[derive(Module, Debug)]
 pub struct Ebkd {
     #[module(skip)]
@@ -61,9 +61,9 @@ pub struct Ebkd {
 }
 
 impl Distiller for Ebkd {
-    fn losses(&self, lesson: &Lesson) -> LossTerms {
-        let teachers = constant_logits(lesson);
-        let student = &lesson.student.exit.logits;
+    fn losses(&self, batch: &DistillBatch) -> LossTerms {
+        let teachers = constant_logits(batch);
+        let student = &batch.student.exit.logits;
         let losses = divergences(student, &teachers, self.config.temperature);
         LossTerms::single(weighted_mean(weights(&teachers), losses))
     }
@@ -89,8 +89,10 @@ mod tests {
     use super::*;
     use offramp_core::default_device;
 
+    /// `w_k = 1 - H_k / sum_j H_j` with the entropies `H` of the softmax of three logits; see
+    /// `tests/python/golden.py`.
     #[test]
-    fn weights_of_the_specification() {
+    fn weights_of_three_teachers() {
         let device = default_device().unwrap();
         let teachers = [[3.0, 1.0, 0.0], [0.0, 2.0, 0.0], [1.0, 1.0, 1.0]]
             .map(|logits| Tensor::<2>::from_floats([logits], &device));
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn teachers_without_doubt_weigh_the_same() {
+    fn teachers_without_entropy_have_equal_weights() {
         let device = default_device().unwrap();
         let sure = [[1e4, 0.0], [0.0, 1e4]].map(|l| Tensor::<2>::from_floats([l], &device));
         let found: Vec<f32> = weights(&sure).into_data().try_to_vec().unwrap();

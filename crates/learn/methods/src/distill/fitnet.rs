@@ -10,7 +10,7 @@ use offramp_nn::{BatchNorm2d, Conv2d, Conv2dConfig, Init, shrink};
 use serde::{Deserialize, Serialize};
 
 use super::adapt::{smaller, teacher_stage};
-use super::{Distiller, Lesson, LessonPlan};
+use super::{DistillBatch, DistillInfo, Distiller};
 use crate::check::Check;
 use crate::{LossTerms, MethodError};
 
@@ -35,8 +35,8 @@ impl FitNetConfig {
     ///
     /// # Errors
     /// When the exit that learns has no such stage.
-    pub fn init(&self, plan: &LessonPlan, init: &mut Init) -> Result<FitNet, MethodError> {
-        let (student, teacher) = (&plan.student.stages, &plan.teachers[0].shape.stages);
+    pub fn init(&self, info: &DistillInfo, init: &mut Init) -> Result<FitNet, MethodError> {
+        let (student, teacher) = (&info.student.stages, &info.teachers[0].shape.stages);
         let layer = self.layer.unwrap_or((student.len() - 1) / 2);
         let range = "below the number of stages up to the exit";
         let within = layer < student.len();
@@ -77,7 +77,7 @@ pub struct FitNet {
 
 /// The convolution; batch norm follows, so it has no bias.
 #[derive(Module, Debug)]
-#[allow(clippy::large_enum_variant, reason = "one an exit")]
+#[allow(clippy::large_enum_variant, reason = "there is one per exit")]
 enum Resize {
     /// The same size, or half of it.
     Conv(Conv2d),
@@ -143,9 +143,9 @@ impl Resize {
 }
 
 impl Distiller for FitNet {
-    fn losses(&self, lesson: &Lesson) -> LossTerms {
-        let student = lesson.student.stages[self.layer].clone();
-        let teacher = lesson.teachers[0].stages[self.hint].clone();
+    fn losses(&self, batch: &DistillBatch) -> LossTerms {
+        let student = batch.student.stages[self.layer].clone();
+        let teacher = batch.teachers[0].stages[self.hint].clone();
         let (student, teacher) = self.conv.forward(student, teacher);
         LossTerms::single(mse(self.bn.forward_relu(student), teacher))
     }

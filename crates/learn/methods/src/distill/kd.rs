@@ -5,7 +5,7 @@ use offramp_losses::{Distillation, SoftForm};
 use offramp_nn::Init;
 use serde::{Deserialize, Serialize};
 
-use super::{Distiller, Lesson, LessonPlan};
+use super::{DistillBatch, DistillInfo, Distiller};
 use crate::check::Check;
 use crate::{LossTerms, MethodError};
 
@@ -43,7 +43,7 @@ impl KdConfig {
     ///
     /// # Errors
     /// When the temperature is not positive.
-    pub fn init(&self, _plan: &LessonPlan, _init: &mut Init) -> Result<Kd, MethodError> {
+    pub fn init(&self, _info: &DistillInfo, _init: &mut Init) -> Result<Kd, MethodError> {
         Check { method: "kd" }.positive("temperature", self.temperature)?;
         Ok(Kd {
             config: self.clone(),
@@ -68,9 +68,9 @@ pub struct Kd {
 }
 
 impl Distiller for Kd {
-    fn losses(&self, lesson: &Lesson) -> LossTerms {
-        let student = lesson.student.exit.logits.clone();
-        let teacher = lesson.teachers[0].exit.logits.clone();
+    fn losses(&self, batch: &DistillBatch) -> LossTerms {
+        let student = batch.student.exit.logits.clone();
+        let teacher = batch.teachers[0].exit.logits.clone();
         let loss = Distillation::new(self.config.temperature, self.config.form);
         LossTerms::single(loss.pair(student, teacher))
     }

@@ -1,27 +1,27 @@
 //! Distillation from other networks: `[distill.NAME]` of a recipe.
 //!
-//! A method of `[method]` says how exits are classified and teach each other; a distiller says
+//! A method of `[method]` defines how exits are classified and teach each other; a distiller defines
 //! what an exit learns from another network, trained before or beside it. The two combine freely:
-//! any number of distillers, each for the exits and from the teachers it names, beside any method.
+//! any number of distillers, each for the exits and teachers that it names, beside any method.
 //!
-//! A distiller sees one exit at a time as if it were a network of its own ([`View`]): its stages,
+//! A distiller sees one exit at a time as if it were a network of its own ([`ExitFeatures`]): its stages,
 //! the last map of its head, its embedding and its logits. So a method written for networks with
 //! one exit applies to every exit of a student, and to every exit of a teacher.
 
 mod adapt;
 mod at;
 mod atsc;
+mod batch;
 mod ca_mkd;
 mod config;
 mod crd;
+mod distillers;
 mod dkd;
 mod dml;
 mod ebkd;
 mod fitnet;
 mod kd;
-mod lesson;
 mod pkt;
-mod plan;
 mod registry;
 mod rkd;
 mod semckd;
@@ -34,19 +34,19 @@ mod vid;
 
 pub use at::{AtConfig, AttentionTransfer};
 pub use atsc::{Atsc, AtscConfig};
+pub use batch::{DistillBatch, DistillInfo, ExitFeatures, ExitShapes, TeacherInfo};
 pub use ca_mkd::{CaMkd, CaMkdConfig};
 pub use config::{DistillConfig, DistillError};
 pub use crd::{Crd, CrdConfig};
+pub use distillers::{Distillers, StepBatch, Student};
 pub use dkd::{Dkd, DkdConfig};
 pub use dml::{Dml, DmlConfig};
 pub use ebkd::{Ebkd, EbkdConfig};
 pub use fitnet::{FitNet, FitNetConfig};
 pub use kd::{Kd, KdConfig};
-pub use lesson::{Lesson, LessonPlan, TeacherPlan, View, ViewShape};
 pub use pkt::{PktConfig, ProbabilisticTransfer};
-pub use plan::{Distillers, Student, TaughtBatch};
 pub use registry::{
-    AnyDistiller, Distiller, DistillerConfig, DistillerEntry, Teachers, Uses, distillers,
+    AnyDistiller, Distiller, DistillerConfig, DistillerEntry, TeacherCount, Uses, distillers,
 };
 pub use rkd::{Rkd, RkdConfig};
 pub use semckd::{SemCkd, SemCkdConfig};

@@ -5,7 +5,7 @@ use offramp_losses::probabilistic_transfer;
 use offramp_nn::Init;
 use serde::{Deserialize, Serialize};
 
-use super::{Distiller, Lesson, LessonPlan};
+use super::{DistillBatch, DistillInfo, Distiller};
 use crate::{LossTerms, MethodError};
 
 /// Settings of [`ProbabilisticTransfer`]: none.
@@ -26,22 +26,22 @@ impl PktConfig {
     /// None.
     pub fn init(
         &self,
-        _plan: &LessonPlan,
+        _info: &DistillInfo,
         _init: &mut Init,
     ) -> Result<ProbabilisticTransfer, MethodError> {
         Ok(ProbabilisticTransfer {})
     }
 }
 
-/// Images that are neighbours for the teacher are neighbours for the student.
+/// Images with neighbouring embeddings in the teacher are to be neighbours in the student.
 ///
 /// ```text
 /// L    = mean_ij p_ij log(p_ij / q_ij)
 /// p_ij = (1 + cos(f_t,i, f_t,j)) / sum_j (1 + cos(f_t,i, f_t,j)),  q from f_s alike
 /// ```
 ///
-/// `f` is the embedding; widths need not agree. The mean over all `N^2` pairs is why the public
-/// toolboxes weigh it 30000 beside a cross-entropy of 1.
+/// `f` is the embedding; widths need not agree. Since it is a mean over all `N^2` pairs, the public
+/// toolboxes give it weight 30000 beside a cross-entropy of 1.
 ///
 /// Passalis and Tefas, *Learning Deep Representations with Probabilistic Knowledge Transfer*,
 /// ECCV 2018.
@@ -49,9 +49,9 @@ impl PktConfig {
 pub struct ProbabilisticTransfer {}
 
 impl Distiller for ProbabilisticTransfer {
-    fn losses(&self, lesson: &Lesson) -> LossTerms {
-        let student = lesson.student.exit.embedding.clone();
-        let teacher = lesson.teachers[0].exit.embedding.clone();
+    fn losses(&self, batch: &DistillBatch) -> LossTerms {
+        let student = batch.student.exit.embedding.clone();
+        let teacher = batch.teachers[0].exit.embedding.clone();
         LossTerms::single(probabilistic_transfer(student, teacher))
     }
 }

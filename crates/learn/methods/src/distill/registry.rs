@@ -1,4 +1,4 @@
-//! Every distiller there is: one line each.
+//! The table of all distillers: one line each.
 
 use burn::module::Module;
 use offramp_heads::MultiExitNet;
@@ -8,46 +8,46 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    AtConfig, Atsc, AtscConfig, AttentionTransfer, CaMkd, CaMkdConfig, Crd, CrdConfig, Dkd,
-    DkdConfig, Dml, DmlConfig, Ebkd, EbkdConfig, FitNet, FitNetConfig, Kd, KdConfig, Lesson,
-    LessonPlan, PktConfig, ProbabilisticTransfer, Rkd, RkdConfig, SemCkd, SemCkdConfig, SimKd,
-    SimKdConfig, SimilarityPreserving, SpConfig, Srrl, SrrlConfig, Vid, VidConfig,
+    AtConfig, Atsc, AtscConfig, AttentionTransfer, CaMkd, CaMkdConfig, Crd, CrdConfig,
+    DistillBatch, DistillInfo, Dkd, DkdConfig, Dml, DmlConfig, Ebkd, EbkdConfig, FitNet,
+    FitNetConfig, Kd, KdConfig, PktConfig, ProbabilisticTransfer, Rkd, RkdConfig, SemCkd,
+    SemCkdConfig, SimKd, SimKdConfig, SimilarityPreserving, SpConfig, Srrl, SrrlConfig, Vid,
+    VidConfig,
 };
 use crate::{LossTerms, MethodError};
 
-/// Turns what one exit and its teachers computed into loss terms.
+/// Turns the outputs of one exit and its teachers into loss terms.
 pub trait Distiller {
-    /// The terms of a batch: one without a name ([`LossTerms::single`]), or several, each with a
-    /// word for what it is.
-    fn losses(&self, lesson: &Lesson) -> LossTerms;
+    /// The terms of a batch: one without a name ([`LossTerms::single`]), or several, each with a name.
+    fn losses(&self, batch: &DistillBatch) -> LossTerms;
 
-    /// To be called after the optimiser's step, with the lesson that the losses were computed
-    /// from. Where a batch was computed in parts, it is that of the whole batch, without maps.
-    fn after_step(&mut self, _lesson: &Lesson) {}
+    /// Called after the optimiser's step, with the batch that the losses were computed from. Where it
+    /// was computed in parts, it is the whole batch, without maps.
+    fn after_step(&mut self, _batch: &DistillBatch) {}
 
-    /// Puts what teacher and student share into the student's exit `exit`: before the first step,
-    /// and after each.
+    /// Copies what teacher and student share into the student's exit `exit`. Called before the first
+    /// step, and after each.
     fn share(&self, _exit: usize, student: MultiExitNet) -> MultiExitNet {
         student
     }
 }
 
-/// How many teachers one instance of a distiller listens to.
+/// How many teachers one instance of a distiller takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Teachers {
+pub enum TeacherCount {
     /// None: it trains networks of its own.
     None,
-    /// One; of several teachers each is taught by an instance of its own, and the mean counts.
+    /// One; with several teachers there is an instance per teacher, and the mean of their terms counts.
     One,
-    /// All there are, weighed by the distiller.
+    /// All teachers of the table, weighted by the distiller.
     All,
 }
 
-/// What a distiller looks at of a teacher's deepest exit; each includes the ones before.
+/// What a distiller uses of a teacher's deepest exit; each variant includes the ones before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Uses {
-    /// Nothing: it computes teachers of its own.
+    /// Nothing: it runs teachers of its own.
     #[default]
     Nothing,
     /// The logits.
@@ -61,26 +61,26 @@ pub enum Uses {
 /// One line of [`distillers`].
 #[derive(Clone, Copy, Debug)]
 pub struct DistillerEntry {
-    /// What a recipe calls it.
+    /// The name in a recipe.
     pub name: &'static str,
     /// What it does, in one line.
     pub doc: &'static str,
-    /// How many teachers it listens to.
-    pub teachers: Teachers,
-    /// What it looks at of each.
+    /// How many teachers an instance takes.
+    pub teachers: TeacherCount,
+    /// What it uses of each teacher.
     pub uses: Uses,
     /// Its settings with their default values.
     pub config: fn() -> DistillerConfig,
 }
 
 /// Generates the enum of the distillers, the enum of their settings, and the table, from one line
-/// a distiller: `NAME DOC TEACHERS USES => VARIANT(DISTILLER, SETTINGS)`.
+/// per distiller: `NAME DOC TEACHERS USES => VARIANT(DISTILLER, SETTINGS)`.
 macro_rules! distillers {
     ($($name:literal $doc:literal $teachers:ident $uses:ident => $variant:ident($distiller:ident, $config:ident);)*) => {
         /// Any distiller that a recipe can name.
         #[derive(Module, Debug)]
         #[non_exhaustive]
-        #[allow(clippy::large_enum_variant, reason = "there are few in a training")]
+        #[allow(clippy::large_enum_variant, reason = "a recipe has few")]
         pub enum AnyDistiller {
             $(#[doc = concat!("`", $name, "`: ", $doc)] $variant($distiller),)*
         }
@@ -119,15 +119,14 @@ macro_rules! distillers {
             /// Sets a distiller up for one exit. Parameters of its own are made by `init`.
             ///
             /// # Errors
-            /// When a setting is out of range, or student and teacher do not have what the
-            /// distiller needs.
+            /// When a setting is out of range, or student or teacher lack what the distiller needs.
             pub fn init(
                 &self,
-                plan: &LessonPlan,
+                info: &DistillInfo,
                 init: &mut Init,
             ) -> Result<AnyDistiller, MethodError> {
                 Ok(match self {
-                    $(Self::$variant(config) => AnyDistiller::$variant(config.init(plan, init)?),)*
+                    $(Self::$variant(config) => AnyDistiller::$variant(config.init(info, init)?),)*
                 })
             }
 
@@ -159,7 +158,7 @@ macro_rules! distillers {
                 DistillerEntry {
                     name: $name,
                     doc: $doc,
-                    teachers: Teachers::$teachers,
+                    teachers: TeacherCount::$teachers,
                     uses: Uses::$uses,
                     config: || DistillerConfig::$variant($config::default()),
                 },
@@ -185,19 +184,19 @@ distillers! {
         => Rkd(Rkd, RkdConfig);
     "pkt" "which images of a batch are neighbours, as probabilities (PKT)" One Exit
         => Pkt(ProbabilisticTransfer, PktConfig);
-    "crd" "the teacher's embedding, told from those of other images (CRD)" One Exit
+    "crd" "the teacher's embedding, against those of other images (CRD)" One Exit
         => Crd(Crd, CrdConfig);
     "srrl" "embedding and logits through the teacher's classifier (SRRL)" One Exit
         => Srrl(Srrl, SrrlConfig);
     "semckd" "all stages of the teacher for each of the student, by attention (SemCKD)" One Stages
         => SemCkd(SemCkd, SemCkdConfig);
-    "simkd" "the teacher's map, and its classifier used again (Chen et al.)" All Exit
+    "simkd" "the teacher's map, and its classifier reused (Chen et al.)" All Exit
         => SimKd(SimKd, SimKdConfig);
     "atsc" "a teacher that adapts to its student, and a classifier of both (Jang et al.)" All Nothing
         => Atsc(Atsc, AtscConfig);
-    "ebkd" "several teachers, weighed by how sure they are (Kwon et al.)" All Logits
+    "ebkd" "several teachers, weighted by their confidence (Kwon et al.)" All Logits
         => Ebkd(Ebkd, EbkdConfig);
-    "ca-mkd" "several teachers, weighed by how well they know the label (Zhang et al.)" All Exit
+    "ca-mkd" "several teachers, weighted by their cross-entropy with the label (Zhang et al.)" All Exit
         => CaMkd(CaMkd, CaMkdConfig);
     "dml" "networks like the student, trained beside it; all teach each other (Zhang et al.)" None Nothing
         => Dml(Dml, DmlConfig);
@@ -225,12 +224,12 @@ impl<'de> Deserialize<'de> for DistillerConfig {
 }
 
 impl Distiller for AnyDistiller {
-    fn losses(&self, lesson: &Lesson) -> LossTerms {
-        lesson.widened(|lesson| self.inner().losses(lesson))
+    fn losses(&self, batch: &DistillBatch) -> LossTerms {
+        batch.widened(|batch| self.inner().losses(batch))
     }
 
-    fn after_step(&mut self, lesson: &Lesson) {
-        lesson.widened(|lesson| self.inner_mut().after_step(lesson));
+    fn after_step(&mut self, batch: &DistillBatch) {
+        batch.widened(|batch| self.inner_mut().after_step(batch));
     }
 
     fn share(&self, exit: usize, student: MultiExitNet) -> MultiExitNet {

@@ -5,7 +5,7 @@ use offramp_losses::{relational_angle, relational_distance};
 use offramp_nn::Init;
 use serde::{Deserialize, Serialize};
 
-use super::{Distiller, Lesson, LessonPlan};
+use super::{DistillBatch, DistillInfo, Distiller};
 use crate::check::Check;
 use crate::{LossTerms, MethodError};
 
@@ -38,7 +38,7 @@ impl RkdConfig {
     ///
     /// # Errors
     /// When a weight is negative or not finite, or both are 0.
-    pub fn init(&self, _plan: &LessonPlan, _init: &mut Init) -> Result<Rkd, MethodError> {
+    pub fn init(&self, _info: &DistillInfo, _init: &mut Init) -> Result<Rkd, MethodError> {
         let check = Check { method: "rkd" };
         check.weight("distance-weight", self.distance_weight)?;
         check.weight("angle-weight", self.angle_weight)?;
@@ -50,7 +50,7 @@ impl RkdConfig {
     }
 }
 
-/// Distances and angles between the samples of a batch are those of the teacher.
+/// Distances and angles between the embeddings of a batch are to equal the teacher's.
 ///
 /// ```text
 /// L = 25 mean_ij h(d(f_s)_ij - d(f_t)_ij) + 50 mean_ijk h(a(f_s)_ijk - a(f_t)_ijk)
@@ -69,9 +69,9 @@ pub struct Rkd {
 }
 
 impl Distiller for Rkd {
-    fn losses(&self, lesson: &Lesson) -> LossTerms {
-        let student = &lesson.student.exit.embedding;
-        let teacher = &lesson.teachers[0].exit.embedding;
+    fn losses(&self, batch: &DistillBatch) -> LossTerms {
+        let student = &batch.student.exit.embedding;
+        let teacher = &batch.teachers[0].exit.embedding;
         let mut terms = LossTerms::new();
         if self.config.distance_weight != 0.0 {
             let value = relational_distance(student.clone(), teacher.clone());

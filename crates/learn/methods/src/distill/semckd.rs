@@ -8,7 +8,7 @@ use offramp_nn::{BatchNorm2d, Conv2d, Conv2dConfig, Init, Linear};
 use serde::{Deserialize, Serialize};
 
 use super::adapt::{beside, to_smaller};
-use super::{Distiller, Lesson, LessonPlan};
+use super::{DistillBatch, DistillInfo, Distiller};
 use crate::check::Check;
 use crate::{LossTerms, MethodError};
 
@@ -42,15 +42,15 @@ impl SemCkdConfig {
     ///
     /// # Errors
     /// When a setting is out of range.
-    pub fn init(&self, plan: &LessonPlan, init: &mut Init) -> Result<SemCkd, MethodError> {
+    pub fn init(&self, info: &DistillInfo, init: &mut Init) -> Result<SemCkd, MethodError> {
         let check = Check { method: "semckd" };
         check.positive("temperature", self.temperature)?;
         let reduction = self.reduction as f64;
         check.value("reduction", reduction, "at least 1", self.reduction >= 1)?;
-        let (student, teacher) = (&plan.student.stages, &plan.teachers[0].shape.stages);
-        let width = (plan.batch_size / self.reduction).max(1);
+        let (student, teacher) = (&info.student.stages, &info.teachers[0].shape.stages);
+        let width = (info.batch_size / self.reduction).max(1);
         let mut embeds = |count: usize| -> Vec<Embed> {
-            let embed = |_| Embed::new(plan.batch_size, width, init);
+            let embed = |_| Embed::new(info.batch_size, width, init);
             (0..count).map(embed).collect()
         };
         let (queries, keys) = (embeds(student.len()), embeds(teacher.len()));
@@ -62,7 +62,7 @@ impl SemCkdConfig {
             projections: projections.collect(),
             queries,
             keys,
-            batch_size: plan.batch_size,
+            batch_size: info.batch_size,
             config: self.clone(),
         })
     }
@@ -167,12 +167,12 @@ impl SemCkd {
 }
 
 impl Distiller for SemCkd {
-    fn losses(&self, lesson: &Lesson) -> LossTerms {
-        let (student, teacher) = (lesson.student.stages, lesson.teachers[0].stages);
+    fn losses(&self, batch: &DistillBatch) -> LossTerms {
+        let (student, teacher) = (batch.student.stages, batch.teachers[0].stages);
         let [samples, ..] = student[0].dims();
         if samples != self.batch_size {
             // Still a function of the student, whatever else there is to learn.
-            let logits = lesson.student.exit.logits.clone();
+            let logits = batch.student.exit.logits.clone();
             let all = Tensor::<2, Bool>::full(logits.dims(), true, &logits.device());
             return LossTerms::single(logits.mask_fill(all, 0.0).sum());
         }

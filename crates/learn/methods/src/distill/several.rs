@@ -1,27 +1,27 @@
-//! What the distillers that weigh several teachers share.
+//! Shared by the distillers that weight several teachers.
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
 use offramp_kernels::softmax_cross_entropy;
 use offramp_losses::Targets;
 
-use super::{Lesson, LessonPlan};
+use super::{DistillBatch, DistillInfo};
 use crate::MethodError;
 
-/// There must be at least two.
-pub(super) fn at_least_two(method: &'static str, plan: &LessonPlan) -> Result<(), MethodError> {
-    match plan.teachers.len() {
+/// Refuses fewer than two teachers.
+pub(super) fn at_least_two(method: &'static str, info: &DistillInfo) -> Result<(), MethodError> {
+    match info.teachers.len() {
         0 | 1 => Err(MethodError::TooFewTeachers {
             method,
-            teachers: plan.teachers.len(),
+            teachers: info.teachers.len(),
         }),
         _ => Ok(()),
     }
 }
 
-/// The logits of every teacher, without a way back for gradients: `[N, C]` each.
-pub(super) fn constant_logits(lesson: &Lesson) -> Vec<Tensor<2>> {
-    (lesson.teachers.iter())
+/// The logits of every teacher as constants, `[N, C]` each.
+pub(super) fn constant_logits(batch: &DistillBatch) -> Vec<Tensor<2>> {
+    (batch.teachers.iter())
         .map(|view| view.exit.logits.clone().without_autodiff())
         .collect()
 }

@@ -1,4 +1,4 @@
-//! SimKD: the teacher's classifier is used again.
+//! SimKD: the teacher's classifier is reused.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -7,7 +7,7 @@ use offramp_nn::Init;
 use serde::{Deserialize, Serialize};
 
 use super::teacher_space::TeacherSpace;
-use super::{Distiller, Lesson, LessonPlan};
+use super::{DistillBatch, DistillInfo, Distiller};
 use crate::{LossTerms, MethodError};
 
 /// Settings of [`SimKd`]: none.
@@ -32,9 +32,9 @@ impl SimKdConfig {
     ///
     /// # Errors
     /// When the exit has no projector into the space of the teachers.
-    pub fn init(&self, plan: &LessonPlan, _init: &mut Init) -> Result<SimKd, MethodError> {
-        let space = TeacherSpace::new("simkd", plan)?;
-        let teachers = plan.teachers.iter().map(|plan| plan.teacher.net());
+    pub fn init(&self, info: &DistillInfo, _init: &mut Init) -> Result<SimKd, MethodError> {
+        let space = TeacherSpace::new("simkd", info)?;
+        let teachers = info.teachers.iter().map(|info| info.teacher.net());
         let (weight, bias) = space.classifier(teachers);
         Ok(SimKd {
             space,
@@ -44,20 +44,20 @@ impl SimKdConfig {
     }
 }
 
-/// The student learns the teacher's last map through a projector `P` (the head `projector`), and
-/// the teacher's classifier, frozen, makes logits of it:
+/// The student learns the teacher's last map through a projector `P` (the head `projector`), and the
+/// teacher's classifier, frozen, computes the logits from it:
 ///
 /// ```text
 /// L = mean over all elements of (P(pool(f_s)) - pool(f_t))^2
 /// z = W_t mean over positions of P(pool(f_s)) + b_t
 /// ```
 ///
-/// where the larger of the two maps is pooled to the size of the other, so that there is no
-/// temperature, no weight and no label in it. Chen et al., *Knowledge Distillation with the Reused
+/// where the larger of the two maps is pooled to the size of the other. There is no temperature, no
+/// weight and no label. Chen et al., *Knowledge Distillation with the Reused
 /// Teacher Classifier*, CVPR 2022.
 ///
-/// Of several teachers each has a projector: `L` is the mean over them, and so are the logits.
-/// Each of several exits has a projector of its own, before the same classifier.
+/// With several teachers each has its own projector: `L` and the logits are means over the teachers.
+/// With several exits each has its own projector, before the same classifier.
 #[derive(Module, Debug)]
 pub struct SimKd {
     #[module(skip)]
@@ -69,10 +69,9 @@ pub struct SimKd {
 }
 
 impl Distiller for SimKd {
-    fn losses(&self, lesson: &Lesson) -> LossTerms {
-        let teachers =
-            (lesson.teachers.iter()).map(|view| view.exit.map.clone().without_autodiff());
-        let student = &lesson.student.exit.map;
+    fn losses(&self, batch: &DistillBatch) -> LossTerms {
+        let teachers = (batch.teachers.iter()).map(|view| view.exit.map.clone().without_autodiff());
+        let student = &batch.student.exit.map;
         LossTerms::single(self.space.distance(student, teachers.collect()))
     }
 

@@ -7,7 +7,7 @@ use offramp_nn::{BatchNorm2d, Conv2d, Conv2dConfig, Init, Linear};
 use serde::{Deserialize, Serialize};
 
 use super::teacher_space::classifiers_stand_alone;
-use super::{Distiller, Lesson, LessonPlan};
+use super::{DistillBatch, DistillInfo, Distiller};
 use crate::check::Check;
 use crate::{LossTerms, MethodError};
 
@@ -40,14 +40,14 @@ impl SrrlConfig {
     ///
     /// # Errors
     /// When a weight is negative or not finite.
-    pub fn init(&self, plan: &LessonPlan, init: &mut Init) -> Result<Srrl, MethodError> {
+    pub fn init(&self, info: &DistillInfo, init: &mut Init) -> Result<Srrl, MethodError> {
         let check = Check { method: "srrl" };
         check.weight("feature-weight", self.feature_weight)?;
         check.weight("logit-weight", self.logit_weight)?;
-        classifiers_stand_alone("srrl", &plan.teachers)?;
-        let net = plan.teachers[0].teacher.net();
+        classifiers_stand_alone("srrl", &info.teachers)?;
+        let net = info.teachers[0].teacher.net();
         let classifier = frozen(&net.classifier(net.num_exits() - 1), init);
-        let (inputs, width) = (plan.student.map.channels, classifier.inputs());
+        let (inputs, width) = (info.student.map.channels, classifier.inputs());
         Ok(Srrl {
             conv: Conv2dConfig::new(inputs, width, 1).init(init),
             bn: BatchNorm2d::new(width, init),
@@ -57,7 +57,7 @@ impl SrrlConfig {
     }
 }
 
-/// A copy on the device of what is trained, which no optimiser changes.
+/// A frozen copy of a linear layer, on the device of `init`.
 pub(super) fn frozen(layer: &Linear, init: &Init) -> Linear {
     let device = init.device();
     Linear {
@@ -67,19 +67,19 @@ pub(super) fn frozen(layer: &Linear, init: &Init) -> Linear {
     .no_grad()
 }
 
-/// The student's embedding, mapped to the teacher's, is to be classified by the teacher's
-/// classifier as the teacher's own.
+/// The student's embedding, mapped to the teacher's width, is to equal the teacher's embedding and to
+/// give the teacher's logits through the teacher's classifier.
 ///
 /// ```text
 /// L = mean (P(f_s) - f_t)^2 + mean (W_t P(f_s) + b_t - z_t)^2     P = 1x1 convolution, BN, ReLU
 /// ```
 ///
 /// Two terms, `feature` and `logit`. `W_t`, `b_t` are a frozen copy of the teacher's classifier;
-/// at inference the student answers by its own.
+/// at inference the student uses its own.
 ///
 /// Yang, Martinez, Bulat and Tzimiropoulos, *Knowledge Distillation via Softmax Regression
-/// Representation Learning*, ICLR 2021, in the form of the SimKD toolbox, which weighs it 1 beside
-/// cross-entropy and KD of 1 each. The authors' code has no KD, and maps the last map, whose spatial
+/// Representation Learning*, ICLR 2021, in the form of the SimKD toolbox, with weight 1 beside
+/// cross-entropy and KD of weight 1 each. The authors' code has no KD, and maps the last map, whose spatial
 /// means it compares.
 #[derive(Module, Debug)]
 pub struct Srrl {
@@ -91,9 +91,9 @@ pub struct Srrl {
 }
 
 impl Distiller for Srrl {
-    fn losses(&self, lesson: &Lesson) -> LossTerms {
-        let teacher = lesson.teachers[0].exit;
-        let embedding: Tensor<4> = (lesson.student.exit.embedding.clone()).unsqueeze_dims(&[2, 3]);
+    fn losses(&self, batch: &DistillBatch) -> LossTerms {
+        let teacher = batch.teachers[0].exit;
+        let embedding: Tensor<4> = (batch.student.exit.embedding.clone()).unsqueeze_dims(&[2, 3]);
         let mapped = self.bn.forward_relu(self.conv.forward(embedding));
         let mapped = mapped.flatten::<2>(1, 3);
         let logits = self.classifier.forward(mapped.clone());

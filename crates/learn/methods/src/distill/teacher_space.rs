@@ -1,10 +1,10 @@
-//! Exits that are projected into the space of their teachers: what SimKD and ATSC share.
+//! Exits that are projected into the feature space of their teachers, for SimKD and ATSC.
 
 use burn::tensor::Tensor;
 use offramp_heads::{MultiExitNet, ProjectorHead};
 use offramp_nn::{Linear, shrink};
 
-use super::{LessonPlan, TeacherPlan};
+use super::{DistillInfo, TeacherInfo};
 use crate::MethodError;
 
 /// The channels of every teacher's map; those of a student's exit are as many, in this order.
@@ -15,23 +15,23 @@ pub(super) struct TeacherSpace {
 
 impl TeacherSpace {
     /// The teachers' space, if the projectors of the student's exit lead there.
-    pub fn new(method: &'static str, plan: &LessonPlan) -> Result<Self, MethodError> {
-        if !plan.net.cascade.is_none() {
+    pub fn new(method: &'static str, info: &DistillInfo) -> Result<Self, MethodError> {
+        if !info.net.cascade.is_none() {
             return Err(MethodError::SharedInCascade {
                 method,
-                cascade: plan.net.cascade.name(),
+                cascade: info.net.cascade.name(),
             });
         }
-        classifiers_stand_alone(method, &plan.teachers)?;
-        let widths: Vec<usize> = (plan.teachers.iter())
+        classifiers_stand_alone(method, &info.teachers)?;
+        let widths: Vec<usize> = (info.teachers.iter())
             .map(|teacher| teacher.shape.map.channels)
             .collect();
-        match problem(plan, &widths) {
+        match problem(info, &widths) {
             None => Ok(Self { widths }),
             Some(problem) => Err(MethodError::Head {
                 method,
                 problem,
-                head: fitting_head(&plan.teachers),
+                head: fitting_head(&info.teachers),
             }),
         }
     }
@@ -79,7 +79,7 @@ impl TeacherSpace {
         };
         let (weights, biases): (Vec<_>, Vec<_>) = nets.map(scaled).unzip();
         let bias = biases.into_iter().reduce(|sum, bias| sum + bias);
-        let bias = bias.expect("a distiller that listens to teachers has one");
+        let bias = bias.expect("a distiller that takes all teachers has one");
         (Tensor::cat(weights, 1), bias)
     }
 }
@@ -93,9 +93,9 @@ pub(super) fn deepest_classifier(net: &MultiExitNet) -> Linear {
 /// exit to what that says.
 pub(super) fn classifiers_stand_alone(
     method: &'static str,
-    teachers: &[TeacherPlan],
+    teachers: &[TeacherInfo],
 ) -> Result<(), MethodError> {
-    let linked = teachers.iter().map(|plan| plan.teacher).find(|teacher| {
+    let linked = teachers.iter().map(|info| info.teacher).find(|teacher| {
         let net = teacher.net();
         net.is_linked(net.num_exits() - 1)
     });
@@ -105,7 +105,7 @@ pub(super) fn classifiers_stand_alone(
             teacher: teacher.name().to_owned(),
         });
     }
-    let other = teachers.iter().map(|plan| plan.teacher).find(|teacher| {
+    let other = teachers.iter().map(|info| info.teacher).find(|teacher| {
         let net = teacher.net();
         !net.has_classifier(net.num_exits() - 1)
     });
@@ -118,7 +118,7 @@ pub(super) fn classifiers_stand_alone(
     }
 }
 
-/// The mean of some terms, one a teacher.
+/// The mean of the terms of all teachers.
 pub(super) fn mean(terms: Vec<Tensor<1>>) -> Tensor<1> {
     match terms.len() {
         0 | 1 => Tensor::cat(terms, 0),
@@ -126,14 +126,15 @@ pub(super) fn mean(terms: Vec<Tensor<1>>) -> Tensor<1> {
     }
 }
 
-fn problem(plan: &LessonPlan, widths: &[usize]) -> Option<String> {
-    let (exit, map) = (plan.exit, plan.student.map);
-    let Some(head) = plan.net.head.kind::<ProjectorHead>() else {
+fn problem(info: &DistillInfo, widths: &[usize]) -> Option<String> {
+    let (exit, map) = (info.exit, info.student.map);
+    let Some(head) = info.net.head.kind::<ProjectorHead>() else {
         return Some(format!("exit {exit} has no projector"));
     };
-    let found = match head.width.is_empty() {
-        true => &[map.channels][..],
-        false => &head.width,
+    let found = if head.width.is_empty() {
+        &[map.channels][..]
+    } else {
+        &head.width
     };
     if found != widths {
         return Some(format!(
@@ -141,7 +142,7 @@ fn problem(plan: &LessonPlan, widths: &[usize]) -> Option<String> {
              to {found:?}"
         ));
     }
-    let small = plan.teachers.iter().find(|teacher| {
+    let small = info.teachers.iter().find(|teacher| {
         let theirs = teacher.shape.map;
         theirs.height < map.height || theirs.width < map.width
     });
@@ -157,7 +158,7 @@ fn problem(plan: &LessonPlan, widths: &[usize]) -> Option<String> {
     })
 }
 
-fn fitting_head(teachers: &[TeacherPlan]) -> String {
+fn fitting_head(teachers: &[TeacherInfo]) -> String {
     let names: Vec<String> = (teachers.iter())
         .map(|teacher| format!("{:?}", teacher.teacher.name()))
         .collect();
@@ -175,7 +176,7 @@ mod tests {
     use super::*;
     use offramp_core::default_device;
 
-    /// The distance of T5 of the specification and the gradient of the teacher's map.
+    /// `mean (P(f_s) - f_t)^2` with `P(f_s) = [1, 0]` and `f_t = [2, -1]` is 1; its gradient in `f_t` is [1, -1].
     #[test]
     fn the_gradient_reaches_both_sides() {
         let device = default_device().unwrap().autodiff();

@@ -8,7 +8,7 @@ use offramp_nn::{Conv2d, Conv2dConfig, Init};
 use serde::{Deserialize, Serialize};
 
 use super::adapt::{stage_pairs, to_smaller};
-use super::{Distiller, Lesson, LessonPlan};
+use super::{DistillBatch, DistillInfo, Distiller};
 use crate::check::Check;
 use crate::{LossTerms, MethodError};
 
@@ -33,7 +33,7 @@ impl Default for VidConfig {
     }
 }
 
-/// No variance is below.
+/// The lower bound of every variance.
 const LEAST_VARIANCE: f64 = 1e-5;
 
 impl VidConfig {
@@ -41,11 +41,11 @@ impl VidConfig {
     ///
     /// # Errors
     /// When the variance is not above 1e-5.
-    pub fn init(&self, plan: &LessonPlan, init: &mut Init) -> Result<Vid, MethodError> {
+    pub fn init(&self, info: &DistillInfo, init: &mut Init) -> Result<Vid, MethodError> {
         let variance = self.initial_variance;
         let within = variance > LEAST_VARIANCE;
         Check { method: "vid" }.value("initial-variance", variance, "above 1e-5", within)?;
-        let (student, teacher) = (&plan.student.stages, &plan.teachers[0].shape.stages);
+        let (student, teacher) = (&info.student.stages, &info.teachers[0].shape.stages);
         let pairs = stage_pairs(student.len(), teacher.len()).into_iter();
         let regressors = pairs
             .map(|(s, t)| Regressor::new(student[s].channels, teacher[t].channels, variance, init));
@@ -55,7 +55,7 @@ impl VidConfig {
     }
 }
 
-/// The student can predict the teacher's maps, and knows how well.
+/// The student's maps predict the teacher's under a normal distribution with trained variances.
 ///
 /// ```text
 /// L = sum over pairs of stages of mean_nchw 1/2 [ (mu(f_s) - f_t)^2 / v_c + log v_c ]
@@ -104,8 +104,8 @@ impl Regressor {
 }
 
 impl Distiller for Vid {
-    fn losses(&self, lesson: &Lesson) -> LossTerms {
-        let (student, teacher) = (lesson.student.stages, lesson.teachers[0].stages);
+    fn losses(&self, batch: &DistillBatch) -> LossTerms {
+        let (student, teacher) = (batch.student.stages, batch.teachers[0].stages);
         let pairs = stage_pairs(student.len(), teacher.len()).into_iter();
         let losses = pairs.zip(&self.regressors).map(|((s, t), regressor)| {
             let (f, target) = to_smaller(student[s].clone(), teacher[t].clone());

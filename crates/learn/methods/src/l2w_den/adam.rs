@@ -14,8 +14,8 @@ const EPS: f64 = 1e-8;
 /// `g <- g + wd w;  m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;`
 /// `w <- w - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)`
 ///
-/// The weight net learns from a loss of its own and at a rate of its own, beside the optimiser of
-/// the training. What this remembers are tensors of the method, so that a checkpoint holds it.
+/// The weight net has its own loss and learning rate, beside the optimiser of the training. The
+/// moments are tensors of the method, so that a checkpoint holds them.
 #[derive(Module, Debug)]
 pub(super) struct Adam {
     mean: Vec<Buffer<1>>,
@@ -74,7 +74,7 @@ struct Update<'a> {
     gradients: &'a Gradients,
     lr: f64,
     weight_decay: f64,
-    /// The parameter at hand, in the order of a visit.
+    /// Index of the current parameter, in the order of a visit.
     at: usize,
 }
 

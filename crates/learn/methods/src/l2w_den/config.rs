@@ -7,7 +7,7 @@ use super::{Adam, L2wDen, WeightNet};
 use crate::check::Check;
 use crate::{MethodError, NetworkInfo};
 
-/// What the weight net looks at.
+/// The input of the weight net.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WeightInput {
@@ -19,7 +19,7 @@ pub enum WeightInput {
     Both,
 }
 
-/// Over what the weights' deviations from 1 cancel.
+/// Over which axis the weights' deviations from 1 sum to 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ZeroMean {
@@ -44,15 +44,15 @@ pub enum ZeroMean {
 pub struct L2wDenConfig {
     /// `eps`: weights lie within `1 - eps` and `1 + eps`; 0 is `plain`.
     pub epsilon: f64,
-    /// Over what the weights' deviations from 1 cancel.
+    /// Over which axis the weights' deviations from 1 sum to 0.
     pub zero_mean: ZeroMean,
-    /// What the weight net looks at.
+    /// The input of the weight net.
     pub input: WeightInput,
     /// Hidden units of the weight net.
     pub hidden: usize,
-    /// Steps between two of the weight net; 1: it learns at every step.
+    /// Training steps between two steps of the weight net; 1: it is trained at every step.
     pub every: u64,
-    /// Its learning rate (Adam), which falls as that of the training does.
+    /// Its learning rate (Adam), which follows the schedule of the training.
     pub lr: f64,
     /// Its weight decay (an L2 penalty).
     pub weight_decay: f64,

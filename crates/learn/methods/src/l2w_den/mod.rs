@@ -16,35 +16,35 @@ use offramp_losses::{SampleLosses, Targets, cross_entropy, cross_entropy_each};
 
 pub use config::{L2wDenConfig, WeightInput, ZeroMean};
 
-use crate::{LossTerms, Method, MethodError, Rehearsal, StepContext};
+use crate::{LookAhead, LossTerms, Method, MethodError, StepContext};
 use adam::Adam;
 use weight_net::WeightNet;
 
-/// How far the network is moved along `v / |v|`, to either side. Ten times as much, as DARTS takes,
-/// is off by a tenth on a small residual network: batch norms are not that straight.
+/// The step of the central difference, along `v / |v|`. Ten times as much, as in DARTS, gives an error of
+/// a tenth on a small residual network: batch norms are not linear over that distance.
 const DIFFERENCE: f64 = 1e-3;
 
 const STEPS: &str = "weight-net-steps";
 
-/// Every sample has a weight of its own at every exit, which a small network gives; that network is
-/// trained so that a step on weighted samples helps those that would leave at each exit.
+/// A small network gives every sample a weight at every exit. It is trained so that a step on the
+/// weighted samples improves those that would leave at each exit.
 ///
 /// ```text
 /// L     = sum_k mean_n w_nk CE(z_nk, y_n)           w = 1 + eps (g - mean g)    g = MLP(losses)
-/// MLP:    L_meta(theta - lr dL/dtheta)              theta held, the other half of the batch:
+/// MLP minimises L_meta(theta - lr dL/dtheta)        theta fixed, on the other half of the batch:
 /// L_meta = sum_k mean_{n leaves at k} CE(z_nk, y_n)
 /// ```
 ///
-/// Who leaves at exit `k` in `L_meta`: of the `N` samples, `floor(N P_k)` that are left and most
-/// confident there, `P_k = q^k / sum_j q^j`; the last exit takes the rest. Each half of the batch
-/// is once the one that is stepped on and once the one that judges.
+/// At exit `k` of `L_meta` leave the `floor(N P_k)` most confident of the remaining samples,
+/// `P_k = q^k / sum_j q^j`; the last exit takes the rest. Each half of the batch is used once for the
+/// step and once for `L_meta`.
 ///
 /// Han et al., *Learning to Weight Samples for Dynamic Early-Exiting Networks*, ECCV 2022; public
 /// code LeapLabTHU/L2W-DEN, whose CIFAR settings are the defaults. The derivative through the step
 /// is found without second derivatives: `dL_meta/dw_nk` is, by the chain rule, `-lr / N` times the
 /// derivative of sample `n`'s loss at exit `k` along the gradient `v` of `L_meta`, and that is a
-/// central difference of two forward passes, at `theta +- 0.001 v / |v|` (the device of Liu et al.,
-/// *DARTS*, ICLR 2019).
+/// central difference of two forward passes, at `theta +- 0.001 v / |v|` (as in Liu et al., *DARTS*,
+/// ICLR 2019).
 #[derive(Module, Debug)]
 pub struct L2wDen {
     weight_net: WeightNet,
@@ -114,24 +114,24 @@ impl L2wDen {
         (raw - mean) * self.config.epsilon + 1.0
     }
 
-    /// `dL_meta/dw`, `[N, K]`, when a step is taken on the samples `train` and judged on `judge`;
-    /// with the weights that it is the derivative of. `None` where the judges have no gradient.
+    /// `dL_meta/dw`, `[N, K]`, for a step on the samples `train` and `L_meta` on the samples `judge`;
+    /// with the weights `w`. `None` where `L_meta` has no gradient.
     fn derivative(
         &self,
-        rehearsal: &Rehearsal,
+        look_ahead: &LookAhead,
         train: Range<usize>,
         judge: Range<usize>,
     ) -> Option<(Tensor<2>, Tensor<2>)> {
-        let Rehearsal { net, optimizer, .. } = *rehearsal;
-        let (images, targets) = part(rehearsal, train);
-        // A copy, whose running statistics nobody needs.
+        let LookAhead { net, optimizer, .. } = *look_ahead;
+        let (images, targets) = part(look_ahead, train);
+        // A copy, whose running statistics are discarded.
         let outputs = net.clone().forward(images.clone());
         let losses = Losses::of(&outputs, &targets);
         let weights = self.weights(&outputs, &losses);
         let weighted = (losses.loss.clone() * weights.clone().detach()).sum() / losses.count();
         let ahead = optimizer.step(net.clone(), &mut weighted.backward());
 
-        let (others, labels) = part(rehearsal, judge);
+        let (others, labels) = part(look_ahead, judge);
         let judged = self.judged(&ahead.forward(others), &labels)?;
         let along = params::gradients(&ahead, &judged.backward());
         let step = DIFFERENCE / direction::norm(&along)?;
@@ -166,8 +166,8 @@ impl L2wDen {
     }
 
     /// One step of the weight net.
-    fn adapt(&mut self, rehearsal: &Rehearsal, train: Range<usize>, judge: Range<usize>) {
-        let Some((slope, weights)) = self.derivative(rehearsal, train, judge) else {
+    fn adapt(&mut self, look_ahead: &LookAhead, train: Range<usize>, judge: Range<usize>) {
+        let Some((slope, weights)) = self.derivative(look_ahead, train, judge) else {
             return;
         };
         let surrogate = (weights * slope).sum();
@@ -175,7 +175,7 @@ impl L2wDen {
             return;
         }
         let gradients = surrogate.backward();
-        let lr = self.config.lr * rehearsal.optimizer.progress();
+        let lr = self.config.lr * look_ahead.optimizer.progress();
         self.weight_net = self.adam.step(
             self.weight_net.clone(),
             &gradients,
@@ -185,11 +185,11 @@ impl L2wDen {
     }
 }
 
-/// Some samples of a rehearsal's batch.
-fn part(rehearsal: &Rehearsal, rows: Range<usize>) -> (Tensor<4>, Targets) {
-    let images = rehearsal.images.clone().slice_dim(0, rows.clone());
+/// Some images of the look-ahead's batch.
+fn part(look_ahead: &LookAhead, rows: Range<usize>) -> (Tensor<4>, Targets) {
+    let images = look_ahead.images.clone().slice_dim(0, rows.clone());
     let rows = Tensor::arange(rows.start as i64..rows.end as i64, &images.device());
-    (images, rehearsal.targets.select(rows))
+    (images, look_ahead.targets.select(rows))
 }
 
 /// Which samples of a batch leave at each exit.
@@ -203,9 +203,10 @@ fn leaving(outputs: &ExitOutputs, shares: &[f64]) -> Vec<Vec<i64>> {
     let pick = |(exit, logits): (usize, &Tensor<2>)| {
         let confidence = softmax(logits.clone().detach(), 1).max_dim(1).into_data();
         let confidence: Vec<f32> = confidence.iter::<f32>().collect();
-        let quota = match exit == last {
-            true => waiting.len(),
-            false => ((count as f64 * shares[exit]).floor() as usize).min(waiting.len()),
+        let quota = if exit == last {
+            waiting.len()
+        } else {
+            ((count as f64 * shares[exit]).floor() as usize).min(waiting.len())
         };
         waiting.sort_by(|a, b| confidence[*b].total_cmp(&confidence[*a]));
         waiting.drain(..quota).map(|row| row as i64).collect()
@@ -225,17 +226,17 @@ impl Method for L2wDen {
         terms
     }
 
-    fn rehearses(&self, context: &StepContext) -> bool {
+    fn looks_ahead(&self, context: &StepContext) -> bool {
         context.step.is_multiple_of(self.config.every)
     }
 
-    fn rehearse(&mut self, rehearsal: &Rehearsal) {
-        let [count, ..] = rehearsal.images.dims();
+    fn look_ahead(&mut self, look_ahead: &LookAhead) {
+        let [count, ..] = look_ahead.images.dims();
         let half = count / 2;
         // A single sample cannot be set aside.
         if half > 0 {
-            self.adapt(rehearsal, 0..half, half..count);
-            self.adapt(rehearsal, half..count, 0..half);
+            self.adapt(look_ahead, 0..half, half..count);
+            self.adapt(look_ahead, half..count, 0..half);
         }
     }
 

@@ -1,10 +1,12 @@
+//! Tests of L2W-DEN.
+
 use burn::tensor::{Device, Gradients};
 use offramp_core::{ExitOutput, MapShape, default_device};
 use offramp_heads::{MultiExitNet, NetConfig};
 use offramp_nn::Init;
 
 use super::*;
-use crate::{Lookahead, NetworkInfo};
+use crate::{NetworkInfo, TrialStep};
 
 const IMAGE: MapShape = MapShape {
     channels: 3,
@@ -15,7 +17,7 @@ const IMAGE: MapShape = MapShape {
 /// SGD without momentum.
 struct Descent(f64);
 
-impl Lookahead for Descent {
+impl TrialStep for Descent {
     fn step(&self, net: MultiExitNet, gradients: &mut Gradients) -> MultiExitNet {
         let along = params::gradients(&net, gradients);
         direction::moved(net, &along, -self.0)
@@ -129,25 +131,25 @@ fn the_derivative_through_the_step() {
     for zero_mean in ["sample", "batch"] {
         let mut method = method(&format!("zero-mean = {zero_mean:?}\nhidden = 6"), 2);
         let optimizer = Descent(0.02);
-        let rehearsal = Rehearsal {
+        let look_ahead = LookAhead {
             net: &net,
             images: &images,
             targets: &targets,
             optimizer: &optimizer,
         };
-        let (slope, weights) = method.derivative(&rehearsal, 0..12, 12..24).unwrap();
+        let (slope, weights) = method.derivative(&look_ahead, 0..12, 12..24).unwrap();
         let along = params::gradients(&method.weight_net, &(weights * slope).sum().backward());
         let expected = direction::norm(&along).unwrap();
         let start = method.weight_net.clone();
         let mut judged = |step: f64| {
             method.weight_net = direction::moved(start.clone(), &along, step / expected);
-            let (images, labels) = part(&rehearsal, 0..12);
+            let (images, labels) = part(&look_ahead, 0..12);
             let outputs = net.clone().forward(images);
             let losses = Losses::of(&outputs, &labels);
             let weights = method.weights(&outputs, &losses).detach();
             let weighted = (losses.loss.clone() * weights).sum() / losses.count();
             let ahead = optimizer.step(net.clone(), &mut weighted.backward());
-            let (images, labels) = part(&rehearsal, 12..24);
+            let (images, labels) = part(&look_ahead, 12..24);
             let loss = method.judged(&ahead.forward(images), &labels).unwrap();
             loss.into_scalar::<f64>()
         };
@@ -196,7 +198,7 @@ fn adam_is_pytorchs() {
 
 /// The weights of one step shift towards the samples and exits that help.
 #[test]
-fn rehearsing_changes_the_weight_net_and_nothing_else() {
+fn looking_ahead_changes_the_weight_net_and_nothing_else() {
     let config: NetConfig = serde_json::from_str(r#"{"backbone": "resnet8"}"#).unwrap();
     let net = config.init(4, IMAGE, &mut Init::new(1, &device())).unwrap();
     let before = params::collect(&net);
@@ -208,7 +210,7 @@ fn rehearsing_changes_the_weight_net_and_nothing_else() {
             .val()
             .detach();
         let labels: Vec<i64> = (0..count as i64).map(|n| n % 4).collect();
-        method.rehearse(&Rehearsal {
+        method.look_ahead(&LookAhead {
             net: &net,
             images: &images,
             targets: &targets(&labels),

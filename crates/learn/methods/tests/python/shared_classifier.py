@@ -10,7 +10,7 @@ torch.set_default_dtype(torch.float64)
 
 
 def fill(seed, *shape):
-    """The same plain numbers as `fill` in tests/support/classroom.rs."""
+    """The same plain numbers as `fill` in tests/support/by_hand.rs."""
     count = torch.Size(shape).numel()
     return torch.tensor([((7 * i + 3 * seed) % 11) / 5 - 1 for i in range(count)]).reshape(shape)
 

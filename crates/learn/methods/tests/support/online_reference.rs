@@ -18,10 +18,7 @@ fn product(weight: &[f64], x: &[f64]) -> Vec<f64> {
 
 pub fn dml(c: &DmlConfig, point: &Point) -> f64 {
     let live = &point.live.logits;
-    let teaching = match c.detach {
-        true => &point.fixed.logits,
-        false => live,
-    };
+    let teaching = if c.detach { &point.fixed.logits } else { live };
     let mut loss = 0.0;
     for (i, z) in live.iter().enumerate() {
         let others: Vec<Matrix> = (teaching.iter().enumerate())
@@ -71,9 +68,10 @@ fn ensemble(outputs: &Outputs, at: &NamedTensors) -> Matrix {
 
 pub fn one(c: &OneConfig, point: &Point) -> f64 {
     let trained = ensemble(point.live, point.parameters);
-    let target = match c.detach {
-        true => ensemble(point.fixed, point.fixed_parameters),
-        false => trained.clone(),
+    let target = if c.detach {
+        ensemble(point.fixed, point.fixed_parameters)
+    } else {
+        trained.clone()
     };
     let taught = point.live.logits.iter();
     let kd: f64 = taught
@@ -85,10 +83,7 @@ pub fn one(c: &OneConfig, point: &Point) -> f64 {
 pub fn okddip(c: &OkddipConfig, point: &Point) -> f64 {
     let live = &point.live.logits;
     let peers = live.len() - 1;
-    let teaching = match c.detach {
-        true => point.fixed,
-        false => point.live,
-    };
+    let teaching = if c.detach { point.fixed } else { point.live };
     let (f, z) = (&teaching.embeddings[..peers], &teaching.logits[..peers]);
     let mapped = |name: &str, i: usize, n: usize| {
         product(

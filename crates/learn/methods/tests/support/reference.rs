@@ -70,9 +70,12 @@ fn soft(form: SoftForm, student: &Matrix, target: &Matrix, temperature: f64) -> 
 fn squares(x: &Matrix, target: &Matrix, active_only: bool) -> Vec<f64> {
     let pairs = x.iter().flatten().zip(target.iter().flatten());
     pairs
-        .map(|(x, t)| match active_only && *x <= 0.0 && *t <= 0.0 {
-            true => 0.0,
-            false => (x - t) * (x - t),
+        .map(|(x, t)| {
+            if active_only && *x <= 0.0 && *t <= 0.0 {
+                0.0
+            } else {
+                (x - t) * (x - t)
+            }
         })
         .collect()
 }
@@ -288,15 +291,17 @@ fn mate(c: &MateConfig, point: &Point) -> f64 {
         let trained = mate_weights(c, point.parameters, fixed, k);
         let held = mate_weights(c, point.fixed_parameters, fixed, k);
         let teacher = mix(&trained, &fixed.logits);
-        let target = match c.kd_trains_teachers {
-            true => teacher.clone(),
-            false => mix(&held, &fixed.logits),
+        let target = if c.kd_trains_teachers {
+            teacher.clone()
+        } else {
+            mix(&held, &fixed.logits)
         };
         let target_f = mix(&held, &fixed.embeddings);
         for i in 0..exits {
-            let share = match i == k {
-                true => c.lambda,
-                false => (1.0 - c.lambda) / (exits - 1) as f64,
+            let share = if i == k {
+                c.lambda
+            } else {
+                (1.0 - c.lambda) / (exits - 1) as f64
             };
             let kd = soft(c.form, &live.logits[i], &target, c.temperature);
             let feature = mse(&live.embeddings[i], &target_f, false);

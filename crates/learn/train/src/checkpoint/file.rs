@@ -82,8 +82,10 @@ pub fn read(path: &Path) -> Result<Checkpoint, CheckpointError> {
             found: version.format,
         });
     }
-    let position: Position =
+    let mut position: Position =
         serde_json::from_str(&position).map_err(|error| malformed(&error.to_string()))?;
+    let updates = std::mem::take(&mut position.updates).into_iter();
+    position.updates = updates.map(|(name, n)| (current(&name), n)).collect();
     let tensors =
         params::from_safetensors(&bytes).map_err(|error| malformed(&error.to_string()))?;
     let mut groups: BTreeMap<String, NamedTensors> = BTreeMap::new();
@@ -92,7 +94,7 @@ pub fn read(path: &Path) -> Result<Checkpoint, CheckpointError> {
         groups
             .entry(group.to_owned())
             .or_default()
-            .insert(name.to_owned(), data);
+            .insert(current(name), data);
     }
     let mut take = |group: &str| groups.remove(group).unwrap_or_default();
     Ok(Checkpoint {
@@ -102,6 +104,27 @@ pub fn read(path: &Path) -> Result<Checkpoint, CheckpointError> {
         ema: take("ema"),
         optimizer: take("optimizer"),
     })
+}
+
+/// The name that a tensor has today: older checkpoints call the distillers of a table `lessons`.
+fn current(name: &str) -> String {
+    let rest = name
+        .strip_prefix("distill.tables.")
+        .or_else(|| name.strip_prefix("distill/tables."));
+    let digits = |rest: &str| {
+        rest.find('.')
+            .filter(|end| rest[..*end].parse::<usize>().is_ok())
+    };
+    let Some((rest, end)) = rest.and_then(|rest| Some((rest, digits(rest)?))) else {
+        return name.to_owned();
+    };
+    match rest[end..].strip_prefix(".lessons.") {
+        Some(last) => {
+            let first = &name[..name.len() - rest.len() + end];
+            format!("{first}.instances.{last}")
+        }
+        None => name.to_owned(),
+    }
 }
 
 /// The JSON header of a safetensors file: eight bytes of length, then the text.
@@ -191,6 +214,50 @@ pub(super) mod tests {
             std::fs::write(&path, &sound[..byte]).unwrap();
             assert!(read(&path).is_err(), "length {byte}");
         }
+    }
+
+    #[test]
+    fn the_names_of_older_checkpoints_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("step.safetensors");
+        let mut checkpoint = example(3);
+        let tensor = checkpoint.net["a.weight"].clone();
+        let names = |names: [&str; 2]| names.map(str::to_owned);
+        let named = |name: String| (name, tensor.clone());
+        // A parameter that has the old word elsewhere in its name keeps it.
+        let method = names([
+            "distill.tables.0.lessons.1.distiller.fc",
+            "method.lessons.0",
+        ]);
+        checkpoint.method = method.into_iter().map(named).collect();
+        let slots = names([
+            "distill/tables.12.lessons.0.fc/momentum",
+            "net/lessons.0/momentum",
+        ]);
+        checkpoint.optimizer = slots.into_iter().map(named).collect();
+        let updates = names(["distill/tables.12.lessons.0.fc", "net/lessons.0"]);
+        checkpoint.position.updates = updates.into_iter().map(|name| (name, 3)).collect();
+        write(&path, &checkpoint).unwrap();
+        let back = read(&path).unwrap();
+        let keys = |tensors: &NamedTensors| tensors.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(
+            keys(&back.method),
+            [
+                "distill.tables.0.instances.1.distiller.fc",
+                "method.lessons.0"
+            ]
+        );
+        assert_eq!(
+            keys(&back.optimizer),
+            [
+                "distill/tables.12.instances.0.fc/momentum",
+                "net/lessons.0/momentum"
+            ]
+        );
+        assert_eq!(
+            back.position.updates.into_keys().collect::<Vec<_>>(),
+            ["distill/tables.12.instances.0.fc", "net/lessons.0"]
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Everything a run needs to go on as if it had never stopped.
+//! Checkpoints: everything that a run needs to go on as if it had never stopped.
 //!
 //! A checkpoint is one safetensors file, `checkpoints/step-00001234.safetensors`:
 //! tensors under `net/`, `method/`, `ema/` and `optimizer/`, and in the metadata of its
@@ -7,7 +7,7 @@
 //! killed leaves either the whole of it or nothing.
 
 mod file;
-mod shelf;
+mod store;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use file::{read, write};
-pub use shelf::Shelf;
+pub use store::CheckpointStore;
 
 use crate::loss_scale::LossScale;
 use crate::metrics::Sums;
@@ -29,7 +29,7 @@ pub const FORMAT: u32 = 2;
 /// A checkpoint in memory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
-    /// Where the run stands.
+    /// The state of the run apart from the tensors.
     pub position: Position,
     /// Parameters and running statistics of the network.
     pub net: NamedTensors,
@@ -41,8 +41,8 @@ pub struct Checkpoint {
     pub optimizer: NamedTensors,
 }
 
-/// Where a run stands, apart from the tensors. There is no generator among it: every random
-/// choice is a function of seed, epoch and sample.
+/// The state of a run apart from the tensors. It has no random generator: every random choice is a
+/// function of seed, epoch and sample.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Position {
@@ -50,7 +50,7 @@ pub struct Position {
     pub format: u32,
     /// Steps done.
     pub step: u64,
-    /// Steps an epoch; another number means that the data are others.
+    /// Steps per epoch; another number means that the data have changed.
     pub steps_per_epoch: u64,
     /// The best validation so far.
     pub best: Option<BestSoFar>,
@@ -66,7 +66,7 @@ pub struct Position {
     pub window: Sums,
     /// Sums since the beginning of the epoch.
     pub epoch: Sums,
-    /// What the method remembers beside its tensors.
+    /// State of the method beside its tensors.
     pub method: BTreeMap<String, f64>,
     /// The factor of the loss, with float16.
     #[serde(default)]
@@ -100,7 +100,7 @@ pub struct Kept {
 /// A checkpoint that cannot be read or written.
 #[derive(Debug, Error)]
 pub enum CheckpointError {
-    /// The file system refused.
+    /// The file system reports an error.
     #[error(transparent)]
     File(#[from] FileError),
     /// The bytes are not those that were written.
@@ -116,7 +116,7 @@ pub enum CheckpointError {
         /// Checksum of what is there.
         found: String,
     },
-    /// The file is no checkpoint of ours.
+    /// The file is not a checkpoint of offramp.
     #[error("{}: the checkpoint cannot be read: {reason}", path.display())]
     Malformed {
         /// The file.

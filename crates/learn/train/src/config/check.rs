@@ -1,4 +1,4 @@
-//! Which values of `[train]` make sense.
+//! Checks of the values of `[train]`.
 
 use super::{Best, EmaConfig, TrainConfig};
 use crate::optim::{AdamwConfig, OptimizerConfig, SgdConfig};
@@ -8,7 +8,7 @@ impl TrainConfig {
     /// Checks the values; the error is the key below `train` and what is wrong with it.
     ///
     /// # Errors
-    /// The first value that makes no sense.
+    /// The first value that is out of range.
     pub fn check(&self) -> Result<(), (String, String)> {
         let at_least_one = [
             ("epochs", self.epochs),
@@ -44,9 +44,12 @@ impl TrainConfig {
                 "true goes with train.accumulate = 1 only: parts are not computed at one time";
             return Err(("sync-batch-norm".into(), problem.into()));
         }
-        let in_range = |key: &str, value: f64, allowed: bool, rule: &str| match allowed {
-            true => Ok(()),
-            false => Err((key.to_owned(), format!("{value} is not allowed, {rule}"))),
+        let in_range = |key: &str, value: f64, allowed: bool, rule: &str| {
+            if allowed {
+                Ok(())
+            } else {
+                Err((key.to_owned(), format!("{value} is not allowed, {rule}")))
+            }
         };
         let smoothing = self.label_smoothing;
         let unit = "it must lie in [0, 1)";

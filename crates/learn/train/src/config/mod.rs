@@ -15,7 +15,7 @@ use offramp_data::Interleave;
 use crate::optim::OptimizerConfig;
 use crate::schedule::ScheduleConfig;
 
-/// How long, how fast and with what the network is trained.
+/// Epochs, batch size, optimiser, schedule and the other settings of training.
 ///
 /// ```
 /// let train: offramp_train::TrainConfig = toml::from_str(r#"
@@ -30,26 +30,26 @@ use crate::schedule::ScheduleConfig;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct TrainConfig {
-    /// Passes over the training rows.
+    /// Passes over the training images.
     pub epochs: usize,
-    /// Images a step.
+    /// Images per step.
     pub batch_size: usize,
     /// Whether the last batch of an epoch is left out when it is not full.
     pub drop_last: bool,
-    /// Parts in which the images of a step are computed one after the other, so that the maps of one part
-    /// alone take memory. Batch norms take their statistics from each part.
+    /// Gradient accumulation: the images of a step are computed in this number of parts, one after the
+    /// other, so that only the maps of one part take memory. Batch norms take their statistics from each
+    /// part.
     pub accumulate: usize,
-    /// Devices on which the images of a step are computed side by side: the run's and those after it
-    /// (`cuda:0`, `cuda:1`, ...), or threads of one processor to try it out.
+    /// Data parallelism: the number of devices that share the images of a step, the run's and those after
+    /// it (`cuda:0`, `cuda:1`, ...), or threads of one processor to try it out.
     pub replicas: usize,
     /// Whether batch norm takes its statistics from the images of all replicas instead of its own.
     pub sync_batch_norm: bool,
     /// The numbers that the network computes with; weights, statistics and losses are float32.
     pub precision: Precision,
-    /// What is computed twice instead of kept.
+    /// Activation checkpointing: what is recomputed in the backward pass instead of kept.
     pub checkpointing: Checkpointing,
-    /// How many rows with a label and without one take turns in the batches of semi-supervised
-    /// training, as `{ labelled = 1, unlabelled = 3 }`; absent: as they come.
+    /// How many images with and without a label alternate in the batches of semi-supervised training, as `{ labelled = 1, unlabelled = 3 }`; absent: as they come.
     pub interleave: Option<Interleave>,
     /// Epochs of linear warm-up of the learning rate; fractions are fine.
     pub warmup_epochs: f64,
@@ -59,7 +59,7 @@ pub struct TrainConfig {
     pub clip_norm: Option<f64>,
     /// Epochs between two validations; 0 validates after the last only.
     pub eval_every: usize,
-    /// Images a step in validation and test. The result may depend on it in the last digits.
+    /// Images per step in validation and test. The result may depend on it in the last digits.
     pub eval_batch_size: usize,
     /// Validations without a better one after which training ends; absent: never.
     pub patience: Option<usize>,
@@ -108,7 +108,7 @@ impl Default for TrainConfig {
     }
 }
 
-/// What a step computes twice instead of keeping it for the way back (Chen et al., *Training Deep Nets
+/// What a step recomputes in the backward pass instead of keeping it (Chen et al., *Training Deep Nets
 /// with Sublinear Memory Cost*, 2016).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -116,8 +116,8 @@ pub enum Checkpointing {
     /// Nothing.
     #[default]
     None,
-    /// The blocks of the backbone: the maps between them are kept, and what lies within one block is
-    /// there while that block learns.
+    /// The blocks of the backbone: the maps between blocks are kept, those within a block are recomputed
+    /// for its backward pass.
     Blocks,
 }
 
@@ -146,11 +146,11 @@ impl fmt::Display for Checkpointing {
 
 /// Exponential moving average of weights and running statistics:
 /// `ema <- d ema + (1 - d) w` after each step, `d = min(decay, (1 + s) / (10 + s))` with `s` the
-/// steps done. The averaged network is the one that is evaluated and kept.
+/// steps done. The averaged network is evaluated and saved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct EmaConfig {
-    /// The decay that is reached.
+    /// The final decay.
     pub decay: f64,
     /// Whether the decay starts small, so that the first weights are soon forgotten; otherwise
     /// `d = decay` throughout.
@@ -177,7 +177,7 @@ pub struct CheckpointConfig {
     pub every_epochs: usize,
     /// How many are kept, the newest; at least 1.
     pub keep_last: usize,
-    /// Which validation is the best.
+    /// Which accuracy decides on the best validation.
     pub best: Best,
 }
 
@@ -192,7 +192,7 @@ impl Default for CheckpointConfig {
     }
 }
 
-/// The validation accuracy by which the network is chosen. Test rows never choose.
+/// The validation accuracy by which the network is chosen. Test images never choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Best {

@@ -1,4 +1,4 @@
-//! The file, which an interrupted run cuts back to what its checkpoint knows.
+//! The file `metrics.jsonl`, which a resumed run truncates to the length that its checkpoint records.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -71,10 +71,10 @@ impl MetricsFile {
         self.bytes
     }
 
-    /// Brings what was appended to the disk, before a checkpoint speaks of it.
+    /// Flushes to the disk, before a checkpoint records the length.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// When the file system reports an error.
     pub fn sync(&self) -> Result<(), FileError> {
         self.file.sync_data().map_err(|source| FileError::Write {
             path: self.path.clone(),

@@ -1,4 +1,4 @@
-//! `metrics.jsonl`: what happened, one JSON object a line.
+//! `metrics.jsonl`: the metrics of a run, one JSON object per line.
 
 mod file;
 mod sums;
@@ -26,7 +26,7 @@ pub enum Record {
     Final(FinalRecord),
 }
 
-/// What some steps of training came to.
+/// The metrics of some training steps.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TrainRecord {
     /// Steps done.
@@ -35,7 +35,7 @@ pub struct TrainRecord {
     pub epoch: f64,
     /// Learning rate of the last of these steps.
     pub lr: f64,
-    /// Mean of what was minimised.
+    /// Mean of the total loss.
     pub loss: f64,
     /// Mean of each term of the loss, unweighted.
     pub terms: BTreeMap<String, f64>,
@@ -44,7 +44,7 @@ pub struct TrainRecord {
     /// Mean norm of the gradient before clipping; only with `clip-norm`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gradient_norm: Option<f64>,
-    /// Steps that were left out since a gradient was not finite; only with `precision = "fp16"`.
+    /// Steps that were skipped since a gradient was not finite; only with `precision = "fp16"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skipped_steps: Option<u64>,
     /// The factor of the loss for the next step; only with `precision = "fp16"`.
@@ -52,7 +52,7 @@ pub struct TrainRecord {
     pub loss_scale: Option<f64>,
     /// What the method logs beside its terms, such as the weights of its teachers.
     pub scalars: BTreeMap<String, f64>,
-    /// Images trained on a second, the time to wait for data included.
+    /// Images per second, the wait for data included.
     pub images_per_second: f64,
     /// Seconds of training so far.
     pub seconds: f64,
@@ -81,7 +81,7 @@ pub struct FinalRecord {
     pub model_step: u64,
     /// Whether early stopping ended the training.
     pub stopped_early: bool,
-    /// Validation of the model; `null` without validation rows.
+    /// Validation of the model; `null` without validation images.
     pub val: Option<EvalReport>,
     /// Score of the model.
     pub test: EvalReport,

@@ -1,4 +1,4 @@
-//! From the numbers of single steps to a line about many.
+//! Sums over steps, and the means that are logged.
 
 use std::collections::BTreeMap;
 
@@ -17,37 +17,37 @@ pub struct Sums {
     pub images: u64,
     /// Images with a label.
     pub labelled: u64,
-    /// Of the total loss.
+    /// Sum of the total loss.
     pub loss: f64,
-    /// Of each term.
+    /// Sums of each term.
     pub terms: BTreeMap<String, f64>,
-    /// Of right answers, by exit.
+    /// Correct predictions, by exit.
     pub correct: Vec<f64>,
-    /// Of gradient norms.
+    /// Sum of gradient norms.
     pub gradient_norm: Option<f64>,
-    /// Steps that were left out, where the loss is scaled.
+    /// Steps that were skipped, where the loss is scaled.
     #[serde(default)]
     pub skipped: Option<u64>,
     /// Seconds.
     pub seconds: f64,
 }
 
-/// What one step came to, as read back from the device.
+/// The numbers of one step, as read from the device.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StepValues {
     /// Images of the batch.
     pub images: usize,
-    /// Of them with a label.
+    /// Images with a label.
     pub labelled: usize,
     /// The total loss.
     pub loss: f64,
     /// Each term.
     pub terms: Vec<TermValue>,
-    /// Right answers by exit.
+    /// Correct predictions by exit.
     pub correct: Vec<f64>,
     /// Norm of the gradient, if it was computed.
     pub gradient_norm: Option<f64>,
-    /// Whether nothing was learned, since a gradient was not finite.
+    /// Whether the update was skipped, since a gradient was not finite.
     pub skipped: bool,
     /// The factor of the loss, where it is scaled.
     pub loss_scale: Option<f64>,
@@ -58,7 +58,7 @@ pub struct StepValues {
 /// One term of the loss of a step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TermValue {
-    /// Such as `ce/0`.
+    /// Its name, such as `ce/0`.
     pub name: String,
     /// Unweighted.
     pub value: f64,
@@ -67,8 +67,8 @@ pub struct TermValue {
 }
 
 impl StepValues {
-    /// The numbers of a batch from those of its parts, each with its share of the rows: losses are means,
-    /// counts are sums, and of the gradient all parts know the same.
+    /// The numbers of a batch from those of its parts, each with its share of the images: losses are means,
+    /// counts are sums, and the gradient norm is the same in all parts.
     pub fn joined(parts: impl IntoIterator<Item = (f64, Self)>) -> Self {
         let mut sum = Self::default();
         for (share, part) in parts {

@@ -62,9 +62,10 @@ impl AdamwConfig {
         let t = slot.steps as f64;
         let (correction, root) = (1.0 - b1.powf(t), (1.0 - b2.powf(t)).sqrt());
         let denominator = second.sqrt() / root + self.eps;
-        let decayed = match weight_decay > 0.0 {
-            true => weight * (1.0 - lr * weight_decay),
-            false => weight,
+        let decayed = if weight_decay > 0.0 {
+            weight * (1.0 - lr * weight_decay)
+        } else {
+            weight
         };
         decayed - first / denominator * (lr / correction)
     }

@@ -7,13 +7,12 @@ use burn::tensor::{Gradients, Tensor};
 #[derive(Clone, Debug, Default)]
 pub struct GradientNorm {
     squares: Option<Tensor<1>>,
-    /// Of the loss that the gradients are of.
+    /// Factor by which the loss was scaled.
     factor: Option<f64>,
 }
 
 impl GradientNorm {
-    /// The norm of gradients of a loss that was multiplied by `factor`, if by any; it is taken out
-    /// again.
+    /// An empty norm of gradients of a loss that was multiplied by `factor`; the norm is divided by it.
     pub fn of_scaled(factor: Option<f64>) -> Self {
         Self {
             squares: None,
@@ -21,7 +20,7 @@ impl GradientNorm {
         }
     }
 
-    /// Adds the gradients of a module. They stay where they are.
+    /// Adds the gradients of a module, without taking them out.
     pub fn add<M: Module>(&mut self, module: &M, gradients: &Gradients) {
         struct Sum<'a> {
             norm: &'a mut GradientNorm,
@@ -56,7 +55,7 @@ impl GradientNorm {
     }
 
     /// Whether every gradient is finite, which takes a transfer from the device. Gradients whose
-    /// squares add up to more than 3e38 do not count as finite: a step of theirs would lead nowhere.
+    /// squares add up to more than 3e38 do not count as finite: a step along them would be useless.
     pub fn is_finite(&self) -> bool {
         let finite = |squares: Tensor<1>| squares.into_scalar::<f32>().is_finite();
         self.squares.clone().is_none_or(finite)
@@ -69,8 +68,8 @@ impl GradientNorm {
         Some(((norm + 1e-6).recip() * max).clamp_max(1.0))
     }
 
-    /// What the gradients are to be multiplied by before the step, `[1]`: what takes the factor of the loss
-    /// out of them, and brings their norm down to `max`. `None` for nothing.
+    /// The factor of the gradients before the step, `[1]`: it undoes the scale of the loss and brings
+    /// their norm down to `max`. `None` for neither.
     pub fn scale(&self, max: Option<f64>) -> Option<Tensor<1>> {
         let clip = max.and_then(|max| self.clip(max));
         match (self.factor, clip) {

@@ -10,8 +10,8 @@ pub enum Exclude {
     Norm,
     /// Biases, those of normalisations too.
     Bias,
-    /// What method and distillers train beside the network, such as the weights of MATE's
-    /// teachers or projectors of features.
+    /// Parameters of method and distillers, such as the weights of MATE's teachers or projectors of
+    /// features.
     Method,
 }
 

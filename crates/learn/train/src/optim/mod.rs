@@ -1,7 +1,7 @@
 //! Optimisers with PyTorch's update rules.
 //!
-//! burn's own SGD damps the first step otherwise and keeps its state behind
-//! parameter ids that change with every start; here the state is tensors by
+//! burn's own SGD applies dampening differently at the first step and keeps its state by
+//! parameter ids, which change with every start; here the state is tensors by
 //! name, which a checkpoint can hold and a reader can inspect.
 
 mod adamw;
@@ -57,7 +57,7 @@ impl OptimizerConfig {
     }
 }
 
-/// What an optimiser remembers of one parameter.
+/// The optimiser's state of one parameter.
 #[derive(Clone, Debug, Default)]
 pub struct Slot {
     /// Updates done.
@@ -74,7 +74,7 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
-    /// An optimiser that has done nothing yet.
+    /// An optimiser without state.
     pub fn new(config: OptimizerConfig) -> Self {
         Self {
             config,
@@ -82,18 +82,18 @@ impl Optimizer {
         }
     }
 
-    /// What it remembers, by parameter.
+    /// Its state, by parameter.
     pub fn slots(&self) -> &BTreeMap<String, Slot> {
         &self.slots
     }
 
-    /// Goes on from what another remembered.
+    /// Replaces its state.
     pub fn with_slots(mut self, slots: BTreeMap<String, Slot>) -> Self {
         self.slots = slots;
         self
     }
 
-    /// The same with what it remembers on another device.
+    /// The same with its state on another device.
     pub fn on(&self, device: &Device) -> Self {
         let mut other = self.clone();
         for tensor in other
@@ -136,7 +136,7 @@ impl Optimizer {
         self.config.lr()
     }
 
-    /// `-dw/dg` of a step at learning rate `lr`, where it is one number: with SGD.
+    /// `-dw/dg` of a step at learning rate `lr`; with SGD only, where it is one number.
     pub fn gain(&self, lr: f64) -> Option<f64> {
         match &self.config {
             OptimizerConfig::Sgd(config) => Some(config.gain(lr)),
@@ -184,13 +184,10 @@ impl ModuleMapper for Update<'_> {
         let name = self.path.name();
         let (decay, exclude) = self.optimizer.config.weight_decay();
         let container = self.containers.last().map_or("", String::as_str);
-        let decay = match exclude
+        let excluded = exclude
             .iter()
-            .any(|e| e.covers(self.part, &name, container))
-        {
-            true => 0.0,
-            false => decay,
-        };
+            .any(|e| e.covers(self.part, &name, container));
+        let decay = if excluded { 0.0 } else { decay };
         let shape = weight.dims();
         let mut gradient = gradient.reshape([-1]);
         if let Some(scale) = self.scale {

@@ -41,11 +41,12 @@ impl Default for SgdConfig {
 }
 
 impl SgdConfig {
-    /// How far a weight moves against its gradient of 1, whatever the momentum has gathered.
+    /// How far a step moves a weight against a gradient of 1, beside the accumulated momentum.
     pub(super) fn gain(&self, lr: f64) -> f64 {
-        lr * match self.nesterov {
-            true => 1.0 + self.momentum,
-            false => 1.0,
+        lr * if self.nesterov {
+            1.0 + self.momentum
+        } else {
+            1.0
         }
     }
 

@@ -15,7 +15,7 @@ pub struct Bars {
     panel: Panel,
 }
 
-/// What is drawn below the bar.
+/// The curves that are drawn below the bar.
 #[derive(Debug, Default)]
 struct Panel {
     head: String,
@@ -89,9 +89,10 @@ impl Bars {
 
     fn style() -> ProgressStyle {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let template = match plain {
-            true => "{wide_bar} {pos}/{len}\n{msg}",
-            false => "{wide_bar:.cyan/blue} {pos}/{len}\n{msg}",
+        let template = if plain {
+            "{wide_bar} {pos}/{len}\n{msg}"
+        } else {
+            "{wide_bar:.cyan/blue} {pos}/{len}\n{msg}"
         };
         ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
     }

@@ -1,13 +1,13 @@
 //! A curve of a few characters.
 
-/// The course of a number, in so few points that they fit on a line: when there are too many, two neighbours
-/// become their mean, so that the curve always spans the whole run.
+/// A series of values, in few enough points for a line: when there are too many, each pair of neighbours
+/// becomes its mean, so that the curve always spans the whole run.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Curve {
     points: Vec<f64>,
     /// Values in each point.
     per: usize,
-    /// Sum and number of those that make no point yet.
+    /// Sum and number of the values that do not fill a point yet.
     open: (f64, usize),
     last: f64,
 }
@@ -29,7 +29,7 @@ impl Default for Curve {
 }
 
 impl Curve {
-    /// Adds a value; one that is not finite leaves no mark.
+    /// Adds a value; values that are not finite are ignored.
     pub fn push(&mut self, value: f64) {
         if !value.is_finite() {
             return;
@@ -65,9 +65,10 @@ impl Curve {
             .copied()
             .fold(f64::NEG_INFINITY, f64::max);
         let bar = |&point: &f64| {
-            let share = match high > low {
-                true => (point - low) / (high - low),
-                false => 0.0,
+            let share = if high > low {
+                (point - low) / (high - low)
+            } else {
+                0.0
             };
             BARS[((share * 7.0).round() as usize).min(7)]
         };

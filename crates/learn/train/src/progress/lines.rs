@@ -5,7 +5,7 @@ use std::io::Write;
 use super::{Plan, Progress, clock, percents, terms};
 use crate::metrics::{EvalRecord, FinalRecord, TrainRecord};
 
-/// One line for everything that happens.
+/// Prints one line per event.
 #[derive(Debug)]
 pub struct Lines<W> {
     out: W,
@@ -13,7 +13,7 @@ pub struct Lines<W> {
 }
 
 impl<W: Write> Lines<W> {
-    /// Lines to `out`.
+    /// Prints the lines to `out`.
     pub fn new(out: W) -> Self {
         Self { out, plan: None }
     }

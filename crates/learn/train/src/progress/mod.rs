@@ -1,4 +1,4 @@
-//! What a person sees of a run while it goes on.
+//! Progress display of a training run.
 
 mod bars;
 mod curve;
@@ -11,7 +11,7 @@ use crate::metrics::{EvalRecord, FinalRecord, TrainRecord};
 pub use bars::Bars;
 pub use lines::Lines;
 
-/// What a run is, before it starts.
+/// Description of a run, shown at its start.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// Name of the recipe.
@@ -22,7 +22,7 @@ pub struct Plan {
     pub summary: String,
     /// Epochs in all.
     pub epochs: u64,
-    /// Steps an epoch.
+    /// Steps per epoch.
     pub steps_per_epoch: u64,
     /// Steps done already, when the run is resumed.
     pub done: u64,
@@ -40,7 +40,7 @@ impl Plan {
     }
 }
 
-/// Shows a run. Every method may do nothing.
+/// Receives progress events. Every method may do nothing.
 pub trait Progress {
     /// The run starts.
     fn start(&mut self, _plan: &Plan) {}
@@ -48,7 +48,7 @@ pub trait Progress {
     /// A step is done; `step` counts from 1. Called at every step, so it must be cheap.
     fn advance(&mut self, _step: u64) {}
 
-    /// Every `train.log-every` steps; `pace` is seconds a step.
+    /// Called every `train.log-every` steps; `pace` is seconds per step.
     fn train(&mut self, _record: &TrainRecord, _pace: f64) {}
 
     /// An epoch is done.
@@ -57,14 +57,14 @@ pub trait Progress {
     /// A validation is done.
     fn eval(&mut self, _record: &EvalRecord) {}
 
-    /// Something worth a line.
+    /// A message to show.
     fn message(&mut self, _text: &str) {}
 
     /// The run is finished.
     fn finish(&mut self, _record: &FinalRecord) {}
 }
 
-/// Shows nothing.
+/// Ignores all events.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 
@@ -73,9 +73,10 @@ impl Progress for Silent {}
 /// Bars on a terminal, lines elsewhere; both on standard error, so that standard output stays
 /// free for results.
 pub fn for_terminal() -> Box<dyn Progress> {
-    match std::io::stderr().is_terminal() {
-        true => Box::new(Bars::new()),
-        false => Box::new(Lines::new(std::io::stderr())),
+    if std::io::stderr().is_terminal() {
+        Box::new(Bars::new())
+    } else {
+        Box::new(Lines::new(std::io::stderr()))
     }
 }
 

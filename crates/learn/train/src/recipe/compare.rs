@@ -1,4 +1,4 @@
-//! What differs between two trees of settings.
+//! The first difference between two trees of settings.
 
 use toml::{Table, Value};
 

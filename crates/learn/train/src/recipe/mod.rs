@@ -1,7 +1,7 @@
 //! A recipe: one experiment as a TOML file.
 //!
-//! Defaults live in code, a recipe states only what it changes. What is wrong in one is named by
-//! its file and key, with the nearest right key.
+//! Defaults are in the code; a recipe states only what it changes. Errors name file and key, and the
+//! nearest key that exists.
 
 mod compare;
 mod overrides;
@@ -40,21 +40,21 @@ use overrides::Override;
 pub struct Recipe {
     /// Name of the experiment; that of the file if absent.
     pub name: String,
-    /// Decides the first weights, the order of the images and their augmentation.
+    /// Seed of the initial weights, the order of the images and their augmentation.
     pub seed: u64,
-    /// Where it runs; the command line may say otherwise.
+    /// The device; the command line overrides it.
     pub device: DeviceSpec,
-    /// The images.
+    /// The data set, its splits and augmentation.
     pub data: DataConfig,
     /// The network.
     pub model: ModelConfig,
-    /// Who teaches whom.
+    /// The training method.
     pub method: MethodConfig,
-    /// Trained networks that teach, by name.
+    /// External teachers by name.
     pub teachers: BTreeMap<String, TeacherConfig>,
-    /// What exits learn from them.
+    /// Distillers by name: what exits learn from the teachers.
     pub distill: BTreeMap<String, DistillConfig>,
-    /// How it is trained.
+    /// Optimiser, schedule and other settings of the training.
     pub train: TrainConfig,
 }
 
@@ -64,14 +64,14 @@ pub struct Recipe {
 pub struct TeacherConfig {
     /// Its run folder: one that was trained here, or imported.
     pub run: PathBuf,
-    /// Whether what it says of every training image is computed once and kept in a file beside it
-    /// (`outputs/` in its run folder), for this student and the next; needs images that do not vary.
+    /// Whether its outputs for every training image are computed once and cached in `outputs/` of its run
+    /// folder, for this student and others; needs training without augmentation.
     #[serde(default)]
     pub cache: bool,
 }
 
-/// Keys that change no result, or like the device its last digits alone: an interrupted run may go on
-/// with others.
+/// Keys that change no result, or only its last digits as the device does: a resumed run may have other
+/// values.
 const WITHOUT_EFFECT: [&str; 9] = [
     "device",
     "data.augment.on-device",
@@ -95,7 +95,7 @@ pub enum RecipeError {
     Syntax {
         /// The file.
         path: PathBuf,
-        /// What the parser says, with the line.
+        /// The parser's message, with the line.
         reason: String,
     },
     /// A key that does not exist or a value that is not allowed.

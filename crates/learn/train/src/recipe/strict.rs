@@ -93,9 +93,10 @@ fn explain(error: &str, path: &[String], value: Option<&Value>, known: &Table) -
             Some(key) => format!("; did you mean `{key}`?"),
             None => String::new(),
         };
-        let list = match candidates.is_empty() {
-            true => "no keys belong here".to_owned(),
-            false => format!("the keys here are {}", candidates.join(", ")),
+        let list = if candidates.is_empty() {
+            "no keys belong here".to_owned()
+        } else {
+            format!("the keys here are {}", candidates.join(", "))
         };
         return format!("there is no such key{hint} ({list})");
     }

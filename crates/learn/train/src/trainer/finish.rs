@@ -14,7 +14,7 @@ use crate::{RunError, TrainError};
 
 impl Session<'_> {
     /// Writes the model and its score. The weights are those of the best validation, or the last
-    /// ones where there was no validation or the recipe asks for them; the test rows only score.
+    /// ones where there was no validation or the recipe asks for them; the test images only score.
     pub(super) fn finish(mut self) -> Result<Outcome, TrainError> {
         let (net, model_step) = self.model()?;
         let map = |shape: ImageShape| MapShape::new(shape.channels, shape.height, shape.width);
@@ -32,9 +32,10 @@ impl Session<'_> {
         };
         save_model(self.folder.path(), &net, card)?;
 
-        let val = match self.splits.val.is_empty() {
-            true => None,
-            false => Some(self.evaluate(&net, Split::Val)?),
+        let val = if self.splits.val.is_empty() {
+            None
+        } else {
+            Some(self.evaluate(&net, Split::Val)?)
         };
         let test = self.evaluate(&net, Split::Test)?;
         self.write_score(&test)?;
@@ -69,7 +70,7 @@ impl Session<'_> {
             Some(best) if best.step != last => best.step,
             _ => return Ok((learner.evaluated().valid(), last)),
         };
-        let path = self.shelf.path(best);
+        let path = self.store.path(best);
         if !path.exists() {
             return Err(RunError::NoBest { path }.into());
         }

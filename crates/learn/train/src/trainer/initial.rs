@@ -1,4 +1,4 @@
-//! First weights from the folder of another run.
+//! Initial weights from another run folder.
 
 use std::path::PathBuf;
 
@@ -22,7 +22,7 @@ pub(super) struct Initial {
 }
 
 impl Initial {
-    /// Reads the network that a recipe begins with, if it names one.
+    /// Reads the network of `model.init-from`, if the recipe names one.
     pub fn of(config: &ModelConfig, device: &Device) -> Result<Option<Self>, TrainError> {
         let Some(path) = &config.init_from else {
             return Ok(None);
@@ -37,7 +37,7 @@ impl Initial {
         }))
     }
 
-    /// Pixels are normalised as the weights expect, where the recipe does not say how.
+    /// Sets the normalisation that the weights expect, where the recipe does not state one.
     pub fn normalise(&self, config: &DataConfig, info: &mut DatasetInfo) {
         if config.mean.is_none() {
             info.mean = self.card.mean;
@@ -48,8 +48,8 @@ impl Initial {
     }
 
     /// Replaces the weights of the backbone, of every head whose counterpart at the same stage has
-    /// the same tensors, and of every link whose counterpart between the same stages has; says in
-    /// the log which of them stay fresh.
+    /// the same tensors, and of every link whose counterpart between the same stages has; logs
+    /// which of them keep their initial values.
     pub fn fill(&self, net: MultiExitNet) -> Result<MultiExitNet, TrainError> {
         let mut tensors = params::collect(&net);
         let fresh = self
@@ -61,11 +61,15 @@ impl Initial {
             wanted: self.wanted.clone(),
             source: Box::new(source),
         })?;
-        let fresh = match fresh.is_empty() {
-            true => "nothing".to_owned(),
-            false => fresh.join(", "),
+        let fresh = if fresh.is_empty() {
+            "nothing".to_owned()
+        } else {
+            fresh.join(", ")
         };
-        tracing::info!("first weights from {}; fresh: {fresh}", self.path.display());
+        tracing::info!(
+            "initial weights from {}; fresh: {fresh}",
+            self.path.display()
+        );
         Ok(net)
     }
 
@@ -131,8 +135,8 @@ impl Initial {
         Ok(fresh)
     }
 
-    /// The tensors of head or link `given` here under the names of number `exit` there, if those
-    /// are of the same names and shapes.
+    /// The tensors of head or link `given` of this network under the names of number `exit` of the other,
+    /// if names and shapes agree.
     fn part(
         &self,
         kind: &str,

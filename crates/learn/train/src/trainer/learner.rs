@@ -4,40 +4,40 @@ use burn::module::Module;
 use burn::tensor::{Device, Gradients, Tensor};
 use offramp_core::Precision;
 use offramp_heads::MultiExitNet;
-use offramp_methods::distill::{Distillers, TaughtBatch};
-use offramp_methods::{AnyMethod, Lookahead, Method, Rehearsal, StepContext};
+use offramp_methods::distill::{Distillers, StepBatch};
+use offramp_methods::{AnyMethod, LookAhead, Method, StepContext, TrialStep};
 
-use super::pass::{Class, Seen};
+use super::data_parallel::ReplicaContext;
+use super::pass::{ForwardOutputs, PassContext};
 use super::readings::Readings;
-use super::team::Together;
 use crate::batch::Input;
 use crate::config::Checkpointing;
 use crate::ema::Ema;
-use crate::lectures::Faculty;
 use crate::loss_scale::LossScale;
 use crate::metrics::StepValues;
 use crate::optim::{GradientNorm, Optimizer};
+use crate::teachers::Teachers;
 use crate::{DISTILL, METHOD, NET, TrainError};
 
-/// What is learned, by whom it is taught, and how it is updated.
+/// The network, its objective, its teachers and its optimiser.
 #[derive(Debug)]
 pub(crate) struct Learner {
     pub net: MultiExitNet,
     pub objective: Objective,
-    /// Trained networks; nothing changes them.
-    pub faculty: Faculty,
+    /// The external teachers, which stay fixed.
+    pub teachers: Teachers,
     pub optimizer: Optimizer,
     pub ema: Option<Ema>,
-    /// With float16 alone.
+    /// The factor of the loss, with float16 only.
     pub scale: Option<LossScale>,
 }
 
-/// What is minimised; some of it has parameters of its own.
+/// What is minimised; methods and distillers may have parameters of their own.
 #[derive(Module, Debug)]
 pub(crate) struct Objective {
-    /// How exits are classified and teach each other.
+    /// The method: the exits' classification losses, and how the exits teach each other.
     pub method: AnyMethod,
-    /// What exits learn from other networks.
+    /// The distillers: what exits learn from other networks.
     pub distill: Distillers,
 }
 
@@ -56,13 +56,14 @@ pub(crate) struct StepSettings {
 }
 
 impl Learner {
-    /// Learns from one batch: forward, backward, update. Everything that is logged comes back
-    /// from the device in one transfer, after the update has been queued.
+    /// One training step: forward, backward, update. Everything that is logged is read from the
+    /// device in one transfer, after the update has been queued.
     ///
-    /// Where the loss is scaled, the step is left out when a gradient is not finite: of everything here
-    /// only the running statistics, which forward passes move, and the scale change then.
+    /// Where the loss is scaled, the update is skipped when a gradient is not finite; only the running
+    /// statistics, which forward passes update, and the scale change then.
     ///
-    /// With other replicas, `input` is a part of the batch, and the step is by the gradient of all.
+    /// With other replicas, `input` is this replica's part of the batch, and the update uses the mean
+    /// gradient of all replicas.
     ///
     /// # Errors
     /// [`TrainError::NoLoss`] when nothing can be learned.
@@ -70,44 +71,46 @@ impl Learner {
         mut self,
         input: Input,
         settings: StepSettings,
-        together: Option<&Together>,
+        replica_context: Option<&ReplicaContext>,
     ) -> Result<(Self, StepValues), TrainError> {
-        if self.objective.method.rehearses(&settings.context) {
-            self.rehearse(&input, settings.lr);
+        if self.objective.method.looks_ahead(&settings.context) {
+            self.look_ahead(&input, settings.lr);
         }
         let (images, labelled) = (input.rows.len(), input.labelled);
         let factor = self.scale.as_ref().map_or(1.0, LossScale::factor)
-            * together.map_or(1.0, Together::factor);
-        let class = Class {
+            * replica_context.map_or(1.0, ReplicaContext::factor);
+        let context = PassContext {
             net: &self.net,
             objective: &self.objective,
-            faculty: &self.faculty,
+            teachers: &self.teachers,
             settings: &settings,
         };
         let mut sum: Option<Gradients> = None;
-        let (mut readings, mut seen) = (Readings::default(), Vec::new());
+        let (mut readings, mut outputs) = (Readings::default(), Vec::new());
         let parts = input.parts(settings.accumulate);
         for part in &parts {
             let share = part.rows.len() as f64 / images as f64;
-            let pass = match together {
-                Some(together) => together.pass(|| class.pass(part, factor * share))?,
-                None => class.pass(part, factor * share)?,
+            let pass = match replica_context {
+                Some(replica_context) => {
+                    replica_context.pass(|| context.pass(part, factor * share))?
+                }
+                None => context.pass(part, factor * share)?,
             };
             readings.note(&pass, &part.targets.labels, share);
             sum = Some(match sum {
-                Some(sum) => class.add(sum, pass.gradients),
+                Some(sum) => context.add(sum, pass.gradients),
                 None => pass.gradients,
             });
-            seen.push(match parts.len() {
-                1 => pass.seen,
+            outputs.push(match parts.len() {
+                1 => pass.outputs,
                 _ => pass
-                    .seen
-                    .answers(self.objective.method.looks_back_at_stages()),
+                    .outputs
+                    .detached(self.objective.method.looks_back_at_stages()),
             });
         }
         let mut gradients = sum.ok_or(TrainError::NoLoss)?;
-        if let Some(together) = together {
-            together.average(&self.net, &self.objective, &mut gradients);
+        if let Some(replica_context) = replica_context {
+            replica_context.average(&self.net, &self.objective, &mut gradients);
         }
 
         let norm = self.norm(&settings, &gradients);
@@ -118,7 +121,7 @@ impl Learner {
         if finite {
             let scale = norm.scale(settings.clip_norm);
             self = self.update(&mut gradients, &settings, scale.as_ref());
-            self.look_back(&input, &Seen::joined(seen), &settings);
+            self.after_update(&input, &ForwardOutputs::joined(outputs), &settings);
         }
         let logged = settings.clip_norm.filter(|_| finite);
         let mut values = readings.read(logged.and_then(|_| norm.value()));
@@ -130,27 +133,27 @@ impl Learner {
         Ok((self, values))
     }
 
-    /// A copy on another device, which has no moving average.
+    /// A copy on another device, without a moving average of the weights.
     pub fn on(&self, device: &Device) -> Self {
         let tracked = device.clone().autodiff();
         Self {
             net: self.net.clone().fork(&tracked),
             objective: self.objective.clone().fork(&tracked),
-            faculty: self.faculty.on(device),
+            teachers: self.teachers.on(device),
             optimizer: self.optimizer.on(device),
             ema: None,
             scale: self.scale,
         }
     }
 
-    /// In float32, whatever the step computes in: how a loss changes over a thousandth of a step is
-    /// below what narrower numbers can tell apart.
-    fn rehearse(&mut self, input: &Input, lr: f64) {
+    /// Lets the method look ahead, in float32 whatever the precision of the step: the change of a loss
+    /// over a thousandth of a step is below what narrower types resolve.
+    fn look_ahead(&mut self, input: &Input, lr: f64) {
         let optimizer = &Trial {
             optimizer: &self.optimizer,
             lr,
         };
-        self.objective.method.rehearse(&Rehearsal {
+        self.objective.method.look_ahead(&LookAhead {
             net: &self.net,
             images: &input.images,
             targets: &input.targets,
@@ -158,7 +161,7 @@ impl Learner {
         });
     }
 
-    /// The norm of all gradients; nothing where nobody asks for it.
+    /// The norm of all gradients; empty where neither clipping nor scaling needs it.
     fn norm(&self, settings: &StepSettings, gradients: &Gradients) -> GradientNorm {
         let mut norm = GradientNorm::of_scaled(self.scale.as_ref().map(LossScale::factor));
         if settings.clip_norm.is_some() || self.scale.is_some() {
@@ -186,15 +189,15 @@ impl Learner {
         self
     }
 
-    /// What follows an update.
-    fn look_back(&mut self, input: &Input, seen: &Seen, settings: &StepSettings) {
+    /// Hands the step's outputs to method and distillers, and updates the moving average.
+    fn after_update(&mut self, input: &Input, outputs: &ForwardOutputs, settings: &StepSettings) {
         let Objective { method, distill } = &mut self.objective;
-        method.after_step(&seen.outputs);
-        distill.after_step(&TaughtBatch {
+        method.after_step(&outputs.student);
+        distill.after_step(&StepBatch {
             images: &input.images,
             rows: &input.rows,
-            outputs: &seen.outputs,
-            teachers: &seen.lectures,
+            outputs: &outputs.student,
+            teachers: &outputs.teachers,
             targets: &input.targets,
             context: &settings.context,
         });
@@ -205,20 +208,20 @@ impl Learner {
     }
 }
 
-/// The step that is about to be taken, on a copy.
+/// The optimiser's next step, on a copy of the network.
 struct Trial<'a> {
     optimizer: &'a Optimizer,
     lr: f64,
 }
 
-impl Lookahead for Trial<'_> {
+impl TrialStep for Trial<'_> {
     fn step(&self, net: MultiExitNet, gradients: &mut Gradients) -> MultiExitNet {
         let mut optimizer = self.optimizer.clone();
         optimizer.step(NET, net, gradients, self.lr, None)
     }
 
     fn gain(&self) -> f64 {
-        // A run whose method rehearses does not start with any other optimiser.
+        // A run whose method looks ahead does not start with another optimiser than SGD.
         self.optimizer.gain(self.lr).unwrap_or(self.lr)
     }
 

@@ -1,5 +1,6 @@
 //! Training a recipe into a run folder.
 
+mod data_parallel;
 mod finish;
 mod initial;
 mod learner;
@@ -8,7 +9,6 @@ mod readings;
 mod session;
 mod state;
 mod steps;
-mod team;
 #[cfg(test)]
 mod tests;
 
@@ -23,24 +23,24 @@ use crate::run_folder::RunFolder;
 use crate::{EvalReport, TrainError};
 use session::Session;
 
-/// What a recipe does not say.
+/// Settings of a run that are not part of the recipe.
 pub struct TrainOptions<'a> {
     /// The run folder.
     pub out: PathBuf,
-    /// Whether to go on with the run that is there.
+    /// Whether to resume the run in the folder.
     pub resume: bool,
-    /// The folder in which data sets lie.
+    /// The folder of the data sets.
     pub data_root: Option<PathBuf>,
-    /// Where to run, instead of where the recipe says.
+    /// The device, instead of the recipe's.
     pub device: Option<DeviceSpec>,
-    /// Who is told.
+    /// Receives progress events.
     pub progress: &'a mut dyn Progress,
-    /// Stops after so many steps of the whole run, without a last checkpoint, as if the process
+    /// Stops after this number of steps of the whole run, without a last checkpoint, as if the process
     /// had been killed; for tests.
     pub stop_after_steps: Option<u64>,
 }
 
-/// What came of a run.
+/// The report of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainReport {
     /// The run folder.
@@ -58,9 +58,9 @@ pub struct Outcome {
     pub model_step: u64,
     /// Whether training ended early.
     pub stopped_early: bool,
-    /// The model on the validation rows, if there are any.
+    /// The model on the validation images, if there are any.
     pub val: Option<EvalReport>,
-    /// The model on the test rows.
+    /// The model on the test images.
     pub test: EvalReport,
     /// Seconds of training, over all the times the run was resumed.
     pub seconds: f64,
@@ -82,9 +82,10 @@ pub fn train(recipe: &Recipe, options: TrainOptions<'_>) -> Result<TrainReport, 
         recipe.train.precision.check(device, &device.device()?)?;
     }
     let out = &options.out;
-    let folder = match options.resume {
-        false => RunFolder::create(out, recipe)?,
-        true => RunFolder::reopen(out, recipe)?,
+    let folder = if options.resume {
+        RunFolder::reopen(out, recipe)?
+    } else {
+        RunFolder::create(out, recipe)?
     };
     let _log = RunLog::start(&folder.log())?;
     let result = run(recipe, folder, device, options);
@@ -94,7 +95,7 @@ pub fn train(recipe: &Recipe, options: TrainOptions<'_>) -> Result<TrainReport, 
     result
 }
 
-/// Where to run.
+/// The device of the run.
 fn device(recipe: &Recipe, options: &TrainOptions) -> DeviceSpec {
     options.device.unwrap_or(recipe.device).best()
 }
@@ -115,9 +116,10 @@ fn run(
     let mut session = Session::open(recipe, folder, data_root.as_deref(), device, progress)?;
     let finished = session.train(stop_after_steps)?;
     let steps = session.steps_done();
-    let outcome = match finished {
-        true => Some(session.finish()?),
-        false => None,
+    let outcome = if finished {
+        Some(session.finish()?)
+    } else {
+        None
     };
     Ok(TrainReport {
         out,

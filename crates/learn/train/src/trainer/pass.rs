@@ -1,42 +1,42 @@
-//! One batch, or one of the parts of one, forward and backward.
+//! The forward and backward pass of one batch, or of one part of it.
 
 use burn::tensor::{Gradients, Tensor};
 use offramp_core::{ExitOutput, ExitOutputs, add_gradients};
 use offramp_heads::MultiExitNet;
-use offramp_methods::distill::TaughtBatch;
+use offramp_methods::distill::StepBatch;
 use offramp_methods::{LossTerms, Method};
 
 use super::learner::{Objective, StepSettings};
 use crate::TrainError;
 use crate::batch::Input;
 use crate::config::Checkpointing;
-use crate::lectures::Faculty;
+use crate::teachers::Teachers;
 
-/// What came of some rows.
+/// The results of a pass.
 pub(super) struct Pass {
-    pub seen: Seen,
+    pub outputs: ForwardOutputs,
     pub terms: LossTerms,
     pub total: Tensor<1>,
     pub gradients: Gradients,
 }
 
-/// What student and teachers made of some rows.
+/// The outputs of student and teachers for some images.
 #[derive(Default)]
-pub(super) struct Seen {
-    pub outputs: ExitOutputs,
-    pub lectures: Vec<ExitOutputs>,
+pub(super) struct ForwardOutputs {
+    pub student: ExitOutputs,
+    pub teachers: Vec<ExitOutputs>,
 }
 
-/// Who takes part in a pass.
+/// The networks and settings of a pass.
 #[derive(Clone, Copy)]
-pub(super) struct Class<'a> {
+pub(super) struct PassContext<'a> {
     pub net: &'a MultiExitNet,
     pub objective: &'a Objective,
-    pub faculty: &'a Faculty,
+    pub teachers: &'a Teachers,
     pub settings: &'a StepSettings,
 }
 
-impl Class<'_> {
+impl PassContext<'_> {
     /// Computes the losses of `input` and the gradients of `factor` times their sum.
     ///
     /// # Errors
@@ -45,7 +45,7 @@ impl Class<'_> {
         let Self {
             net,
             objective: Objective { method, distill },
-            faculty,
+            teachers,
             settings,
         } = self;
         let images = settings.precision.cast(input.images.clone());
@@ -56,12 +56,12 @@ impl Class<'_> {
                 (outputs, Some(boundaries))
             }
         };
-        let lectures = faculty.lectures(input, distill)?;
-        let batch = TaughtBatch {
+        let teacher_outputs = teachers.outputs(input, distill)?;
+        let batch = StepBatch {
             images: &input.images,
             rows: &input.rows,
             outputs: &outputs,
-            teachers: &lectures,
+            teachers: &teacher_outputs,
             targets: &input.targets,
             context: &settings.context,
         };
@@ -74,22 +74,26 @@ impl Class<'_> {
         if !total.is_tracked() {
             return Err(TrainError::NoLoss);
         }
-        let mut gradients = match factor == 1.0 {
-            true => total.backward(),
-            false => (total.clone() * factor).backward(),
+        let mut gradients = if factor == 1.0 {
+            total.backward()
+        } else {
+            (total.clone() * factor).backward()
         };
         if let Some(boundaries) = boundaries {
             net.backward_by_blocks(boundaries, &mut gradients);
         }
         Ok(Pass {
-            seen: Seen { outputs, lectures },
+            outputs: ForwardOutputs {
+                student: outputs,
+                teachers: teacher_outputs,
+            },
             terms,
             total,
             gradients,
         })
     }
 
-    /// The sum of two gradients of everything that learns.
+    /// The sum of two gradients of everything that is trained.
     pub fn add(self, mut sum: Gradients, mut more: Gradients) -> Gradients {
         add_gradients(self.net, &mut sum, &mut more);
         add_gradients(self.objective, &mut sum, &mut more);
@@ -97,37 +101,38 @@ impl Class<'_> {
     }
 }
 
-impl Seen {
-    /// What is left of it when the next part of the batch is computed: the answers without a way back,
-    /// and of the maps those after the student's stages, where somebody looks back at them.
-    pub fn answers(self, stages: bool) -> Self {
-        let answer =
+impl ForwardOutputs {
+    /// What is kept while the next part of the batch is computed: detached embeddings and logits, and,
+    /// with `stages`, the detached maps after the student's stages.
+    pub fn detached(self, stages: bool) -> Self {
+        let exit =
             |exit: ExitOutput| ExitOutput::new(exit.embedding.detach(), exit.logits.detach());
-        let answers = |outputs: ExitOutputs, stages: bool| ExitOutputs {
-            exits: outputs.exits.into_iter().map(answer).collect(),
-            stages: match stages {
-                true => outputs.stages.into_iter().map(Tensor::detach).collect(),
-                false => Vec::new(),
+        let detached = |outputs: ExitOutputs, stages: bool| ExitOutputs {
+            exits: outputs.exits.into_iter().map(exit).collect(),
+            stages: if stages {
+                outputs.stages.into_iter().map(Tensor::detach).collect()
+            } else {
+                Vec::new()
             },
         };
-        let lectures = self.lectures.into_iter();
+        let teachers = self.teachers.into_iter();
         Self {
-            outputs: answers(self.outputs, stages),
-            lectures: lectures.map(|outputs| answers(outputs, false)).collect(),
+            student: detached(self.student, stages),
+            teachers: teachers.map(|outputs| detached(outputs, false)).collect(),
         }
     }
 
-    /// The parts of a batch as one; a single part as it is.
+    /// Joins the parts of a batch; a single part stays as it is.
     pub fn joined(mut parts: Vec<Self>) -> Self {
         if parts.len() <= 1 {
             return parts.pop().unwrap_or_default();
         }
-        let teachers = parts[0].lectures.len();
+        let teachers = parts[0].teachers.len();
         let of = |pick: &dyn Fn(&Self) -> &ExitOutputs| join(parts.iter().map(pick).collect());
         Self {
-            outputs: of(&|part| &part.outputs),
-            lectures: (0..teachers)
-                .map(|at| of(&|part| &part.lectures[at]))
+            student: of(&|part| &part.student),
+            teachers: (0..teachers)
+                .map(|at| of(&|part| &part.teachers[at]))
                 .collect(),
         }
     }

@@ -1,31 +1,31 @@
-//! What is logged of a step, from the device in one transfer.
+//! The logged numbers of a step, read from the device in one transfer.
 
 use burn::tensor::{Int, Tensor};
 
 use super::pass::Pass;
 use crate::metrics::{StepValues, TermValue};
 
-/// Numbers on the device.
+/// Numbers of a step, still on the device.
 #[derive(Default)]
 pub(super) struct Readings {
     parts: Vec<Part>,
 }
 
-/// Those of one part of a batch.
+/// The numbers of one part of a batch.
 struct Part {
-    /// Of the batch's rows.
+    /// Its share of the images of the batch.
     share: f64,
     /// Name and weight of each term.
     terms: Vec<(String, f64)>,
-    /// Total, terms, right answers of each exit.
+    /// Total, terms, correct predictions of each exit.
     values: Tensor<1>,
 }
 
 impl Readings {
-    /// Notes total, terms and right answers of a part of the batch.
+    /// Adds total, terms and correct predictions of a part of the batch.
     pub fn note(&mut self, pass: &Pass, labels: &Tensor<1, Int>, share: f64) {
         let labels = labels.clone().without_autodiff().unsqueeze_dim::<2>(1);
-        let correct = pass.seen.outputs.logits().map(|logits| {
+        let correct = pass.outputs.student.logits().map(|logits| {
             let prediction = logits.clone().without_autodiff().argmax(1);
             prediction.equal(labels.clone()).float().sum()
         });
@@ -43,7 +43,7 @@ impl Readings {
     }
 
     /// The numbers of the whole batch, with the norm of its gradient: losses are means over the
-    /// parts, weighed by their rows.
+    /// parts, weighted by their numbers of images.
     pub fn read(self, norm: Option<Tensor<1>>) -> StepValues {
         let clipped = norm.is_some();
         let parts = self.parts.iter().map(|part| part.values.clone());

@@ -7,18 +7,17 @@ use burn::tensor::Device;
 use offramp_core::{Cost, DeviceSpec, MapShape, Precision};
 use offramp_data::{DatasetInfo, Loader, LoaderConfig, Split, Splits, Subset};
 use offramp_heads::{MultiExitNet, NetConfig};
-use offramp_methods::distill::{DistillConfig, Distillers, Student, ViewShape};
+use offramp_methods::distill::{DistillConfig, Distillers, ExitShapes, Student};
 use offramp_methods::{Method, NetworkInfo, StepContext};
 use offramp_nn::Init;
 use offramp_teachers::{ExternalTeacher, StudentImages};
 
+use super::data_parallel::DataParallel;
 use super::initial::Initial;
 use super::learner::{Learner, Objective};
-use super::team::Team;
-use crate::checkpoint::{BestSoFar, Kept, Shelf};
+use crate::checkpoint::{BestSoFar, CheckpointStore, Kept};
 use crate::ema::Ema;
 use crate::evaluate::{EvalOptions, evaluate};
-use crate::lectures::{Faculty, Rows};
 use crate::loss_scale::LossScale;
 use crate::metrics::{MetricsFile, Sums, TrainRecord};
 use crate::optim::Optimizer;
@@ -26,15 +25,16 @@ use crate::progress::{Plan, Progress};
 use crate::recipe::{Recipe, TeacherConfig};
 use crate::run_folder::RunFolder;
 use crate::schedule::Schedule;
+use crate::teachers::{Teachers, TrainImages};
 use crate::{EvalReport, RunError, TrainError, Work};
 
-/// A run that goes on.
+/// A run in progress.
 pub(super) struct Session<'a> {
     pub recipe: &'a Recipe,
-    /// The recipe's network, with numbers in the place of teachers' names.
+    /// The recipe's network, with the teachers' names resolved to widths and sizes.
     pub model: NetConfig,
     pub folder: RunFolder,
-    pub shelf: Shelf,
+    pub store: CheckpointStore,
     pub device: Device,
     pub spec: DeviceSpec,
     pub splits: Splits,
@@ -43,10 +43,10 @@ pub(super) struct Session<'a> {
     pub costs: Vec<Cost>,
     pub metrics: MetricsFile,
     pub progress: &'a mut dyn Progress,
-    /// Always there but within a step.
+    /// `None` only within a step, or after a failed one.
     pub learner: Option<Learner>,
-    /// Those who learn with it, when training has begun.
-    pub team: Option<Team>,
+    /// The other replicas, once training has begun.
+    pub data_parallel: Option<DataParallel>,
     pub state: State,
 }
 
@@ -66,7 +66,7 @@ pub(super) struct State {
 }
 
 impl<'a> Session<'a> {
-    /// Opens the data, builds the network and takes up the newest checkpoint, if there is one.
+    /// Opens the data, builds the network and restores the newest checkpoint, if there is one.
     pub fn open(
         recipe: &'a Recipe,
         folder: RunFolder,
@@ -108,8 +108,8 @@ impl<'a> Session<'a> {
             steps: train.epochs as u64 * steps_per_epoch,
             steps_per_epoch,
         };
-        let shelf = Shelf::new(folder.checkpoints(), train.checkpoint.keep_last);
-        let newest = shelf.newest()?;
+        let store = CheckpointStore::new(folder.checkpoints(), train.checkpoint.keep_last);
+        let newest = store.newest()?;
         let position = newest.as_ref().map(|(path, found)| (path, &found.position));
         if let Some((path, position)) = position
             && position.steps_per_epoch != steps_per_epoch
@@ -122,7 +122,7 @@ impl<'a> Session<'a> {
             }
             .into());
         }
-        let rows = Rows {
+        let train_images = TrainImages {
             subset: &splits.train,
             info: &splits.info,
             device: &device.clone().inner(),
@@ -132,17 +132,19 @@ impl<'a> Session<'a> {
             progress.message(text);
         };
         let Learner {
-            faculty, objective, ..
+            teachers,
+            objective,
+            ..
         } = &mut learner;
-        faculty.open_caches(recipe, &objective.distill, &rows, &mut say)?;
-        // Nothing is cut off before all that can be refused has been checked.
+        teachers.open_caches(recipe, &objective.distill, &train_images, &mut say)?;
+        // The metrics are truncated only after everything that can be refused has been checked.
         let known = position.map_or(0, |(_, position)| position.metrics_bytes);
         let metrics = MetricsFile::open(&folder.metrics(), known)?;
         let mut session = Self {
             recipe,
             model,
             folder,
-            shelf,
+            store,
             device,
             spec,
             splits,
@@ -152,7 +154,7 @@ impl<'a> Session<'a> {
             metrics,
             progress,
             learner: Some(learner),
-            team: None,
+            data_parallel: None,
             state: State::default(),
         };
         if let Some((path, checkpoint)) = newest {
@@ -166,10 +168,10 @@ impl<'a> Session<'a> {
         self.state.step
     }
 
-    /// Trains to the end; whether that was reached, and not `stop_after` steps first.
+    /// Trains to the end; returns whether that was reached before `stop_after` steps.
     pub fn train(&mut self, stop_after: Option<u64>) -> Result<bool, TrainError> {
         self.announce();
-        self.gather()?;
+        self.start_replicas()?;
         while self.state.step < self.schedule.steps && !self.state.stopped {
             let per_epoch = self.schedule.steps_per_epoch;
             let (epoch, first) = (self.state.step / per_epoch, self.state.step % per_epoch);
@@ -185,12 +187,12 @@ impl<'a> Session<'a> {
         Ok(true)
     }
 
-    /// The other replicas start as the first is, be it new or resumed.
-    fn gather(&mut self) -> Result<(), TrainError> {
+    /// Starts the other replicas as copies of the first, new or resumed.
+    fn start_replicas(&mut self) -> Result<(), TrainError> {
         let train = &self.recipe.train;
         if let Some(learner) = &self.learner {
             let (replicas, synchronised) = (train.replicas, train.sync_batch_norm);
-            self.team = Team::around(learner, self.spec, replicas, synchronised)?;
+            self.data_parallel = DataParallel::new(learner, self.spec, replicas, synchronised)?;
         }
         Ok(())
     }
@@ -225,10 +227,10 @@ impl<'a> Session<'a> {
         self.progress.start(&plan);
     }
 
-    /// How good a network is on a split.
+    /// Evaluates a network on a split.
     pub fn evaluate(&self, net: &MultiExitNet, split: Split) -> Result<EvalReport, TrainError> {
         let options = EvalOptions::from(&self.recipe.train);
-        let rows: &Subset = match split {
+        let subset: &Subset = match split {
             Split::Train => &self.splits.train,
             Split::Val => &self.splits.val,
             Split::Test => &self.splits.test,
@@ -239,7 +241,7 @@ impl<'a> Session<'a> {
             images: self.recipe.train.eval_batch_size,
         };
         let info = &self.splits.info;
-        let table = self.guarded(work, || evaluate(net, rows, split, info, &options))?;
+        let table = self.guarded(work, || evaluate(net, subset, split, info, &options))?;
         Ok(EvalReport::new(&split.to_string(), &table, &self.costs))
     }
 
@@ -257,7 +259,7 @@ impl<'a> Session<'a> {
 }
 
 impl Learner {
-    /// The network that is evaluated and kept: the averaged one if there is one.
+    /// The network that is evaluated and saved: the averaged one if there is one.
     pub(super) fn evaluated(&self) -> MultiExitNet {
         match &self.ema {
             Some(ema) => ema.network(&self.net),
@@ -301,11 +303,11 @@ fn teachers(
     recipe.teachers.iter().map(load).collect()
 }
 
-/// The network's settings with numbers in the place of teachers' names.
+/// The network's settings, with the teachers' names resolved to widths and sizes.
 fn resolved(model: &NetConfig, teachers: &[ExternalTeacher]) -> Result<NetConfig, TrainError> {
     let deepest = |teacher: &ExternalTeacher| {
         let exit = teacher.net().num_exits() - 1;
-        ViewShape::of(teacher.net(), teacher.image(), exit).map
+        ExitShapes::of(teacher.net(), teacher.image(), exit).map
     };
     let maps: Vec<(&str, MapShape)> = (teachers.iter())
         .map(|teacher| (teacher.name(), deepest(teacher)))
@@ -313,7 +315,7 @@ fn resolved(model: &NetConfig, teachers: &[ExternalTeacher]) -> Result<NetConfig
     Ok(model.resolved(&maps)?)
 }
 
-/// A learner that has learned nothing.
+/// A learner before its first step.
 fn learner(
     recipe: &Recipe,
     model: &NetConfig,
@@ -336,24 +338,23 @@ fn learner(
     let info = NetworkInfo::from(&net);
     let method = recipe.method.init(&info, &mut init.fork())?;
     let optimizer = Optimizer::new(recipe.train.optimizer.clone());
-    if method.rehearses(&StepContext::default()) && optimizer.gain(1.0).is_none() {
-        return Err(TrainError::Lookahead {
+    if method.looks_ahead(&StepContext::default()) && optimizer.gain(1.0).is_none() {
+        return Err(TrainError::LookAheadOptimizer {
             method: recipe.method.name(),
         });
     }
-    if method.rehearses(&StepContext::default()) && recipe.train.accumulate > 1 {
-        return Err(TrainError::RehearsalInParts {
+    if method.looks_ahead(&StepContext::default()) && recipe.train.accumulate > 1 {
+        return Err(TrainError::LookAheadInParts {
             method: recipe.method.name(),
         });
     }
     if recipe.train.replicas > 1 {
-        let rehearses = method.rehearses(&StepContext::default());
+        let looks_ahead = method.looks_ahead(&StepContext::default());
         let crd = |taught: &&DistillConfig| taught.loss.name() == "crd";
         let what = match recipe.distill.values().find(crd) {
             Some(_) => Some("the distiller \"crd\", which remembers every image,".to_owned()),
-            None => {
-                rehearses.then(|| format!("method {:?}, which looks ahead,", recipe.method.name()))
-            }
+            None => looks_ahead
+                .then(|| format!("method {:?}, which looks ahead,", recipe.method.name())),
         };
         if let Some(what) = what {
             return Err(TrainError::NotParallel { what });
@@ -380,10 +381,10 @@ fn learner(
             .iter()
             .any(|other| other == name)
     };
-    let unheard = (teachers.iter().enumerate())
-        .find(|(at, teacher)| !distill.hears(*at) && !shapes_a_head(teacher.name()));
-    if let Some((_, teacher)) = unheard {
-        return Err(TrainError::Unheard {
+    let unused = (teachers.iter().enumerate())
+        .find(|(at, teacher)| !distill.uses_teacher(*at) && !shapes_a_head(teacher.name()));
+    if let Some((_, teacher)) = unused {
+        return Err(TrainError::UnusedTeacher {
             teacher: teacher.name().to_owned(),
         });
     }
@@ -396,7 +397,7 @@ fn learner(
     Ok(Learner {
         net,
         objective: Objective { method, distill },
-        faculty: Faculty::new(teachers),
+        teachers: Teachers::new(teachers),
         optimizer,
         ema,
         scale: (recipe.train.precision == Precision::Fp16).then(LossScale::default),

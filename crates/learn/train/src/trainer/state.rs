@@ -1,4 +1,4 @@
-//! A session to a checkpoint and back.
+//! Saving a session as a checkpoint, and restoring it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ use crate::ema::Ema;
 use crate::optim::{Optimizer, Slot};
 
 impl Session<'_> {
-    /// Writes a checkpoint of this moment, unless an update has just spoiled the weights: what the
-    /// next step would notice must not be kept as the last good checkpoint.
+    /// Writes a checkpoint, unless the last update made a weight non-finite: such weights must not become
+    /// the last good checkpoint.
     pub(super) fn checkpoint(&mut self) -> Result<(), TrainError> {
         let Some(learner) = &self.learner else {
             return Ok(());
@@ -63,14 +63,14 @@ impl Session<'_> {
                 checkpoint: state.newest.clone(),
             });
         }
-        let (path, kept) = self.shelf.put(&checkpoint)?;
+        let (path, kept) = self.store.put(&checkpoint)?;
         tracing::info!("checkpoint {}", path.display());
         self.state.kept = kept;
         self.state.newest = Some(path);
         Ok(())
     }
 
-    /// Goes on from a checkpoint.
+    /// Restores a checkpoint.
     pub(super) fn restore(&mut self, path: PathBuf, found: Checkpoint) -> Result<(), TrainError> {
         let Checkpoint {
             position,
@@ -93,12 +93,12 @@ impl Session<'_> {
         self.learner = Some(Learner {
             net,
             objective,
-            faculty: learner.faculty,
+            teachers: learner.teachers,
             optimizer: learner.optimizer.with_slots(slots),
             ema,
             scale: position.loss_scale.or(learner.scale),
         });
-        let kept = self.shelf.kept(&position);
+        let kept = self.store.kept(&position);
         self.state = State {
             step: position.step,
             best: position.best,

@@ -1,4 +1,4 @@
-//! One step after another, and what is due after each.
+//! Training steps, and what is due after each: metrics, validation, checkpoints.
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
@@ -19,7 +19,7 @@ use crate::metrics::{EvalRecord, Record, StepValues};
 use crate::{Best, TrainError, Work};
 
 impl Session<'_> {
-    /// One step and whatever is due after it.
+    /// One step and what is due after it.
     pub(super) fn step(&mut self, batch: Batch, began: Instant) -> Result<(), TrainError> {
         let (train, step) = (&self.recipe.train, self.state.step);
         let epoch = step as f64 / self.schedule.steps_per_epoch as f64;
@@ -40,19 +40,19 @@ impl Session<'_> {
         let info = &self.splits.info;
         let input =
             |batch: Batch, device: &Device| Input::new(batch, info, train.label_smoothing, device);
-        // Missing only after an error, and then no further step is taken.
+        // It is missing only after an error, and then no further step is taken.
         let learner = self.learner.take().ok_or(TrainError::NoLoss)?;
-        let team = self.team.take();
-        let learn = || match team {
+        let data_parallel = self.data_parallel.take();
+        let learn = || match data_parallel {
             None => {
                 let (learner, values) = learner.step(input(batch, &self.device), settings, None)?;
                 Ok((learner, None, values))
             }
-            Some(mut team) => {
+            Some(mut data_parallel) => {
                 let tracked =
                     |batch: Batch, device: &Device| input(batch, &device.clone().autodiff());
-                let (learner, values) = team.step(learner, &batch, tracked, settings)?;
-                Ok((learner, Some(team), values))
+                let (learner, values) = data_parallel.step(learner, &batch, tracked, settings)?;
+                Ok((learner, Some(data_parallel), values))
             }
         };
         let work = Work::Step {
@@ -61,7 +61,7 @@ impl Session<'_> {
             parts: train.accumulate,
             blocks_kept: train.checkpointing == Checkpointing::None,
         };
-        let (learner, team, mut values) = self.guarded(work, learn)?;
+        let (learner, data_parallel, mut values) = self.guarded(work, learn)?;
         if let Some((term, value)) = values.not_finite() {
             return Err(TrainError::NotFinite {
                 step: step + 1,
@@ -72,14 +72,14 @@ impl Session<'_> {
             });
         }
         self.learner = Some(learner);
-        self.team = team;
+        self.data_parallel = data_parallel;
         values.seconds = began.elapsed().as_secs_f64();
         self.count(&values);
         self.after_step(settings.lr)
     }
 
-    /// Computes on the device. burn reports a device that fails by a panic, which becomes an error with what
-    /// to do; on a processor a panic is ours, and stays one.
+    /// Computes on the device. burn reports a failing device by a panic, which becomes an error with advice;
+    /// on the CPU a panic is a bug, and stays one.
     pub(super) fn guarded<T>(
         &self,
         work: Work,
@@ -92,7 +92,7 @@ impl Session<'_> {
             Err(TrainError::DeviceFailed {
                 device: self.spec,
                 work,
-                reason: said(&*panic),
+                reason: panic_message(&*panic),
                 checkpoint: self.state.newest.clone(),
             })
         })
@@ -120,13 +120,10 @@ impl Session<'_> {
         if step % self.schedule.steps_per_epoch == 0 {
             due |= self.end_epoch(lr)?;
         }
-        match due {
-            true => self.checkpoint(),
-            false => Ok(()),
-        }
+        if due { self.checkpoint() } else { Ok(()) }
     }
 
-    /// Closes an epoch; whether a checkpoint is due.
+    /// Ends an epoch; returns whether a checkpoint is due.
     fn end_epoch(&mut self, lr: f64) -> Result<bool, TrainError> {
         let sums = std::mem::take(&mut self.state.epoch);
         let record = self.record(&sums, lr);
@@ -151,7 +148,7 @@ impl Session<'_> {
         Ok(best || regular || last || self.state.stopped)
     }
 
-    /// Says of logits that are not finite where in the run that was.
+    /// Adds step and checkpoint to the error of logits that are not finite.
     fn diverged(&self, error: TrainError) -> TrainError {
         let TrainError::Table(PolicyError::NonFiniteLogit {
             sample,
@@ -171,7 +168,7 @@ impl Session<'_> {
         }
     }
 
-    /// Evaluates on the validation rows; whether it is the best so far.
+    /// Evaluates on the validation images; returns whether it is the best so far.
     fn validate(&mut self, epoch: u64) -> Result<bool, TrainError> {
         let Some(learner) = &self.learner else {
             return Ok(false);
@@ -217,8 +214,8 @@ impl Session<'_> {
     }
 }
 
-/// What a panic says, in one line, without burn's notes on backtraces and on what else was not done.
-pub(super) fn said(panic: &(dyn Any + Send)) -> String {
+/// The message of a panic in one line, without burn's notes on backtraces and skipped work.
+pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
     let lines = text.unwrap_or("it did not say why").lines().map(str::trim);
@@ -241,12 +238,12 @@ mod tests {
     fn a_failure_is_told_in_one_line() {
         let burn = "Error while reading data\nCaused by:\n  Several failures at once\n  skipped `KernelBinop`\n\n\
                     Caused by:\n  can't allocate buffer of size: 327680000\nNo backtrace available";
-        let told = said(&burn.to_owned());
+        let told = panic_message(&burn.to_owned());
         assert_eq!(
             told,
             "Error while reading data: can't allocate buffer of size: 327680000"
         );
-        assert_eq!(said(&"no memory"), "no memory");
-        assert_eq!(said(&7), "it did not say why");
+        assert_eq!(panic_message(&"no memory"), "no memory");
+        assert_eq!(panic_message(&7), "it did not say why");
     }
 }

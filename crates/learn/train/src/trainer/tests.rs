@@ -1,4 +1,4 @@
-//! Single steps, looked at from within.
+//! Unit tests of single steps.
 
 use std::path::Path;
 

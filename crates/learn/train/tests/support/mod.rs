@@ -13,10 +13,10 @@ use offramp_train::{
 };
 use serde_json::Value;
 
-/// Steps of [`recipe`]: 3 epochs of 48 training pictures in batches of 12.
+/// Steps of [`recipe`]: 3 epochs of 48 training images in batches of 12.
 pub const STEPS: u64 = 12;
 
-/// ResNet-8 on 60 generated pictures; a checkpoint every second step.
+/// ResNet-8 on 60 generated images; a checkpoint every second step.
 pub fn recipe(method: &str, settings: &[&str]) -> Recipe {
     let text = format!(
         "seed = 3
@@ -60,7 +60,7 @@ pub fn run(
     )
 }
 
-/// The test rows of [`recipe`] with so many loader workers.
+/// The test images of [`recipe`] with the given number of loader workers.
 pub fn evaluate(net: &MultiExitNet, workers: usize) -> EvalReport {
     let recipe = recipe("plain", &[]);
     let splits = offramp_data::open(&recipe.data, None).unwrap();

@@ -145,7 +145,7 @@ impl Kernel for Task<'_> {
         }
         let [_, inputs, _, _] = self.work.input.shape();
         let outputs = self.work.destination.channels;
-        // One more vector an entry: powers of two would meet in the same lines of the cache.
+        // One more vector per entry: powers of two would meet in the same lines of the cache.
         let cells_stride = count * inputs + LANES;
         let sums_stride = count * outputs + LANES;
         let mut cells = Buffer::new(ENTRIES * cells_stride);

@@ -150,12 +150,11 @@ fn twin(python: &Path, spec: DeviceSpec, network: &str, job: &Job) -> Result<Val
         .output()
         .map_err(|error| format!("{}: {error}", python.display()))?;
     let text = String::from_utf8_lossy(&done.stdout);
-    match done.status.success() {
-        true => serde_json::from_str(text.trim()).map_err(|error| format!("{text}: {error}")),
-        false => {
-            let said = String::from_utf8_lossy(&done.stderr);
-            Err(said.lines().last().unwrap_or("it said nothing").to_owned())
-        }
+    if done.status.success() {
+        serde_json::from_str(text.trim()).map_err(|error| format!("{text}: {error}"))
+    } else {
+        let said = String::from_utf8_lossy(&done.stderr);
+        Err(said.lines().last().unwrap_or("it said nothing").to_owned())
     }
 }
 

@@ -36,8 +36,8 @@ pub(super) fn lower(graph: &Graph, opset: Opset) -> Result<Lowered, ExportError>
     })
 }
 
-/// What every value is called: as the input that it is, else as the first output that it is, else as
-/// the node that makes it.
+/// The name of every value: that of its input, else of its first output, else of the node that computes
+/// it.
 fn names(graph: &Graph) -> Vec<String> {
     let mut names = vec![String::new(); graph.num_values()];
     for node in graph.nodes() {
@@ -64,18 +64,19 @@ impl Writer<'_> {
         let count = steps.len();
         let mut before = String::new();
         for (i, step) in steps.into_iter().enumerate() {
-            let (name, made) = match i + 1 == count {
-                true => (node.name.clone(), output.clone()),
-                // Between several steps that one operation needs.
-                false => (format!("{}/{i}", node.name), format!("{}/{i}", node.name)),
+            let (name, made) = if i + 1 == count {
+                (node.name.clone(), output.clone())
+            } else {
+                (format!("{}/{i}", node.name), format!("{}/{i}", node.name))
             };
             let input = match i {
                 0 => node.inputs.iter().map(|x| self.name(*x)).collect(),
                 _ => vec![before],
             };
-            let (first, second) = match step.constants_first {
-                true => (step.constants, input),
-                false => (input, step.constants),
+            let (first, second) = if step.constants_first {
+                (step.constants, input)
+            } else {
+                (input, step.constants)
             };
             self.nodes.push(NodeProto {
                 input: [first, second].concat(),
@@ -198,13 +199,14 @@ impl Writer<'_> {
 
     /// Refuses an operator that the operator set does not have.
     fn since(&self, opset: i64, node: &Node) -> Result<(), ExportError> {
-        match self.opset.version() >= opset {
-            true => Ok(()),
-            false => Err(ExportError::NeedsOpset {
+        if self.opset.version() >= opset {
+            Ok(())
+        } else {
+            Err(ExportError::NeedsOpset {
                 node: node.name.clone(),
                 kind: node.op.kind(),
                 opset,
-            }),
+            })
         }
     }
 

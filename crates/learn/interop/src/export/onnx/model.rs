@@ -13,16 +13,16 @@ use super::proto::{
 };
 use crate::export::ExportError;
 
-/// What an ONNX file says beside its graph.
+/// The metadata of an ONNX file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OnnxNotes {
     /// Name of the graph; `graph` if empty.
     pub name: String,
-    /// What the model is, for people.
+    /// Description of the model, for people.
     pub doc: String,
-    /// What inputs and outputs are, for people, by name.
+    /// Descriptions of inputs and outputs by name, for people.
     pub ports: BTreeMap<String, String>,
-    /// For programs.
+    /// Metadata for programs.
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -56,9 +56,10 @@ pub fn graph_to_onnx(
         graph: Some(GraphProto {
             node: nodes,
             // Its absence is an error to ONNX's checker.
-            name: match notes.name.is_empty() {
-                true => "graph".to_owned(),
-                false => notes.name.clone(),
+            name: if notes.name.is_empty() {
+                "graph".to_owned()
+            } else {
+                notes.name.clone()
             },
             initializer: constants,
             input: graph.inputs().iter().map(port).collect(),

@@ -21,9 +21,10 @@ impl Opset {
     /// # Errors
     /// [`ExportError::Opset`] outside [`OLDEST`](Self::OLDEST) to [`NEWEST`](Self::NEWEST).
     pub fn new(version: i64) -> Result<Self, ExportError> {
-        match (Self::OLDEST..=Self::NEWEST).contains(&version) {
-            true => Ok(Self(version)),
-            false => Err(ExportError::Opset { found: version }),
+        if (Self::OLDEST..=Self::NEWEST).contains(&version) {
+            Ok(Self(version))
+        } else {
+            Err(ExportError::Opset { found: version })
         }
     }
 

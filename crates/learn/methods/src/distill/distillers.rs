@@ -1,4 +1,4 @@
-//! All distillers of a training.
+//! All distillers of a recipe.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use offramp_nn::Init;
 use offramp_teachers::ExternalTeacher;
 
 use super::{
-    AnyDistiller, DistillConfig, DistillError, Distiller, Lesson, LessonPlan, TeacherPlan,
-    Teachers, Uses, View, ViewShape,
+    AnyDistiller, DistillBatch, DistillConfig, DistillError, DistillInfo, Distiller, ExitFeatures,
+    ExitShapes, TeacherCount, TeacherInfo, Uses,
 };
 use crate::{LossTerms, Ramp, StepContext};
 
@@ -25,32 +25,32 @@ pub struct Student<'a> {
     pub config: &'a NetConfig,
     /// Shape of an image.
     pub image: MapShape,
-    /// Number of training rows.
+    /// Number of training images.
     pub rows: usize,
-    /// Images a batch.
+    /// Images per batch.
     pub batch_size: usize,
 }
 
-/// One batch: what the student and its teachers made of it.
+/// The inputs and outputs of a step: images, the outputs of student and teachers, labels.
 #[derive(Clone, Copy, Debug)]
-pub struct TaughtBatch<'a> {
-    /// The images as the student takes them, `[N, 3, H, W]`.
+pub struct StepBatch<'a> {
+    /// The images, normalised as the student expects them, `[N, 3, H, W]`.
     pub images: &'a Tensor<4>,
-    /// Place of every image among the training rows, `[N]`.
+    /// Index of every image in the training set, `[N]`.
     pub rows: &'a [usize],
     /// The student's outputs.
     pub outputs: &'a ExitOutputs,
-    /// The teachers' outputs, in the order in which the teachers were given; of those that
-    /// [`Distillers::uses`] says nothing is used of, anything.
+    /// The teachers' outputs, in the order in which the teachers were given; ignored for those of
+    /// which [`Distillers::uses`] says nothing is used.
     pub teachers: &'a [ExitOutputs],
     /// Labels.
     pub targets: &'a Targets,
-    /// Where in the training the step is.
+    /// The position of the step in the training.
     pub context: &'a StepContext,
 }
 
-/// Every distiller of a recipe, ready for its student: an instance for each exit that learns,
-/// and for each teacher where a distiller listens to one.
+/// Every distiller of a recipe, set up for its student: an instance per exit that learns, and per
+/// teacher where a distiller takes one teacher.
 #[derive(Module, Debug)]
 pub struct Distillers {
     tables: Vec<Table>,
@@ -64,7 +64,7 @@ pub struct Distillers {
 /// One `[distill.NAME]`.
 #[derive(Module, Debug)]
 struct Table {
-    lessons: Vec<Seat>,
+    instances: Vec<Instance>,
     #[module(skip)]
     name: String,
     #[module(skip)]
@@ -73,9 +73,9 @@ struct Table {
     ramp: Ramp,
 }
 
-/// One exit that learns from one teacher, or from several at once.
+/// The distiller of one exit and its teacher or teachers.
 #[derive(Module, Debug)]
-struct Seat {
+struct Instance {
     distiller: AnyDistiller,
     #[module(skip)]
     exit: usize,
@@ -83,10 +83,10 @@ struct Seat {
     teachers: Vec<usize>,
     #[module(skip)]
     uses: Uses,
-    /// What the names of its terms end with: `2`, or `2/resnet56` where several teach.
+    /// The end of its terms' names: `2`, or `2/resnet56` where several teachers teach one by one.
     #[module(skip)]
     label: String,
-    /// Its part of the table's weight.
+    /// Its share of the table's weight.
     #[module(skip)]
     share: f64,
 }
@@ -104,18 +104,19 @@ impl Distillers {
     ) -> Result<Self, DistillError> {
         let shape = |teacher: &ExternalTeacher| {
             let deepest = teacher.net().num_exits() - 1;
-            ViewShape::of(teacher.net(), teacher.image(), deepest)
+            ExitShapes::of(teacher.net(), teacher.image(), deepest)
         };
-        let shapes: Vec<_> = match configs.is_empty() {
-            true => Vec::new(),
-            false => teachers.iter().map(shape).collect(),
+        let shapes: Vec<_> = if configs.is_empty() {
+            Vec::new()
+        } else {
+            teachers.iter().map(shape).collect()
         };
-        let faculty: Vec<TeacherPlan> = (teachers.iter().zip(shapes))
-            .map(|(teacher, shape)| TeacherPlan { teacher, shape })
+        let teacher_infos: Vec<TeacherInfo> = (teachers.iter().zip(shapes))
+            .map(|(teacher, shape)| TeacherInfo { teacher, shape })
             .collect();
         let tables = configs
             .iter()
-            .map(|(name, config)| Table::new(name, config, student, &faculty, init))
+            .map(|(name, config)| Table::new(name, config, student, &teacher_infos, init))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             tables,
@@ -126,72 +127,78 @@ impl Distillers {
         })
     }
 
-    /// Whether there is none.
+    /// Whether the recipe has no distiller.
     pub fn is_empty(&self) -> bool {
         self.tables.is_empty()
     }
 
-    /// What is used of the teacher at a place, over all tables.
+    /// What the distillers use of the teacher with the given index.
     pub fn uses(&self, teacher: usize) -> Uses {
-        let seats = self.tables.iter().flat_map(|table| &table.lessons);
-        let heard = seats.filter(|seat| seat.teachers.contains(&teacher));
-        heard.map(|seat| seat.uses).max().unwrap_or_default()
+        let instances = self.tables.iter().flat_map(|table| &table.instances);
+        let using = instances.filter(|instance| instance.teachers.contains(&teacher));
+        using
+            .map(|instance| instance.uses)
+            .max()
+            .unwrap_or_default()
     }
 
-    /// Whether some table listens to the teacher at a place.
-    pub fn hears(&self, teacher: usize) -> bool {
-        let mut seats = self.tables.iter().flat_map(|table| &table.lessons);
-        seats.any(|seat| seat.teachers.contains(&teacher))
+    /// Whether a distiller uses the teacher with the given index.
+    pub fn uses_teacher(&self, teacher: usize) -> bool {
+        let mut instances = self.tables.iter().flat_map(|table| &table.instances);
+        instances.any(|instance| instance.teachers.contains(&teacher))
     }
 
-    /// Adds the terms of a batch: `TABLE/EXIT`, with the teacher behind where several teach one
-    /// by one, and `TABLE-WORD/EXIT` for distillers of several terms.
-    pub fn push_losses(&self, terms: &mut LossTerms, batch: &TaughtBatch) {
+    /// Adds the terms of a batch, named `TABLE/EXIT`; `TABLE/EXIT/TEACHER` where several teachers
+    /// teach one by one, `TABLE-WORD/EXIT` for distillers with several terms.
+    pub fn push_losses(&self, terms: &mut LossTerms, batch: &StepBatch) {
         for table in &self.tables {
             let weight = table.weight * table.ramp.factor(batch.context);
-            for seat in &table.lessons {
-                for term in seat.distiller.losses(&self.lesson(seat, batch)) {
+            for instance in &table.instances {
+                for term in instance
+                    .distiller
+                    .losses(&self.distill_batch(instance, batch))
+                {
                     let word = match term.name.as_str() {
                         "" => String::new(),
                         word => format!("-{word}"),
                     };
-                    let name = format!("{}{word}/{}", table.name, seat.label);
-                    terms.push(name, term.value, term.weight * weight * seat.share);
+                    let name = format!("{}{word}/{}", table.name, instance.label);
+                    terms.push(name, term.value, term.weight * weight * instance.share);
                 }
             }
         }
     }
 
     /// To be called after the optimiser's step, with the batch that the losses were computed from.
-    pub fn after_step(&mut self, batch: &TaughtBatch) {
+    pub fn after_step(&mut self, batch: &StepBatch) {
         let mut tables = std::mem::take(&mut self.tables);
-        for seat in tables.iter_mut().flat_map(|table| &mut table.lessons) {
-            let lesson = self.lesson(seat, batch);
-            seat.distiller.after_step(&lesson);
+        for instance in tables.iter_mut().flat_map(|table| &mut table.instances) {
+            let distill_batch = self.distill_batch(instance, batch);
+            instance.distiller.after_step(&distill_batch);
         }
         self.tables = tables;
     }
 
     /// Puts what teachers and student share into the student; see [`Distiller::share`].
     pub fn share(&self, student: MultiExitNet) -> MultiExitNet {
-        let seats = self.tables.iter().flat_map(|table| &table.lessons);
-        seats.fold(student, |student, seat| {
-            seat.distiller.share(seat.exit, student)
+        let instances = self.tables.iter().flat_map(|table| &table.instances);
+        instances.fold(student, |student, instance| {
+            instance.distiller.share(instance.exit, student)
         })
     }
 
-    fn lesson<'a>(&self, seat: &Seat, batch: &TaughtBatch<'a>) -> Lesson<'a> {
+    fn distill_batch<'a>(&self, instance: &Instance, batch: &StepBatch<'a>) -> DistillBatch<'a> {
         let teacher = |&teacher: &usize| {
             let stages = &self.teacher_stages[teacher];
-            View::new(&batch.teachers[teacher], stages, stages.len() - 1)
+            ExitFeatures::new(&batch.teachers[teacher], stages, stages.len() - 1)
         };
-        let heard = match seat.uses {
+        let used = match instance.uses {
             Uses::Nothing => &[][..],
-            _ => &seat.teachers,
+            _ => &instance.teachers,
         };
-        Lesson {
-            student: View::new(batch.outputs, &self.exit_stages, seat.exit),
-            teachers: heard.iter().map(teacher).collect(),
+        DistillBatch {
+            student: ExitFeatures::new(batch.outputs, &self.exit_stages, instance.exit),
+            teachers: used.iter().map(teacher).collect(),
             targets: batch.targets,
             images: batch.images,
             rows: batch.rows,
@@ -205,7 +212,7 @@ impl Table {
         name: &str,
         config: &DistillConfig,
         student: &Student,
-        faculty: &[TeacherPlan],
+        teacher_infos: &[TeacherInfo],
         init: &mut Init,
     ) -> Result<Self, DistillError> {
         let table = || name.to_owned();
@@ -215,16 +222,17 @@ impl Table {
                 weight: config.weight,
             });
         }
-        let groups = groups(name, config, faculty)?;
+        let groups = groups(name, config, teacher_infos)?;
         let last = student.net.num_exits() - 1;
-        let exits = match config.exits.is_empty() {
-            true => (0..=last).collect(),
-            false => config.exits.clone(),
+        let exits = if config.exits.is_empty() {
+            (0..=last).collect()
+        } else {
+            config.exits.clone()
         };
-        let mut lessons: Vec<Seat> = Vec::new();
+        let mut instances: Vec<Instance> = Vec::new();
         for exit in exits {
-            let seated = |seat: &Seat| seat.exit == exit;
-            if lessons.iter().any(seated) {
+            let taken = |instance: &Instance| instance.exit == exit;
+            if instances.iter().any(taken) {
                 return Err(DistillError::Twice {
                     table: table(),
                     key: "exits",
@@ -238,19 +246,19 @@ impl Table {
                     last,
                 });
             }
-            let shape = ViewShape::of(student.net, student.image, exit);
+            let shape = ExitShapes::of(student.net, student.image, exit);
             for group in &groups {
-                let plan = LessonPlan {
+                let info = DistillInfo {
                     student: shape.clone(),
                     exit,
                     net: student.config,
                     image: student.image,
-                    teachers: group.iter().map(|&at| faculty[at].clone()).collect(),
+                    teachers: group.iter().map(|&at| teacher_infos[at].clone()).collect(),
                     rows: student.rows,
                     batch_size: student.batch_size,
                 };
                 let distiller = (config.loss)
-                    .init(&plan, &mut init.fork())
+                    .init(&info, &mut init.fork())
                     .map_err(|source| DistillError::Distiller {
                         table: table(),
                         exit,
@@ -258,9 +266,9 @@ impl Table {
                     })?;
                 let label = match groups.len() {
                     1 => exit.to_string(),
-                    _ => format!("{exit}/{}", faculty[group[0]].teacher.name()),
+                    _ => format!("{exit}/{}", teacher_infos[group[0]].teacher.name()),
                 };
-                lessons.push(Seat {
+                instances.push(Instance {
                     distiller,
                     exit,
                     teachers: group.clone(),
@@ -271,7 +279,7 @@ impl Table {
             }
         }
         Ok(Self {
-            lessons,
+            instances,
             name: table(),
             weight: config.weight,
             ramp: config.ramp,
@@ -279,27 +287,32 @@ impl Table {
     }
 }
 
-/// Who teaches together, by place in the faculty.
+/// The teachers of each instance, by index into `teacher_infos`.
 fn groups(
     name: &str,
     config: &DistillConfig,
-    faculty: &[TeacherPlan],
+    teacher_infos: &[TeacherInfo],
 ) -> Result<Vec<Vec<usize>>, DistillError> {
-    let names: Vec<&str> = faculty.iter().map(|plan| plan.teacher.name()).collect();
+    let names: Vec<&str> = teacher_infos
+        .iter()
+        .map(|info| info.teacher.name())
+        .collect();
     let find = |wanted: &String| {
         let place = names.iter().position(|name| name == wanted);
         place.ok_or_else(|| DistillError::Teacher {
             table: name.to_owned(),
             name: wanted.clone(),
-            known: match names.is_empty() {
-                true => "none".to_owned(),
-                false => names.join(", "),
+            known: if names.is_empty() {
+                "none".to_owned()
+            } else {
+                names.join(", ")
             },
         })
     };
-    let chosen: Vec<usize> = match config.teachers.is_empty() {
-        true => (0..faculty.len()).collect(),
-        false => config.teachers.iter().map(find).collect::<Result<_, _>>()?,
+    let chosen: Vec<usize> = if config.teachers.is_empty() {
+        (0..teacher_infos.len()).collect()
+    } else {
+        config.teachers.iter().map(find).collect::<Result<_, _>>()?
     };
     let again = |&(at, place): &(usize, &usize)| chosen[..at].contains(place);
     if let Some((_, &place)) = chosen.iter().enumerate().find(again) {
@@ -309,21 +322,21 @@ fn groups(
             value: names[place].to_owned(),
         });
     }
-    let listens = config.loss.entry().teachers;
-    if listens == Teachers::None && !config.teachers.is_empty() {
+    let count = config.loss.entry().teachers;
+    if count == TeacherCount::None && !config.teachers.is_empty() {
         return Err(DistillError::Unwanted {
             table: name.to_owned(),
             loss: config.loss.name(),
         });
     }
-    if chosen.is_empty() && listens != Teachers::None {
+    if chosen.is_empty() && count != TeacherCount::None {
         return Err(DistillError::NoTeacher {
             table: name.to_owned(),
         });
     }
-    Ok(match listens {
-        Teachers::None => vec![Vec::new()],
-        Teachers::One => chosen.into_iter().map(|at| vec![at]).collect(),
-        Teachers::All => vec![chosen],
+    Ok(match count {
+        TeacherCount::None => vec![Vec::new()],
+        TeacherCount::One => chosen.into_iter().map(|at| vec![at]).collect(),
+        TeacherCount::All => vec![chosen],
     })
 }

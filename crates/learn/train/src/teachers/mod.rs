@@ -1,4 +1,4 @@
-//! What teachers say of a batch: computed, or read from a file.
+//! The external teachers of a run: their outputs are computed, or read from a cache file.
 
 mod cache;
 
@@ -15,25 +15,25 @@ use offramp_teachers::ExternalTeacher;
 use crate::TrainError;
 use crate::batch::{Input, images};
 use crate::recipe::Recipe;
-use cache::{Cache, Layout, Writer};
+use cache::{Layout, TeacherCache, Writer};
 
 /// The teachers of a run.
 #[derive(Debug)]
-pub(crate) struct Faculty {
+pub(crate) struct Teachers {
     teachers: Vec<ExternalTeacher>,
-    /// Where a teacher's outputs are read from; as many as teachers.
-    caches: Vec<Option<Cache>>,
+    /// The cache of each teacher's outputs, where there is one.
+    caches: Vec<Option<TeacherCache>>,
 }
 
-/// The training rows, for teachers that go through them once.
-pub(crate) struct Rows<'a> {
+/// The training images, for teachers whose outputs are computed once.
+pub(crate) struct TrainImages<'a> {
     pub subset: &'a Subset,
     pub info: &'a DatasetInfo,
     pub device: &'a Device,
 }
 
-impl Faculty {
-    /// Teachers that compute.
+impl Teachers {
+    /// Teachers without caches.
     pub fn new(teachers: Vec<ExternalTeacher>) -> Self {
         Self {
             caches: teachers.iter().map(|_| None).collect(),
@@ -41,7 +41,7 @@ impl Faculty {
         }
     }
 
-    /// The same teachers on another device, where all of them compute.
+    /// The same teachers on another device, without caches.
     pub fn on(&self, device: &Device) -> Self {
         Self::new(
             (self.teachers.iter())
@@ -50,16 +50,17 @@ impl Faculty {
         )
     }
 
-    /// Opens the cache of every teacher for which the recipe asks for one; what is not there yet is
-    /// computed. `say` is told of each.
+    /// Opens the cache of every teacher for which the recipe asks for one, and fills those that are
+    /// missing. `say` receives a line for each.
     ///
     /// # Errors
-    /// When images vary, so that no output can be used twice, or a file cannot be written or read.
+    /// When images are augmented, so that no output can be used twice, or a file cannot be written or
+    /// read.
     pub fn open_caches(
         &mut self,
         recipe: &Recipe,
         distill: &Distillers,
-        rows: &Rows,
+        images: &TrainImages,
         say: &mut dyn FnMut(&str),
     ) -> Result<(), TrainError> {
         for (at, teacher) in self.teachers.iter().enumerate() {
@@ -69,32 +70,33 @@ impl Faculty {
                 continue;
             }
             if recipe.data.augment != AugmentConfig::none() {
-                return Err(TrainError::CacheOfVaried {
+                return Err(TrainError::CacheOfAugmented {
                     teacher: teacher.name().to_owned(),
                 });
             }
-            let key = key(&config.run, &recipe.data, rows.subset, uses)?;
+            let key = key(&config.run, &recipe.data, images.subset, uses)?;
             let path = path(&config.run, &key);
-            let cache = match Cache::open(&path, &key, rows.subset.indices(), rows.device)? {
-                Some(cache) => cache,
-                None => {
-                    say(&format!(
-                        "teacher {}: computing its outputs for {} images once",
-                        teacher.name(),
-                        rows.subset.len()
-                    ));
-                    fill(
-                        &path,
-                        &key,
-                        teacher,
-                        uses,
-                        rows,
-                        recipe.train.eval_batch_size,
-                    )?;
-                    Cache::open(&path, &key, rows.subset.indices(), rows.device)?
-                        .ok_or_else(|| TrainError::CacheLost { path: path.clone() })?
-                }
-            };
+            let cache =
+                match TeacherCache::open(&path, &key, images.subset.indices(), images.device)? {
+                    Some(cache) => cache,
+                    None => {
+                        say(&format!(
+                            "teacher {}: computing its outputs for {} images once",
+                            teacher.name(),
+                            images.subset.len()
+                        ));
+                        fill(
+                            &path,
+                            &key,
+                            teacher,
+                            uses,
+                            images,
+                            recipe.train.eval_batch_size,
+                        )?;
+                        TeacherCache::open(&path, &key, images.subset.indices(), images.device)?
+                            .ok_or_else(|| TrainError::CacheLost { path: path.clone() })?
+                    }
+                };
             say(&format!(
                 "teacher {}: outputs read from {} ({:.1} MB)",
                 teacher.name(),
@@ -106,53 +108,54 @@ impl Faculty {
         Ok(())
     }
 
-    /// What every teacher says of a batch; nothing of those that nobody listens to.
-    pub fn lectures(
+    /// The outputs of every teacher for a batch; empty for those that no distiller uses.
+    pub fn outputs(
         &self,
         input: &Input,
         distill: &Distillers,
     ) -> Result<Vec<ExitOutputs>, TrainError> {
-        let lecture = |(at, teacher): (usize, &ExternalTeacher)| match &self.caches[at] {
+        let outputs_of = |(at, teacher): (usize, &ExternalTeacher)| match &self.caches[at] {
             _ if distill.uses(at) == Uses::Nothing => Ok(ExitOutputs::default()),
             Some(cache) => Ok(cache.outputs(&input.rows)?),
             None => Ok(teacher.outputs(input.images.clone())),
         };
-        self.teachers.iter().enumerate().map(lecture).collect()
+        self.teachers.iter().enumerate().map(outputs_of).collect()
     }
 }
 
-/// Everything that a teacher's outputs depend on, the pictures included.
+/// A hash of everything that a teacher's outputs depend on, the images included. The names in the
+/// JSON are part of the hash: another name would make every cache that exists useless.
 fn key(run: &Path, data: &DataConfig, subset: &Subset, uses: Uses) -> Result<String, TrainError> {
     let card: ModelCard = load_card(run)?;
-    let pictures: String = (0..subset.len())
+    let images: String = (0..subset.len())
         .map(|position| files::sha256(subset.image(position)))
         .collect();
-    let pictures = files::sha256(pictures.as_bytes());
+    let images = files::sha256(images.as_bytes());
     let all =
-        serde_json::json!({ "teacher": card, "data": data, "pictures": pictures, "uses": uses });
+        serde_json::json!({ "teacher": card, "data": data, "pictures": images, "uses": uses });
     Ok(files::sha256(all.to_string().as_bytes()))
 }
 
-/// Beside the teacher, so that several students share it.
+/// The cache lies in the teacher's run folder, so that several students share it.
 fn path(run: &Path, key: &str) -> PathBuf {
     run.join("outputs").join(format!("{}.cache", &key[..16]))
 }
 
-/// Computes what a teacher says of all rows, in their order.
+/// Computes and writes a teacher's outputs for all training images, in their order.
 fn fill(
     path: &Path,
     key: &str,
     teacher: &ExternalTeacher,
     uses: Uses,
-    rows: &Rows,
+    train_images: &TrainImages,
     batch_size: usize,
 ) -> Result<(), TrainError> {
     let config = LoaderConfig::evaluation(batch_size);
-    let loader = Loader::new(rows.subset.clone(), rows.info, config)?;
+    let loader = Loader::new(train_images.subset.clone(), train_images.info, config)?;
     let blocks = loader.epoch(0).map(|batch| {
         let batch = batch?;
         let count = batch.indices.len();
-        let images: Tensor<4> = images(batch.images, count, rows.info, rows.device);
+        let images: Tensor<4> = images(batch.images, count, train_images.info, train_images.device);
         Ok(teacher.outputs(images))
     });
     let mut blocks = blocks.peekable();
@@ -165,7 +168,7 @@ fn fill(
         path,
         key,
         layout,
-        rows: rows.subset.indices(),
+        rows: train_images.subset.indices(),
     }
     .write(blocks)
 }

@@ -1,4 +1,4 @@
-//! What a distiller sees.
+//! The inputs of a distiller: what it is set up for, and what it gets for each batch.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -9,16 +9,16 @@ use offramp_teachers::ExternalTeacher;
 
 use crate::StepContext;
 
-/// One exit of a network and the stages on the way to it.
+/// The output of one exit of a network, and the maps after the stages up to it.
 #[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
+pub struct ExitFeatures<'a> {
     /// The exit's output.
     pub exit: &'a ExitOutput,
     /// The map after every stage up to the exit's, `[N, C_s, H_s, W_s]`.
     pub stages: &'a [Tensor<4>],
 }
 
-impl<'a> View<'a> {
+impl<'a> ExitFeatures<'a> {
     /// Exit `exit` of the outputs of a network whose exits look at `exit_stages`.
     pub fn new(outputs: &'a ExitOutputs, exit_stages: &[usize], exit: usize) -> Self {
         let count = (exit_stages[exit] + 1).min(outputs.stages.len());
@@ -29,28 +29,29 @@ impl<'a> View<'a> {
     }
 }
 
-/// One exit of a student, what teaches it, and the labels, for one batch.
+/// One exit of the student, the features of its teachers, and the labels, for one batch.
 #[derive(Clone, Debug)]
-pub struct Lesson<'a> {
-    /// The exit that learns.
-    pub student: View<'a>,
-    /// The deepest exits of the teachers, constants; as many as the distiller's entry in the
-    /// registry says, and of each what that entry says is used.
-    pub teachers: Vec<View<'a>>,
+pub struct DistillBatch<'a> {
+    /// The student's exit that learns.
+    pub student: ExitFeatures<'a>,
+    /// The deepest exits of the teachers, as constants: as many teachers as the distiller's entry in
+    /// the registry says, and of each the features that the entry names.
+    pub teachers: Vec<ExitFeatures<'a>>,
     /// Labels.
     pub targets: &'a Targets,
-    /// The images as the student takes them, `[N, 3, H, W]`.
+    /// The images, normalised as the student expects them, `[N, 3, H, W]`.
     pub images: &'a Tensor<4>,
-    /// Place of every image among the training rows, `[N]`.
+    /// Index of every image in the training set, `[N]`.
     pub rows: &'a [usize],
-    /// Where in the training the step is.
+    /// The position of the step in the training.
     pub context: &'a StepContext,
 }
 
-impl Lesson<'_> {
-    /// Hands on the lesson in float32, as losses must be computed; see [`ExitOutputs::widened`].
-    pub(super) fn widened<R>(&self, then: impl FnOnce(&Lesson) -> R) -> R {
-        let wide = |view: &View| {
+impl DistillBatch<'_> {
+    /// Calls `then` with the batch in float32, as losses must be computed; see
+    /// [`ExitOutputs::widened`].
+    pub(super) fn widened<R>(&self, then: impl FnOnce(&DistillBatch) -> R) -> R {
+        let wide = |view: &ExitFeatures| {
             let outputs = ExitOutputs {
                 exits: vec![view.exit.clone()],
                 stages: view.stages.to_vec(),
@@ -60,13 +61,13 @@ impl Lesson<'_> {
         let student = wide(&self.student);
         let teachers: Vec<ExitOutputs> = self.teachers.iter().map(wide).collect();
         let images = widened(self.images);
-        fn view(outputs: &ExitOutputs) -> View<'_> {
-            View {
+        fn view(outputs: &ExitOutputs) -> ExitFeatures<'_> {
+            ExitFeatures {
                 exit: &outputs.exits[0],
                 stages: &outputs.stages,
             }
         }
-        then(&Lesson {
+        then(&DistillBatch {
             student: view(&student),
             teachers: teachers.iter().map(view).collect(),
             images: &images,
@@ -75,9 +76,9 @@ impl Lesson<'_> {
     }
 }
 
-/// Shapes of a [`View`], for one image.
+/// Shapes of [`ExitFeatures`], for one image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ViewShape {
+pub struct ExitShapes {
     /// Number of classes.
     pub classes: usize,
     /// The last map of the head; its channels are the width of the embedding.
@@ -86,14 +87,14 @@ pub struct ViewShape {
     pub stages: Vec<MapShape>,
 }
 
-impl ViewShape {
+impl ExitShapes {
     /// The shapes at exit `exit`, found by computing one black image.
     pub fn of(net: &MultiExitNet, image: MapShape, exit: usize) -> Self {
         let net = net.valid();
         let device = net.devices().into_iter().next().unwrap_or_default();
         let x = Tensor::zeros([1, image.channels, image.height, image.width], &device);
         let outputs = net.forward(x);
-        let view = View::new(&outputs, net.exit_stages(), exit);
+        let view = ExitFeatures::new(&outputs, net.exit_stages(), exit);
         let shape = |map: &Tensor<4>| {
             let [_, channels, height, width] = map.dims();
             MapShape::new(channels, height, width)
@@ -106,30 +107,30 @@ impl ViewShape {
     }
 }
 
-/// A teacher before the first lesson.
+/// What a distiller must know of a teacher before training.
 #[derive(Clone, Debug)]
-pub struct TeacherPlan<'a> {
+pub struct TeacherInfo<'a> {
     /// The network.
     pub teacher: &'a ExternalTeacher,
     /// Shapes at its deepest exit.
-    pub shape: ViewShape,
+    pub shape: ExitShapes,
 }
 
-/// What a distiller is set up for.
+/// What a distiller must know of the student's exit and its teachers before training.
 #[derive(Clone, Debug)]
-pub struct LessonPlan<'a> {
+pub struct DistillInfo<'a> {
     /// Shapes at the exit that learns.
-    pub student: ViewShape,
+    pub student: ExitShapes,
     /// The exit that learns, from 0.
     pub exit: usize,
     /// The student's settings, for distillers that train networks like it.
     pub net: &'a NetConfig,
     /// Shape of an image.
     pub image: MapShape,
-    /// Who teaches.
-    pub teachers: Vec<TeacherPlan<'a>>,
-    /// Number of training rows.
+    /// The teachers.
+    pub teachers: Vec<TeacherInfo<'a>>,
+    /// Number of training images.
     pub rows: usize,
-    /// Images a batch; the last one of an epoch may have fewer.
+    /// Images per batch; the last batch of an epoch may have fewer.
     pub batch_size: usize,
 }

@@ -1,9 +1,9 @@
-//! Data-parallel training: a batch in parts, each learned by a replica on a device of its own, in a thread
-//! of its own (Li et al., *PyTorch Distributed*, VLDB 2020).
+//! Data-parallel training: the batch is split, and each part is computed by a replica on its own device, in
+//! its own thread (Li et al., *PyTorch Distributed*, VLDB 2020).
 //!
-//! All replicas have the same parameters and optimiser. Each computes the gradient of its part; the mean of
-//! the gradients, weighed by rows, is what all of them step by. The first replica is the run's: it is validated
-//! and kept.
+//! All replicas have the same parameters and optimiser state. Each computes the gradient of its part; all of
+//! them step along the mean of the gradients, weighted by the number of images. The first replica is the one
+//! that is validated and saved.
 
 use std::{panic, thread};
 
@@ -16,38 +16,38 @@ use offramp_methods::Method;
 use offramp_nn::synchronised;
 
 use super::learner::{Learner, Objective, StepSettings};
-use super::steps::said;
+use super::steps::panic_message;
 use crate::TrainError;
 use crate::batch::Input;
 use crate::metrics::StepValues;
 
-/// The replicas of a run beside the first, and how they reach each other.
+/// The replicas of a run beside the first, and how they exchange gradients.
 #[derive(Debug)]
-pub(super) struct Team {
-    /// All but the first.
-    mates: Vec<Learner>,
-    /// Of all.
+pub(super) struct DataParallel {
+    /// The replicas but the first.
+    others: Vec<Learner>,
+    /// The devices of all replicas, the first included.
     devices: Vec<Device>,
     replicas: Vec<Replica>,
-    /// Whether batch norm looks at all parts.
+    /// Whether batch norm takes its statistics over all parts of the batch.
     synchronised: bool,
 }
 
-/// One replica's part in a step.
+/// What one replica needs to know of the others in a step.
 #[derive(Clone, Debug)]
-pub(super) struct Together {
+pub(super) struct ReplicaContext {
     replica: Replica,
-    /// Its share of the batch's rows.
+    /// Its share of the images of the batch.
     share: f64,
     synchronised: bool,
 }
 
-impl Team {
-    /// Makes a team of the first learner and its copies; `None` for a run of one.
+impl DataParallel {
+    /// Copies the first learner onto the other devices; `None` for a run with one replica.
     ///
     /// # Errors
-    /// When there are not so many devices, or batch norm cannot be synchronised on them.
-    pub fn around(
+    /// When there are fewer devices than replicas, or batch norm cannot be synchronised on them.
+    pub fn new(
         first: &Learner,
         spec: DeviceSpec,
         count: usize,
@@ -63,17 +63,17 @@ impl Team {
             return Err(TrainError::NotSynchronised { device: spec });
         }
         Ok(Some(Self {
-            mates: devices[1..].iter().map(|device| first.on(device)).collect(),
+            others: devices[1..].iter().map(|device| first.on(device)).collect(),
             replicas: Replica::group(&devices),
             devices,
             synchronised,
         }))
     }
 
-    /// One step of all; `input` moves a part of the batch to a device.
+    /// One step of all replicas; `input` moves a part of the batch to a device.
     ///
     /// # Errors
-    /// What the first replica that failed says.
+    /// The error of the first replica that failed.
     pub fn step(
         &mut self,
         first: Learner,
@@ -81,30 +81,31 @@ impl Team {
         input: impl Fn(Batch, &Device) -> Input + Sync,
         settings: StepSettings,
     ) -> Result<(Learner, StepValues), TrainError> {
-        let (rows, parts) = (batch.len(), batch.split(self.devices.len()));
+        let (images, parts) = (batch.len(), batch.split(self.devices.len()));
         if parts.len() < self.devices.len() {
             return Err(TrainError::FewerRowsThanReplicas {
-                rows,
+                rows: images,
                 replicas: self.devices.len(),
             });
         }
         let shares: Vec<f64> = (parts.iter())
-            .map(|part| part.len() as f64 / rows as f64)
+            .map(|part| part.len() as f64 / images as f64)
             .collect();
-        let learners = [first].into_iter().chain(self.mates.drain(..));
+        let learners = [first].into_iter().chain(self.others.drain(..));
         let places = self.replicas.iter().zip(&self.devices).zip(&shares);
         let results: Vec<_> = thread::scope(|scope| {
             let threads: Vec<_> = (learners.zip(parts).zip(places))
                 .map(|((learner, part), ((replica, device), &share))| {
-                    let together = Together {
+                    let replica_context = ReplicaContext {
                         replica: replica.clone(),
                         share,
                         synchronised: self.synchronised,
                     };
                     let input = &input;
                     scope.spawn(move || {
-                        let learn = || learner.step(input(part, device), settings, Some(&together));
-                        together.replica.within(learn)
+                        let learn =
+                            || learner.step(input(part, device), settings, Some(&replica_context));
+                        replica_context.replica.within(learn)
                     })
                 })
                 .collect();
@@ -118,45 +119,46 @@ impl Team {
                 Err(panic) => panics.push(panic),
             }
         }
-        // The cause before its consequences.
-        panics.sort_by_key(|panic| said(&**panic) == Replica::LEFT);
+        // The cause comes before its consequences.
+        panics.sort_by_key(|panic| panic_message(&**panic) == Replica::LEFT);
         if let Some(cause) = panics.into_iter().next() {
             panic::resume_unwind(cause);
         }
         let (learners, values): (Vec<_>, Vec<_>) = done.into_iter().unzip();
         let mut learners = learners.into_iter();
         let first = learners.next().ok_or(TrainError::NoLoss)?;
-        self.mates = learners.collect();
+        self.others = learners.collect();
         self.agree(&first)?;
         Ok((first, StepValues::joined(shares.into_iter().zip(values))))
     }
 
-    /// What a method adapts without gradients follows the first replica's, as a resumed run's would.
+    /// State that a method adapts without gradients is copied from the first replica, as in a resumed run.
     fn agree(&mut self, first: &Learner) -> Result<(), TrainError> {
         let state = first.objective.method.state();
-        for mate in &mut self.mates {
-            mate.objective.method.load_state(&state)?;
+        for other in &mut self.others {
+            other.objective.method.load_state(&state)?;
         }
         Ok(())
     }
 }
 
-impl Together {
-    /// What the replica's loss is multiplied by, so that the mean over replicas is the gradient of the
+impl ReplicaContext {
+    /// The factor of the replica's loss, so that the mean over replicas is the gradient of the
     /// whole batch.
     pub fn factor(&self) -> f64 {
         self.share * self.replica.size() as f64
     }
 
-    /// Runs a forward and backward pass as one of all replicas.
+    /// Runs a forward and backward pass, with batch norm synchronised over the replicas where that is set.
     pub fn pass<T>(&self, compute: impl FnOnce() -> T) -> T {
-        match self.synchronised {
-            true => synchronised(self.replica.clone(), self.share, compute),
-            false => compute(),
+        if self.synchronised {
+            synchronised(self.replica.clone(), self.share, compute)
+        } else {
+            compute()
         }
     }
 
-    /// The mean of all replicas' gradients, in one exchange for each module.
+    /// Replaces the gradients by their mean over all replicas, with one all-reduce per module.
     pub fn average(&self, net: &impl Module, objective: &Objective, gradients: &mut Gradients) {
         self.exchange(net, gradients);
         self.exchange(objective, gradients);
@@ -181,7 +183,7 @@ impl Together {
     }
 }
 
-/// Gradients in the order of the parameters, flat.
+/// Collects the gradients, flat, in the order of the parameters.
 struct Collect<'a> {
     gradients: &'a Gradients,
     found: Vec<Tensor<1>>,
@@ -194,7 +196,7 @@ impl ModuleVisitor for Collect<'_> {
     }
 }
 
-/// The way back.
+/// Puts the means back into the gradients.
 struct Spread<'a> {
     gradients: &'a mut Gradients,
     means: Tensor<1>,

@@ -1,4 +1,4 @@
-//! Lessons for distillers: of sine waves, and of small networks.
+//! Batches for distillers: of sine waves, and of small networks.
 
 #![allow(dead_code, missing_docs, reason = "every test file uses a part of it")]
 
@@ -7,7 +7,7 @@ use offramp_core::params::{apply, collect};
 use offramp_core::{ExitOutput, ExitOutputs, MapShape};
 use offramp_heads::{MODEL_FORMAT, ModelCard, MultiExitNet, NetConfig};
 use offramp_methods::distill::{
-    AnyDistiller, DistillerConfig, Lesson, LessonPlan, TeacherPlan, View, ViewShape,
+    AnyDistiller, DistillBatch, DistillInfo, DistillerConfig, ExitFeatures, ExitShapes, TeacherInfo,
 };
 use offramp_methods::{StepContext, Targets};
 use offramp_nn::Init;
@@ -27,16 +27,16 @@ pub struct Shapes<'a> {
 }
 
 impl Shapes<'_> {
-    pub fn view(&self) -> ViewShape {
+    pub fn view(&self) -> ExitShapes {
         let shape = |[c, h, w]: [usize; 3]| MapShape::new(c, h, w);
-        ViewShape {
+        ExitShapes {
             classes: CLASSES,
             map: shape(self.map),
             stages: self.stages.iter().copied().map(shape).collect(),
         }
     }
 
-    /// The outputs that `python/distillers.py` gives to a `View` of the same seed.
+    /// The outputs that `tests/python/distillers.py` computes for the same seed.
     pub fn waves(&self, seed: u64, samples: usize) -> ExitOutputs {
         let map = |seed, [c, h, w]: [usize; 3]| wave(seed, [samples, c, h, w], 1.0);
         let last = map(seed + 10, self.map);
@@ -119,20 +119,20 @@ pub fn teacher(backbone: &str, image: MapShape) -> ExternalTeacher {
     ExternalTeacher::new(backbone, net, &card, &images)
 }
 
-/// A plan for shapes that are given; the teacher's network counts for its classifier only.
-pub fn plan<'a>(
+/// The set-up for given shapes; of the teacher's network only the classifier matters.
+pub fn info<'a>(
     student: Shapes,
     taught_by: Shapes,
     teacher: &'a ExternalTeacher,
     net: &'a NetConfig,
     batch_size: usize,
-) -> LessonPlan<'a> {
-    LessonPlan {
+) -> DistillInfo<'a> {
+    DistillInfo {
         student: student.view(),
         exit: 0,
         net,
         image: teacher.image(),
-        teachers: vec![TeacherPlan {
+        teachers: vec![TeacherInfo {
             teacher,
             shape: taught_by.view(),
         }],
@@ -152,16 +152,16 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The lesson at the student's exit `exit`.
-    pub fn lesson(&self, exit: usize) -> Lesson<'_> {
-        fn view(outputs: &ExitOutputs, exit: usize) -> View<'_> {
+    /// The distiller's batch at the student's exit `exit`.
+    pub fn distill_batch(&self, exit: usize) -> DistillBatch<'_> {
+        fn view(outputs: &ExitOutputs, exit: usize) -> ExitFeatures<'_> {
             let stages: Vec<usize> = match outputs.exits.len() {
                 1 => vec![outputs.stages.len() - 1],
                 _ => (0..outputs.stages.len()).collect(),
             };
-            View::new(outputs, &stages, exit)
+            ExitFeatures::new(outputs, &stages, exit)
         }
-        Lesson {
+        DistillBatch {
             student: view(&self.student, exit),
             teachers: vec![view(&self.teacher, self.teacher.exits.len() - 1)],
             targets: &self.targets,
@@ -191,7 +191,7 @@ pub fn changed(outputs: &ExitOutputs, change: Change) -> ExitOutputs {
 pub enum Change {
     /// Leaves for gradients.
     Leaves,
-    /// The first so many samples.
+    /// The given number of samples from the first on.
     First(usize),
     /// All values times this.
     Times(f64),

@@ -11,14 +11,14 @@ use offramp_core::{ExitOutputs, MapShape};
 use offramp_heads::{MultiExitNet, NetConfig};
 use offramp_methods::LossTerms;
 use offramp_methods::distill::{
-    AnyDistiller, Distiller, DistillerConfig, DistillerEntry, Lesson, LessonPlan, TeacherPlan,
-    Teachers, ViewShape,
+    AnyDistiller, DistillBatch, DistillInfo, Distiller, DistillerConfig, DistillerEntry,
+    ExitShapes, TeacherCount, TeacherInfo,
 };
 use offramp_nn::Init;
 use offramp_teachers::ExternalTeacher;
 use serde_json::json;
 
-use super::lessons::{Batch, Change, ROWS, changed, net, net_config, teacher, wave};
+use super::batches::{Batch, Change, ROWS, changed, net, net_config, teacher, wave};
 use super::support::{END, device, targets};
 
 pub const SAMPLES: usize = 5;
@@ -29,25 +29,25 @@ pub const IMAGE: MapShape = MapShape {
 };
 
 /// A student, a teacher, and a batch of theirs.
-pub struct School {
+pub struct Setup {
     pub config: NetConfig,
     pub student: MultiExitNet,
     pub teacher: ExternalTeacher,
     pub batch: Batch,
 }
 
-impl School {
+impl Setup {
     pub fn new(student: &str, teacher_net: &str) -> Self {
         Self::with(net_config(student), teacher_net)
     }
 
-    /// A school whose student has the head that a distiller needs.
+    /// A setup whose student has the head that a distiller needs.
     pub fn of(entry: &DistillerEntry, student: &str, teacher_net: &str) -> Self {
         let mut config = net_config(student);
         if ["simkd", "atsc"].contains(&entry.name) {
             let teacher = teacher(teacher_net, IMAGE);
             let deepest = teacher.net().num_exits() - 1;
-            let map = ViewShape::of(teacher.net(), IMAGE, deepest).map;
+            let map = ExitShapes::of(teacher.net(), IMAGE, deepest).map;
             let head = json!({
                 "name": "projector", "width": [map.channels, map.channels], "size": map.height
             });
@@ -84,38 +84,42 @@ impl School {
 
     pub fn distiller_of(&self, config: &DistillerConfig, exit: usize) -> AnyDistiller {
         let deepest = self.teacher.net().num_exits() - 1;
-        let shape = ViewShape::of(self.teacher.net(), IMAGE, deepest);
-        let faculty = TeacherPlan {
+        let shape = ExitShapes::of(self.teacher.net(), IMAGE, deepest);
+        let teacher_info = TeacherInfo {
             teacher: &self.teacher,
             shape,
         };
-        let plan = LessonPlan {
-            student: ViewShape::of(&self.student, IMAGE, exit),
+        let info = DistillInfo {
+            student: ExitShapes::of(&self.student, IMAGE, exit),
             exit,
             net: &self.config,
             image: IMAGE,
             teachers: match config.entry().teachers {
-                Teachers::None => Vec::new(),
-                Teachers::One => vec![faculty],
-                Teachers::All => vec![faculty.clone(), faculty],
+                TeacherCount::None => Vec::new(),
+                TeacherCount::One => vec![teacher_info],
+                TeacherCount::All => vec![teacher_info.clone(), teacher_info],
             },
             rows: ROWS,
             batch_size: SAMPLES,
         };
         let mut init = Init::new(1, &device());
-        config.init(&plan, &mut init).expect("it fits")
+        config.init(&info, &mut init).expect("it fits")
     }
 }
 
-/// A batch as a distiller wants it: no teacher, one, or the same one twice.
-pub fn lesson<'a>(entry: &DistillerEntry, batch: &'a Batch, exit: usize) -> Lesson<'a> {
-    let mut lesson = batch.lesson(exit);
+/// A batch as a distiller takes it: with no teacher, one, or the same one twice.
+pub fn distill_batch<'a>(
+    entry: &DistillerEntry,
+    batch: &'a Batch,
+    exit: usize,
+) -> DistillBatch<'a> {
+    let mut distill_batch = batch.distill_batch(exit);
     match entry.teachers {
-        Teachers::None => lesson.teachers.clear(),
-        Teachers::One => {}
-        Teachers::All => lesson.teachers.extend_from_within(..),
+        TeacherCount::None => distill_batch.teachers.clear(),
+        TeacherCount::One => {}
+        TeacherCount::All => distill_batch.teachers.extend_from_within(..),
     }
-    lesson
+    distill_batch
 }
 
 pub fn terms(
@@ -124,7 +128,7 @@ pub fn terms(
     batch: &Batch,
     exit: usize,
 ) -> LossTerms {
-    distiller.losses(&lesson(entry, batch, exit))
+    distiller.losses(&distill_batch(entry, batch, exit))
 }
 
 pub fn number<const D: usize>(x: Tensor<D>) -> f64 {

@@ -1,4 +1,4 @@
-//! Lessons made by hand: small maps and logits, and teachers that are real networks.
+//! Batches made by hand: small maps and logits, and teachers that are real networks.
 
 #![allow(dead_code, missing_docs)]
 
@@ -8,7 +8,7 @@ use offramp_core::params::{apply, collect};
 use offramp_core::{ExitOutput, MapShape, default_device};
 use offramp_heads::{MODEL_FORMAT, ModelCard, MultiExitNet, NetConfig};
 use offramp_methods::distill::{
-    AnyDistiller, DistillerConfig, Lesson, LessonPlan, TeacherPlan, View, ViewShape,
+    AnyDistiller, DistillBatch, DistillInfo, DistillerConfig, ExitFeatures, ExitShapes, TeacherInfo,
 };
 use offramp_methods::{MethodError, StepContext, Targets};
 use offramp_nn::Init;
@@ -103,18 +103,18 @@ pub fn distiller(
     let config: DistillerConfig =
         serde_json::from_str(loss).unwrap_or_else(|_| serde_json::from_value(loss.into()).unwrap());
     let net = model(serde_json::json!({"backbone": "resnet8", "exits": [2], "head": head}));
-    let shape = |[channels, height, width]: [usize; 3]| ViewShape {
+    let shape = |[channels, height, width]: [usize; 3]| ExitShapes {
         classes: CLASSES,
         map: MapShape::new(channels, height, width),
         stages: Vec::new(),
     };
-    let plan = LessonPlan {
+    let info = DistillInfo {
         student: shape(map),
         exit: 0,
         net: &net,
         image: IMAGE,
         teachers: (teachers.iter())
-            .map(|(teacher, map)| TeacherPlan {
+            .map(|(teacher, map)| TeacherInfo {
                 teacher,
                 shape: shape(*map),
             })
@@ -122,7 +122,7 @@ pub fn distiller(
         rows: 10,
         batch_size: 3,
     };
-    config.init(&plan, &mut Init::new(7, device))
+    config.init(&info, &mut Init::new(7, device))
 }
 
 pub fn exit(map: Tensor<4>, logits: Tensor<2>) -> ExitOutput {
@@ -142,7 +142,7 @@ pub fn answer(logits: Tensor<2>) -> ExitOutput {
     exit(map, logits)
 }
 
-/// Everything that a [`Lesson`] borrows.
+/// Everything that a [`DistillBatch`] borrows.
 pub struct Scene {
     pub student: ExitOutput,
     pub teachers: Vec<ExitOutput>,
@@ -166,11 +166,11 @@ impl Scene {
         }
     }
 
-    pub fn lesson(&self) -> Lesson<'_> {
-        fn view(exit: &ExitOutput) -> View<'_> {
-            View { exit, stages: &[] }
+    pub fn distill_batch(&self) -> DistillBatch<'_> {
+        fn view(exit: &ExitOutput) -> ExitFeatures<'_> {
+            ExitFeatures { exit, stages: &[] }
         }
-        Lesson {
+        DistillBatch {
             student: view(&self.student),
             teachers: self.teachers.iter().map(view).collect(),
             targets: &self.targets,

@@ -1,4 +1,4 @@
-//! Which checkpoints of a run are kept.
+//! The folder of a run's checkpoints: which are kept, and the newest.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,12 +11,12 @@ use super::{Checkpoint, CheckpointError, Kept, Position, file};
 /// it stays as long as a kept checkpoint refers to it. So whichever checkpoint a run is resumed
 /// from, the best one it knew is there.
 #[derive(Clone, Debug)]
-pub struct Shelf {
+pub struct CheckpointStore {
     folder: PathBuf,
     keep_last: usize,
 }
 
-impl Shelf {
+impl CheckpointStore {
     /// The checkpoints in `folder`, of which the last `keep_last` are kept.
     pub fn new(folder: PathBuf, keep_last: usize) -> Self {
         Self { folder, keep_last }
@@ -54,7 +54,7 @@ impl Shelf {
         Ok((path, kept))
     }
 
-    /// What is on the disk of the checkpoint at `position` and those before it.
+    /// The checkpoints on the disk among those that `position` knows, itself included.
     pub fn kept(&self, position: &Position) -> Vec<Kept> {
         let mut kept = position.kept.clone();
         kept.retain(|kept| kept.step < position.step && self.path(kept.step).exists());
@@ -65,7 +65,7 @@ impl Shelf {
         kept
     }
 
-    /// The steps of all checkpoints on the disk, rising.
+    /// The steps of all checkpoints on the disk, in ascending order.
     pub fn steps(&self) -> Vec<u64> {
         let Ok(entries) = std::fs::read_dir(&self.folder) else {
             return Vec::new();
@@ -81,9 +81,8 @@ impl Shelf {
     /// Reads the newest checkpoint; `None` when there is none.
     ///
     /// # Errors
-    /// When it cannot be read. An older one is never taken in its place without being told:
-    /// the error names the newest older one that can be read, and deleting the damaged file is
-    /// the way to ask for it.
+    /// When it cannot be read. An older one never silently takes its place: the error names the
+    /// newest older one that can be read, which is used once the damaged file is deleted.
     pub fn newest(&self) -> Result<Option<(PathBuf, Checkpoint)>, CheckpointError> {
         let mut steps = self.steps();
         let Some(path) = steps.pop().map(|step| self.path(step)) else {
@@ -121,7 +120,7 @@ mod tests {
     use super::*;
 
     /// Puts checkpoints of steps 1 to n; `best` says for each which step is the best so far.
-    fn fill(shelf: &Shelf, best: &[u64]) -> Vec<u64> {
+    fn fill(store: &CheckpointStore, best: &[u64]) -> Vec<u64> {
         let mut kept = Vec::new();
         for (step, best) in (1..).zip(best) {
             let mut checkpoint = example(step);
@@ -131,57 +130,57 @@ mod tests {
                 epoch: 0,
                 top1: 1.0,
             });
-            kept = shelf.put(&checkpoint).unwrap().1;
+            kept = store.put(&checkpoint).unwrap().1;
         }
-        shelf.steps()
+        store.steps()
     }
 
     #[test]
     fn the_last_ones_and_their_best_ones_stay() {
         let folder = tempfile::tempdir().unwrap();
-        let shelf = Shelf::new(folder.path().to_owned(), 2);
-        assert_eq!(fill(&shelf, &[1, 1, 3, 3, 3, 3]), [3, 5, 6]);
+        let store = CheckpointStore::new(folder.path().to_owned(), 2);
+        assert_eq!(fill(&store, &[1, 1, 3, 3, 3, 3]), [3, 5, 6]);
         // Step 6 is the new best, but step 5, still kept, knows only step 3.
         let folder = tempfile::tempdir().unwrap();
-        let shelf = Shelf::new(folder.path().to_owned(), 2);
-        assert_eq!(fill(&shelf, &[1, 1, 3, 3, 3, 6]), [3, 5, 6]);
+        let store = CheckpointStore::new(folder.path().to_owned(), 2);
+        assert_eq!(fill(&store, &[1, 1, 3, 3, 3, 6]), [3, 5, 6]);
         let folder = tempfile::tempdir().unwrap();
-        let shelf = Shelf::new(folder.path().to_owned(), 1);
-        assert_eq!(fill(&shelf, &[1, 1, 3, 3, 3, 6]), [6]);
+        let store = CheckpointStore::new(folder.path().to_owned(), 1);
+        assert_eq!(fill(&store, &[1, 1, 3, 3, 3, 6]), [6]);
     }
 
     #[test]
     fn a_damaged_newest_one_names_the_older_one_and_deleting_it_falls_back() {
         let folder = tempfile::tempdir().unwrap();
-        let shelf = Shelf::new(folder.path().to_owned(), 2);
-        assert!(shelf.newest().unwrap().is_none());
-        fill(&shelf, &[1, 1]);
-        assert_eq!(shelf.newest().unwrap().unwrap().1.position.step, 2);
-        let mut bytes = std::fs::read(shelf.path(2)).unwrap();
+        let store = CheckpointStore::new(folder.path().to_owned(), 2);
+        assert!(store.newest().unwrap().is_none());
+        fill(&store, &[1, 1]);
+        assert_eq!(store.newest().unwrap().unwrap().1.position.step, 2);
+        let mut bytes = std::fs::read(store.path(2)).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
-        std::fs::write(shelf.path(2), bytes).unwrap();
-        let error = shelf.newest().unwrap_err().to_string();
+        std::fs::write(store.path(2), bytes).unwrap();
+        let error = store.newest().unwrap_err().to_string();
         assert!(error.contains("step-00000002"), "{error}");
         assert!(error.contains("step-00000001"), "{error}");
-        std::fs::remove_file(shelf.path(2)).unwrap();
-        assert_eq!(shelf.newest().unwrap().unwrap().1.position.step, 1);
+        std::fs::remove_file(store.path(2)).unwrap();
+        assert_eq!(store.newest().unwrap().unwrap().1.position.step, 1);
     }
 
     #[test]
     fn a_failed_write_keeps_the_older_ones() {
         let folder = tempfile::tempdir().unwrap();
-        let shelf = Shelf::new(folder.path().to_owned(), 1);
-        fill(&shelf, &[1]);
+        let store = CheckpointStore::new(folder.path().to_owned(), 1);
+        fill(&store, &[1]);
         // A folder in the way stands for the full disk: the rename fails.
-        std::fs::create_dir(shelf.path(2)).unwrap();
-        std::fs::write(shelf.path(2).join("x"), "").unwrap();
+        std::fs::create_dir(store.path(2)).unwrap();
+        std::fs::write(store.path(2).join("x"), "").unwrap();
         let mut checkpoint = example(2);
         checkpoint.position.kept = vec![Kept {
             step: 1,
             best: None,
         }];
-        let error = shelf.put(&checkpoint).unwrap_err().to_string();
+        let error = store.put(&checkpoint).unwrap_err().to_string();
         assert!(error.contains("step-00000002"), "{error}");
-        assert!(file::read(&shelf.path(1)).is_ok());
+        assert!(file::read(&store.path(1)).is_ok());
     }
 }

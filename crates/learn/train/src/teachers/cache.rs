@@ -1,4 +1,4 @@
-//! A file of a teacher's outputs, a row an image.
+//! The cache file of a teacher's outputs, one row per image.
 //!
 //! The first line is JSON (see [`Header`]); after it, at the next multiple of 64 bytes, float32
 //! values in little-endian order: for each row the parts of the [`Layout`] one after another.
@@ -30,7 +30,7 @@ struct Header {
     rows: Vec<usize>,
 }
 
-/// What there is of an image: shapes without the batch.
+/// The shapes of an image's outputs, without the batch axis.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Layout {
     exits: usize,
@@ -41,7 +41,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// What is used of a teacher's outputs.
+    /// The layout of the outputs that `uses` names.
     pub fn of(outputs: &ExitOutputs, uses: Uses) -> Self {
         let shape = |map: &Tensor<4>| {
             let [_, channels, height, width] = map.dims();
@@ -62,7 +62,7 @@ impl Layout {
         }
     }
 
-    /// Values a row.
+    /// Values per row.
     fn width(&self) -> usize {
         let size = |shape: &[usize; 3]| shape.iter().product::<usize>();
         let map = self.map.as_ref().map_or(0, |map| map[0] + size(map));
@@ -82,7 +82,7 @@ impl Layout {
         Some(Tensor::cat(parts, 1))
     }
 
-    /// The way back. Only the deepest exit is ever looked at; it stands at every place.
+    /// The inverse of [`pack`](Self::pack). Only the deepest exit is ever used; it stands for every exit.
     fn unpack(&self, block: Tensor<2>) -> ExitOutputs {
         let [count, _] = block.dims();
         let mut at = 0;
@@ -109,9 +109,9 @@ impl Layout {
     }
 }
 
-/// A cache that is complete.
+/// A complete cache, opened for reading.
 #[derive(Debug)]
-pub(super) struct Cache {
+pub(super) struct TeacherCache {
     path: PathBuf,
     file: File,
     start: u64,
@@ -120,8 +120,8 @@ pub(super) struct Cache {
     device: Device,
 }
 
-impl Cache {
-    /// The cache at `path`; `None` when there is none, or it is another one's or incomplete.
+impl TeacherCache {
+    /// The cache at `path`; `None` when there is none, its key or images differ, or it is incomplete.
     ///
     /// # Errors
     /// When the file is there and cannot be read.
@@ -172,7 +172,7 @@ impl Cache {
         self.places.len() * self.layout.width() * 4
     }
 
-    /// What the teacher says of some images.
+    /// The teacher's outputs for some images.
     ///
     /// # Errors
     /// [`TrainError::File`] when the file cannot be read, [`TrainError::CacheLost`] when it has no
@@ -205,7 +205,7 @@ fn unreadable(path: &Path, source: io::Error) -> FileError {
     }
 }
 
-/// A cache that is to be.
+/// Writes a cache.
 pub(super) struct Writer<'a> {
     pub path: &'a Path,
     pub key: &'a str,
@@ -310,7 +310,8 @@ mod tests {
                 rows: &[10, 4, 7],
             };
             writer.write([Ok(all.clone())].into_iter()).unwrap();
-            let open = |key: &str, rows: &[usize]| Cache::open(&path, key, rows, &device).unwrap();
+            let open =
+                |key: &str, rows: &[usize]| TeacherCache::open(&path, key, rows, &device).unwrap();
             let cache = open("k", &[10, 4, 7]).unwrap();
             let found = cache.outputs(&[7, 10]).unwrap();
             assert_eq!(found.len(), 2);
@@ -339,13 +340,13 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
         assert!(
-            Cache::open(&path, "k", &[10, 4, 7], &device)
+            TeacherCache::open(&path, "k", &[10, 4, 7], &device)
                 .unwrap()
                 .is_none()
         );
         std::fs::write(&path, b"no header").unwrap();
         assert!(
-            Cache::open(&path, "k", &[10, 4, 7], &device)
+            TeacherCache::open(&path, "k", &[10, 4, 7], &device)
                 .unwrap()
                 .is_none()
         );

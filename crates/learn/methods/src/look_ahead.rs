@@ -1,12 +1,12 @@
-//! What a method may try out before a step is taken.
+//! The look-ahead of methods that try a step before it is taken.
 
 use burn::tensor::{Gradients, Tensor};
 use offramp_heads::MultiExitNet;
 use offramp_losses::Targets;
 
-/// A batch before its step, and the step as something that can be tried on a copy.
+/// A batch before its step, and the optimiser's step to try on copies of the network.
 #[derive(Clone, Copy)]
-pub struct Rehearsal<'a> {
+pub struct LookAhead<'a> {
     /// The network; its clones are networks of their own, running statistics included.
     pub net: &'a MultiExitNet,
     /// The images of the batch, `[N, 3, H, W]`.
@@ -14,11 +14,11 @@ pub struct Rehearsal<'a> {
     /// Their labels.
     pub targets: &'a Targets,
     /// The optimiser of the training.
-    pub optimizer: &'a dyn Lookahead,
+    pub optimizer: &'a dyn TrialStep,
 }
 
-/// An optimiser's step without its consequences.
-pub trait Lookahead {
+/// An optimiser's next step, without changing the optimiser.
+pub trait TrialStep {
     /// The network after a step along `gradients`; the optimiser stays as it is.
     fn step(&self, net: MultiExitNet, gradients: &mut Gradients) -> MultiExitNet;
 

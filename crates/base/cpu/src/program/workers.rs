@@ -1,8 +1,8 @@
-//! Threads that work on one thing together, at the cost of less than a microsecond a step.
+//! Threads that work on one thing together, at a cost of less than a microsecond per step.
 //!
 //! A pool for tasks wakes sleeping threads and hands out work through queues: five to fifty
-//! microseconds a parallel loop. A network of twenty small layers has a forty microseconds' worth of
-//! work in each. So the threads of a team are woken once a run, go through all steps side by side and
+//! microseconds per parallel loop. A network of twenty small layers has forty microseconds' worth of
+//! work in each. So the workers are woken once per run, go through all steps side by side and
 //! wait for each other by watching a counter. They watch for a while after a run too, before they
 //! sleep, since the next image often comes at once.
 
@@ -17,46 +17,46 @@ use std::time::{Duration, Instant};
 /// How long a thread watches for the next run before it sleeps.
 const WATCH: Duration = Duration::from_micros(500);
 
-/// Looks at a counter before the processor is offered to somebody else.
+/// Looks at a counter before the thread yields the processor.
 const LOOKS: usize = 4000;
 
-type Job = *const (dyn Fn(usize, &Meeting) + Sync);
+type Job = *const (dyn Fn(usize, &Barrier) + Sync);
 
 struct Common {
     /// Runs begun.
     begun: AtomicUsize,
-    /// Members that have finished the current run.
+    /// Threads that have finished the current run.
     finished: AtomicUsize,
     job: UnsafeCell<Option<Job>>,
-    meeting: Meeting,
+    barrier: Barrier,
     end: AtomicBool,
 }
 
-// SAFETY: `job` is written before `begun` rises and read after, and not changed until all members
+// SAFETY: `job` is written before `begun` rises and read after, and not changed until all threads
 // have finished.
 unsafe impl Send for Common {}
 // SAFETY: as above.
 unsafe impl Sync for Common {}
 
-/// Where the members of a team wait for each other.
-pub(super) struct Meeting {
+/// Where the threads wait for each other.
+pub(super) struct Barrier {
     arrived: AtomicUsize,
-    members: usize,
-    /// Whether a member panicked, so that nobody waits for it.
+    threads: usize,
+    /// Whether a thread panicked, so that no other waits for it.
     broken: AtomicBool,
 }
 
-impl Meeting {
-    /// Returns when all members have called it as often as this one.
+impl Barrier {
+    /// Returns when all threads have called it as often as this one.
     ///
     /// # Panics
-    /// If another member panicked.
+    /// If another thread panicked.
     pub fn wait(&self) {
-        if self.members == 1 {
+        if self.threads == 1 {
             return;
         }
         let ticket = self.arrived.fetch_add(1, Ordering::AcqRel);
-        let round = (ticket / self.members + 1) * self.members;
+        let round = (ticket / self.threads + 1) * self.threads;
         wait_until(|| {
             assert!(
                 !self.broken.load(Ordering::Relaxed),
@@ -67,7 +67,7 @@ impl Meeting {
     }
 }
 
-/// Watches, and yields now and then in case that the one waited for needs this processor.
+/// Watches, and yields now and then in case the thread waited for needs this processor.
 fn wait_until(mut done: impl FnMut() -> bool) {
     loop {
         for _ in 0..LOOKS {
@@ -80,37 +80,37 @@ fn wait_until(mut done: impl FnMut() -> bool) {
     }
 }
 
-/// Some threads, the caller's being one of them.
-pub(super) struct Team {
+/// Threads that run one job side by side; the caller's is one of them.
+pub(super) struct Workers {
     common: Arc<Common>,
     others: Vec<JoinHandle<()>>,
     /// The same, to be woken.
     threads: Vec<Thread>,
 }
 
-impl Team {
-    /// A team of at least one; it has fewer members where the system refuses threads.
-    pub fn new(members: usize) -> Self {
+impl Workers {
+    /// At least one thread; fewer than `count` where the system refuses threads.
+    pub fn new(count: usize) -> Self {
         let mut others = Vec::new();
-        // The number is part of the meeting, so refused threads make a smaller team.
-        for size in (1..=members.max(1)).rev() {
+        // The number is part of the barrier, so refused threads mean a smaller barrier.
+        for size in (1..=count.max(1)).rev() {
             let common = Arc::new(Common {
                 begun: AtomicUsize::new(0),
                 finished: AtomicUsize::new(0),
                 job: UnsafeCell::new(None),
-                meeting: Meeting {
+                barrier: Barrier {
                     arrived: AtomicUsize::new(0),
-                    members: size,
+                    threads: size,
                     broken: AtomicBool::new(false),
                 },
                 end: AtomicBool::new(false),
             });
             let spawned: Result<Vec<_>, _> = (1..size)
-                .map(|member| {
+                .map(|thread| {
                     let common = common.clone();
                     std::thread::Builder::new()
-                        .name(format!("offramp-{member}"))
-                        .spawn(move || work(&common, member))
+                        .name(format!("offramp-{thread}"))
+                        .spawn(move || work(&common, thread))
                 })
                 .collect();
             if let Ok(spawned) = spawned {
@@ -124,33 +124,33 @@ impl Team {
             }
             common.end.store(true, Ordering::Release);
         }
-        unreachable!("a team of one needs no thread: {}", others.len())
+        unreachable!("one thread needs no other: {}", others.len())
     }
 
-    /// Members, the caller counted.
-    pub fn members(&self) -> usize {
-        self.common.meeting.members
+    /// Number of threads, the caller's included.
+    pub fn threads(&self) -> usize {
+        self.common.barrier.threads
     }
 
-    /// Calls `job(member, meeting)` for every member at once and returns when all have.
+    /// Calls `job(thread, barrier)` on every thread at once and returns when all calls have.
     ///
     /// # Panics
-    /// If the job does, on any thread; the team is of no use afterwards.
-    pub fn run(&mut self, job: &(dyn Fn(usize, &Meeting) + Sync)) {
+    /// If the job does, on any thread; the workers cannot be used afterwards.
+    pub fn run(&mut self, job: &(dyn Fn(usize, &Barrier) + Sync)) {
         let common = &*self.common;
         assert!(
-            !common.meeting.broken.load(Ordering::Relaxed),
-            "a thread of this team panicked before"
+            !common.barrier.broken.load(Ordering::Relaxed),
+            "a worker panicked before"
         );
-        if self.members() == 1 {
-            return job(0, &common.meeting);
+        if self.threads() == 1 {
+            return job(0, &common.barrier);
         }
         common.finished.store(0, Ordering::Relaxed);
-        // SAFETY: all members have finished the last run, so nobody reads it; the lifetime is given up
+        // SAFETY: all threads have finished the last run, so nothing reads it; the lifetime is given up
         // because this function returns only after they have finished this one.
         unsafe {
             *common.job.get() = Some(std::mem::transmute::<
-                *const (dyn Fn(usize, &Meeting) + Sync + '_),
+                *const (dyn Fn(usize, &Barrier) + Sync + '_),
                 Job,
             >(job));
         }
@@ -158,23 +158,23 @@ impl Team {
         for thread in &self.threads {
             thread.unpark();
         }
-        let mine = catch_unwind(AssertUnwindSafe(|| job(0, &common.meeting)));
+        let mine = catch_unwind(AssertUnwindSafe(|| job(0, &common.barrier)));
         if mine.is_err() {
-            common.meeting.broken.store(true, Ordering::Relaxed);
+            common.barrier.broken.store(true, Ordering::Relaxed);
         }
-        let others = self.members() - 1;
+        let others = self.threads() - 1;
         wait_until(|| common.finished.load(Ordering::Acquire) == others);
         match mine {
             Err(panic) => resume_unwind(panic),
             Ok(()) => assert!(
-                !common.meeting.broken.load(Ordering::Relaxed),
-                "a thread of the team panicked"
+                !common.barrier.broken.load(Ordering::Relaxed),
+                "a worker panicked"
             ),
         }
     }
 }
 
-impl Drop for Team {
+impl Drop for Workers {
     fn drop(&mut self) {
         self.common.end.store(true, Ordering::Release);
         for thread in &self.threads {
@@ -187,8 +187,8 @@ impl Drop for Team {
     }
 }
 
-/// What the other threads do.
-fn work(common: &Common, member: usize) {
+/// The loop of every thread but the caller's.
+fn work(common: &Common, thread: usize) {
     let mut seen = 0;
     loop {
         let mut watching = Instant::now();
@@ -206,12 +206,12 @@ fn work(common: &Common, member: usize) {
             }
         }
         seen += 1;
-        // SAFETY: `begun` has risen, so the job is there, and it stays until this member has finished.
+        // SAFETY: `begun` has risen, so the job is there, and it stays until this thread has finished.
         let job = unsafe { (*common.job.get()).map(|job| &*job) };
         if let Some(job) = job
-            && catch_unwind(AssertUnwindSafe(|| job(member, &common.meeting))).is_err()
+            && catch_unwind(AssertUnwindSafe(|| job(thread, &common.barrier))).is_err()
         {
-            common.meeting.broken.store(true, Ordering::Relaxed);
+            common.barrier.broken.store(true, Ordering::Relaxed);
         }
         common.finished.fetch_add(1, Ordering::Release);
     }
@@ -223,17 +223,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_meet_between_steps() {
-        for members in 1..4 {
-            let mut team = Team::new(members);
-            assert_eq!(team.members(), members);
+    fn threads_meet_between_steps() {
+        for threads in 1..4 {
+            let mut workers = Workers::new(threads);
+            assert_eq!(workers.threads(), threads);
             for _ in 0..50 {
                 let steps: Vec<AtomicUsize> = (0..20).map(|_| AtomicUsize::new(0)).collect();
-                team.run(&|_, meeting| {
+                workers.run(&|_, barrier| {
                     for step in &steps {
                         step.fetch_add(1, Ordering::Relaxed);
-                        meeting.wait();
-                        assert_eq!(step.load(Ordering::Relaxed), members);
+                        barrier.wait();
+                        assert_eq!(step.load(Ordering::Relaxed), threads);
                     }
                 });
             }
@@ -242,22 +242,22 @@ mod tests {
 
     #[test]
     fn a_panic_reaches_the_caller() {
-        let mut team = Team::new(2);
+        let mut workers = Workers::new(2);
         let result = catch_unwind(AssertUnwindSafe(|| {
-            team.run(&|member, meeting| {
-                assert_ne!(member, 1, "on purpose");
-                meeting.wait();
+            workers.run(&|thread, barrier| {
+                assert_ne!(thread, 1, "on purpose");
+                barrier.wait();
             });
         }));
         assert!(result.is_err());
     }
 
     #[test]
-    fn a_sleeping_team_wakes() {
-        let mut team = Team::new(2);
+    fn sleeping_workers_wake() {
+        let mut workers = Workers::new(2);
         std::thread::sleep(Duration::from_millis(20));
         let calls = AtomicUsize::new(0);
-        team.run(&|_, _| {
+        workers.run(&|_, _| {
             calls.fetch_add(1, Ordering::Relaxed);
         });
         assert_eq!(calls.into_inner(), 2);
