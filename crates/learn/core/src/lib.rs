@@ -12,18 +12,16 @@
 
 mod device;
 mod exit;
-pub mod files;
 mod gradients;
 pub mod images;
 mod network;
 pub mod params;
 mod precision;
-mod suggest;
 
 pub use device::{DeviceError, DeviceSpec, default_device};
 pub use exit::{ExitOutput, ExitOutputs, widened};
 pub use gradients::{add_gradient, add_gradients};
 pub use network::{Backbone, ExitHead, FeatureValues, Features, StageInfo};
 pub use offramp_graph::{Cost, MapShape};
+pub use offramp_run::{files, nearest};
 pub use precision::{Precision, PrecisionError};
-pub use suggest::nearest;

@@ -10,6 +10,7 @@ use offramp_heads::{HeadConfig, MultiExitNet, NetConfig};
 use offramp_methods::distill::{DistillConfig, Distillers, Student, ViewShape};
 use offramp_methods::{Method, NetworkInfo, StepContext};
 use offramp_nn::Init;
+use offramp_run::METRICS_FORMAT;
 use offramp_teachers::{ExternalTeacher, StudentImages};
 
 use super::initial::Initial;
@@ -20,7 +21,7 @@ use crate::ema::Ema;
 use crate::evaluate::{EvalOptions, evaluate};
 use crate::lectures::{Faculty, Rows};
 use crate::loss_scale::LossScale;
-use crate::metrics::{MetricsFile, Sums, TrainRecord};
+use crate::metrics::{MetricsFile, StartRecord, Sums, TrainRecord};
 use crate::optim::Optimizer;
 use crate::progress::{Plan, Progress};
 use crate::recipe::{Recipe, TeacherConfig};
@@ -137,7 +138,10 @@ impl<'a> Session<'a> {
         faculty.open_caches(recipe, &objective.distill, &rows, &mut say)?;
         // Nothing is cut off before all that can be refused has been checked.
         let known = position.map_or(0, |(_, position)| position.metrics_bytes);
-        let metrics = MetricsFile::open(&folder.metrics(), known)?;
+        let metrics = MetricsFile::open(&folder.metrics(), known)?.with_start(StartRecord {
+            format: METRICS_FORMAT,
+            device: spec.to_string(),
+        });
         let mut session = Self {
             recipe,
             model,
