@@ -65,21 +65,23 @@ pub trait Document: Serialize + DeserializeOwned {
         };
         let mut value: Value = serde_json::from_str(text)
             .map_err(|error| invalid(String::new(), String::new(), error.to_string()))?;
-        let found = take_format(&mut value, Self::FORMAT_KEY);
-        match found {
-            None if Self::FORMAT_KEY.is_none() => {}
-            // What is no document at all is said to be none; anything else has a version.
-            None if !value.is_object() => {}
-            Some(found) if found == Value::from(Self::FORMAT) => {}
-            found => {
+        match (take_format(&mut value, Self::FORMAT_KEY), Self::FORMAT_KEY) {
+            (Some(found), _) if found == Value::from(Self::FORMAT) => {}
+            (Some(found), key) => {
                 return Err(DocumentError::Format {
                     path: path.to_owned(),
-                    key: Self::FORMAT_KEY.unwrap_or("format").replace('_', " "),
-                    found: found.unwrap_or_default().to_string(),
+                    key: key.unwrap_or("format").replace('_', " "),
+                    found: found.to_string(),
                     expected: Self::FORMAT,
                     remedy: Self::REMEDY,
                 });
             }
+            // What is no document at all is said to be none below; anything else has a version.
+            (None, Some(key)) if value.is_object() => {
+                let reason = "the version is missing".to_owned();
+                return Err(invalid(key.to_owned(), String::new(), reason));
+            }
+            (None, _) => {}
         }
         serde_path_to_error::deserialize(&value).map_err(|error| {
             let key = error.path().to_string();

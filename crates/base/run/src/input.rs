@@ -56,14 +56,14 @@ impl ImageInput {
         for (channel, mean) in self.mean.iter().enumerate() {
             if !mean.is_finite() {
                 let key = format!("mean[{channel}]");
-                return Err(Fault::new(key, mean, "a mean is finite"));
+                return Err(Fault::new(key, format!("{mean:?}"), "a mean is finite"));
             }
         }
         for (channel, std) in self.std.iter().enumerate() {
             if !(std.is_finite() && *std > 0.0) {
                 let key = format!("std[{channel}]");
                 let rule = "a standard deviation is finite and above 0";
-                return Err(Fault::new(key, std, rule));
+                return Err(Fault::new(key, format!("{std:?}"), rule));
             }
         }
         Ok(())

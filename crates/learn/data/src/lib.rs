@@ -13,7 +13,7 @@
 //! | a data set, opened | [`open`], [`DataConfig`], [`Splits`] |
 //! | batches | [`Loader`], [`LoaderConfig`], [`Batch`] |
 //! | variations of pictures | [`AugmentConfig`] |
-//! | one picture, as a network wants it | [`DatasetInfo::decode`], [`decode_image`] |
+//! | one picture of a size | [`decode_image`] |
 //! | a download | [`fetch`](mod@fetch) |
 
 mod augment;
