@@ -74,14 +74,12 @@ impl Document for Calibration {
         let point = |point: &OperatingPoint| {
             check_point(point)?;
             let found = point.exit_fractions.len();
-            match found == exits {
-                true => Ok(()),
-                false => Err(Fault::new(
-                    "exit_fractions",
-                    format!("a list of {found}"),
-                    format!("the policy has {exits} exit(s)"),
-                )),
+            if found == exits {
+                return Ok(());
             }
+            let shown = format!("a list of {found}");
+            let rule = format!("the policy has {exits} exit(s)");
+            Err(Fault::new("exit_fractions", shown, rule))
         };
         for (row, found) in self.rows.iter().enumerate() {
             point(found).map_err(|fault| fault.below(&format!("rows[{row}]")))?;

@@ -4,57 +4,46 @@ use crate::document::Fault;
 
 /// A finite number that is not negative.
 pub(crate) fn not_negative(key: impl Into<String>, value: f64) -> Result<(), Fault> {
-    match value.is_finite() && value >= 0.0 {
-        true => Ok(()),
-        false => Err(Fault::new(
-            key,
-            json(value),
-            "a finite number of at least 0 is meant",
-        )),
-    }
+    let rule = "it must be a finite number of at least 0";
+    check(value.is_finite() && value >= 0.0, key, value, rule)
 }
 
 /// A number that may be missing (`null`, here NaN), but is not negative or infinite.
 pub(crate) fn missing_or_not_negative(key: impl Into<String>, value: f64) -> Result<(), Fault> {
-    match value.is_nan() {
-        true => Ok(()),
-        false => not_negative(key, value),
+    if value.is_nan() {
+        return Ok(());
     }
+    not_negative(key, value)
 }
 
 /// A percentage that may be missing (`null`, here NaN).
 pub(crate) fn missing_or_percent(key: impl Into<String>, value: f64) -> Result<(), Fault> {
-    match value.is_nan() {
-        true => Ok(()),
-        false => percent(key, value),
+    if value.is_nan() {
+        return Ok(());
     }
+    percent(key, value)
 }
 
 /// A percentage.
 pub(crate) fn percent(key: impl Into<String>, value: f64) -> Result<(), Fault> {
-    match (0.0..=100.0).contains(&value) {
-        true => Ok(()),
-        false => Err(Fault::new(
-            key,
-            json(value),
-            "a percentage from 0 to 100 is meant",
-        )),
-    }
+    let rule = "it must be a percentage from 0 to 100";
+    check((0.0..=100.0).contains(&value), key, value, rule)
 }
 
 /// A probability or a share.
 pub(crate) fn share(key: impl Into<String>, value: f64) -> Result<(), Fault> {
-    match (0.0..=1.0).contains(&value) {
-        true => Ok(()),
-        false => Err(Fault::new(
-            key,
-            json(value),
-            format!("{} is no probability, which lie from 0 to 1", json(value)),
-        )),
-    }
+    let rule = format!("{} is no probability, which lie from 0 to 1", json(value));
+    check((0.0..=1.0).contains(&value), key, value, &rule)
 }
 
-/// A number as JSON shows it; what JSON has no number for is `null` there.
+fn check(holds: bool, key: impl Into<String>, value: f64, rule: &str) -> Result<(), Fault> {
+    if holds {
+        return Ok(());
+    }
+    Err(Fault::new(key, json(value), rule))
+}
+
+/// A number as JSON shows it, or the name of one that JSON does not have.
 pub(crate) fn json(value: f64) -> String {
     match serde_json::Number::from_f64(value) {
         Some(number) => number.to_string(),
@@ -62,7 +51,7 @@ pub(crate) fn json(value: f64) -> String {
     }
 }
 
-/// A number that JSON has no form for, NaN or infinite, is written as `null` and comes back as NaN.
+/// Reads `null`, as which JSON holds NaN and infinity, as NaN.
 pub(crate) fn null_is_nan<'de, D>(deserializer: D) -> Result<f64, D::Error>
 where
     D: serde::Deserializer<'de>,

@@ -308,15 +308,15 @@ pub(crate) fn same_model<D: Document>(
     found: &str,
     expected: &str,
 ) -> Result<(), DocumentError> {
-    match found == expected {
-        true => Ok(()),
-        false => Err(DocumentError::OtherModel {
-            path: path.to_owned(),
-            found: found.to_owned(),
-            expected: expected.to_owned(),
-            remedy: D::REMEDY,
-        }),
+    if found == expected {
+        return Ok(());
     }
+    Err(DocumentError::OtherModel {
+        path: path.to_owned(),
+        found: found.to_owned(),
+        expected: expected.to_owned(),
+        remedy: D::REMEDY,
+    })
 }
 
 /// A fault of the document in the file `path`.

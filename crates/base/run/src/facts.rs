@@ -21,8 +21,8 @@ pub struct RunFacts {
 }
 
 impl RunFacts {
-    /// Reads the folder of the model with checksum `sha256`, `macs[k]` as the cost of exit `k`, and so
-    /// many classes.
+    /// Reads the folder of the model with checksum `sha256`, `macs[k]` as the cost of exit `k`, and
+    /// `classes` classes.
     pub fn read(dir: &Path, sha256: &str, macs: &[u64], classes: usize) -> Self {
         let mut notes = Vec::new();
         let mut text = |file: &str| {

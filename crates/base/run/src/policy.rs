@@ -32,8 +32,8 @@ impl ChosenPolicy {
     }
 
     /// The rule for all commands: the policy of the file `given`, else `policy.json` in the folder `run`, else
-    /// every image goes to the deepest exit. The network has the checksum `model`, so many exits and
-    /// classes.
+    /// every image goes to the deepest exit. The network has the checksum `model`, `exits` exits and
+    /// `classes` classes.
     ///
     /// # Errors
     /// [`DocumentError`] for a file that is damaged, of another network, or given and not there.

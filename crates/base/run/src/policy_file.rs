@@ -98,7 +98,7 @@ impl PolicyFile {
         }
     }
 
-    /// Reads a file for the model with checksum `model`, so many exits and so many classes.
+    /// Reads a file for the model with checksum `model`, `exits` exits and `classes` classes.
     ///
     /// # Errors
     /// [`DocumentError`] that names the file, also for a policy of another network.

@@ -61,7 +61,7 @@ impl Rows {
         })
     }
 
-    /// Refuses the answers of another network than the one with checksum `model` and so many classes.
+    /// Refuses the answers of another network than the one with checksum `model` and `classes` classes.
     ///
     /// # Errors
     /// [`DocumentError`] that names the file `path`.
@@ -88,7 +88,7 @@ impl Rows {
         }
     }
 
-    /// (confidence, right?) of every sample at an exit.
+    /// Confidence and correctness of every sample at an exit.
     pub fn samples(&self, exit: usize) -> impl Iterator<Item = (f64, bool)> {
         let answers = &self.exits[exit];
         let right = answers
@@ -112,13 +112,16 @@ impl Document for Rows {
             return Err(Fault::new("split", split, "it is val or test"));
         }
         let samples = self.labels.len();
-        let length = |key: String, length: usize| match length == samples {
-            true => Ok(()),
-            false => {
-                let found = format!("a list of {length} values");
-                let rule = format!("there are {samples} labels");
-                Err(Fault::new(key, found, rule))
+        let length = |key: String, length: usize| {
+            if length == samples {
+                return Ok(());
             }
+            let found = format!("a list of {length} values");
+            Err(Fault::new(
+                key,
+                found,
+                format!("there are {samples} labels"),
+            ))
         };
         for (exit, answers) in self.exits.iter().enumerate() {
             let key = |name: &str| format!("exits[{exit}].{name}");

@@ -8,7 +8,7 @@ use offramp_policies::{AnyPolicy, Criterion, OperatingPoint, PolicyError, Readou
 use crate::calibration::Calibration;
 use crate::document::{Document, DocumentError, Fault, faulty};
 
-/// What budgets buy, with the rule for each: thresholds from cheap to dear, what they cost and how often
+/// What budgets buy, with the rule for each: thresholds from cheap to expensive, what they cost and how often
 /// they are right on the rows they were scored on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleCurve {
@@ -21,7 +21,7 @@ impl RuleCurve {
     /// Points are put in the order of their cost.
     ///
     /// # Errors
-    /// When thresholds or readout are for another network than one of so many exits and classes.
+    /// When thresholds or readout are for another network than one of `exits` exits and `classes` classes.
     pub fn new(
         criterion: Criterion,
         readout: &Readout,
@@ -73,7 +73,7 @@ impl RuleCurve {
         self.points.iter().map(|(point, _)| point)
     }
 
-    /// The dearest point whose mean cost is at most `macs`, and its rule.
+    /// The most expensive point whose mean cost is at most `macs`, and its rule.
     ///
     /// Chosen by cost alone: choosing by accuracy would make the rows scored on rows to fit on.
     pub fn within(&self, macs: f64) -> Option<&(OperatingPoint, Arc<Rule>)> {

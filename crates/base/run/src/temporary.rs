@@ -143,9 +143,10 @@ fn remove_unlocked(folder: &Path, ours: fn(&str) -> bool) {
 }
 
 fn remove(path: &Path) {
-    let _ = match path.is_dir() {
-        true => fs::remove_dir_all(path),
-        false => fs::remove_file(path),
+    let _ = if path.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
     };
 }
 
