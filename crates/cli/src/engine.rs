@@ -1,19 +1,17 @@
 //! What computes a trained network: the compiled executor on a CPU, burn elsewhere.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Instant;
+use std::path::PathBuf;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use clap::{Args, ValueEnum};
 use offramp_core::DeviceSpec;
 use offramp_core::images::normalise;
-use offramp_executor::{Options, StagedExecutor, StagedPlan, Stream};
+use offramp_executor::{CompiledEngine, Options, StagedPlan};
 use offramp_heads::{ModelCard, MultiExitNet};
-use offramp_infer::{Answer, Runner};
-use offramp_policies::Rule;
+use offramp_infer::BurnEngine;
+use offramp_run::Engine;
 
 use crate::error::CliError;
 
@@ -110,99 +108,41 @@ pub fn options(threads: Option<usize>) -> Options {
     }
 }
 
-/// A network with the rule that says where samples leave.
-pub enum Engine {
-    /// The compiled executor.
-    Compiled {
-        /// With its memory.
-        stream: Box<Stream>,
-        /// The rule.
-        rule: Arc<Rule>,
-    },
-    /// burn.
-    Burn {
-        /// The runner.
-        runner: Box<Runner<MultiExitNet>>,
-    },
-}
-
-impl Engine {
-    /// An engine for batches of at most `batch` images.
-    ///
-    /// # Errors
-    /// When the rule does not fit the network, and those of [`EngineArgs::staged_plan`].
-    pub fn new(
-        args: &EngineArgs,
-        device: DeviceSpec,
-        net: MultiExitNet,
-        card: &ModelCard,
-        rule: Rule,
-        batch: usize,
-    ) -> Result<Self, CliError> {
-        let macs = macs(&net, card);
-        Ok(match args.kind(device)? {
-            EngineKind::Compiled => {
-                rule.check(net.num_exits(), card.classes.len())?;
-                let plan = args.staged_plan(&net, card, batch, None)?;
-                Self::Compiled {
-                    stream: Box::new(Stream::new(plan, macs)?),
-                    rule: Arc::new(rule),
-                }
-            }
-            EngineKind::Burn => Self::Burn {
-                runner: Box::new(burn_runner(net, card, rule, macs)?),
-            },
-        })
-    }
-
-    /// Answers images, in their order.
-    ///
-    /// # Shapes
-    /// - `x`: `[N, 3, H, W]`, normalised as in training
-    ///
-    /// # Errors
-    /// [`CliError::NoAnswer`] for weights that give no finite logits.
-    pub fn run(&mut self, x: Tensor<4>, run: &Path) -> Result<Vec<Answer>, CliError> {
-        let answers: Result<_, Box<dyn std::error::Error + Send + Sync>> = match self {
-            Self::Burn { runner } => runner.run(x).map_err(Into::into),
-            Self::Compiled { stream, rule } => stream.run(&values(x), rule).map_err(Into::into),
-        };
-        answers.map_err(|source| CliError::NoAnswer {
-            run: run.to_owned(),
-            source,
-        })
-    }
-}
-
-/// Milliseconds from the images `[N, C, H, W]` to the logits of each exit, nobody stopping.
+/// What computes the network, for batches of at most `batch` images.
 ///
 /// # Errors
-/// [`CliError::Executor`] for more images than the plan takes.
-pub fn compiled_exits(staged: &mut StagedExecutor, images: &[f32]) -> Result<Vec<f64>, CliError> {
-    let mut times = Vec::with_capacity(staged.plan().num_exits());
-    let pixels = staged.plan().pixels();
-    let start = Instant::now();
-    staged.run(images.len() / pixels, images, |_, sample, _| {
-        if sample == 0 {
-            times.push(start.elapsed().as_secs_f64() * 1e3);
+/// Those of [`EngineArgs::kind`] and [`EngineArgs::staged_plan`].
+pub fn engine(
+    args: &EngineArgs,
+    spec: DeviceSpec,
+    net: &MultiExitNet,
+    card: &ModelCard,
+    batch: usize,
+    device: &Device,
+) -> Result<Box<dyn Engine>, CliError> {
+    match args.kind(spec)? {
+        EngineKind::Compiled => {
+            let plan = args.staged_plan(net, card, batch, None)?;
+            Ok(Box::new(CompiledEngine::new(plan, macs(net, card))?))
         }
-        false
-    })?;
-    times.push(start.elapsed().as_secs_f64() * 1e3);
-    Ok(times)
+        EngineKind::Burn => Ok(Box::new(burn_engine(net, card, batch, device)?)),
+    }
 }
 
-/// burn's runner for the network.
-pub fn burn_runner(
-    net: MultiExitNet,
+/// The network, computed by burn.
+///
+/// # Errors
+/// [`CliError::Infer`] for a network without exits.
+pub fn burn_engine(
+    net: &MultiExitNet,
     card: &ModelCard,
-    rule: Rule,
-    macs: Vec<u64>,
-) -> Result<Runner<MultiExitNet>, CliError> {
+    batch: usize,
+    device: &Device,
+) -> Result<BurnEngine<MultiExitNet>, CliError> {
     let image = [card.image.channels, card.image.height, card.image.width];
-    Ok(Runner::new(net.valid(), rule.policy, macs)?
-        .with_image(image)
-        .with_readout(rule.readout, card.classes.len())?)
+    let (macs, classes) = (macs(net, card), card.classes.len());
+    let net = net.clone().valid();
+    Ok(BurnEngine::new(net, macs, image, classes, batch, device)?)
 }
 
 /// Multiply-accumulates to each exit.

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use offramp_backbones::BackboneError;
 use offramp_core::DeviceError;
-use offramp_core::files::FileError;
 use offramp_data::DataError;
 use offramp_executor::{ExecutorError, FileError as PlanError};
 use offramp_graph::GraphError;
@@ -14,6 +13,8 @@ use offramp_interop::export::ExportError;
 use offramp_interop::{ImportError, NameError, ReadError};
 use offramp_policies::PolicyError;
 use offramp_report::ReportError;
+use offramp_run::files::FileError;
+use offramp_run::{DecodeError, DocumentError, EngineError};
 use offramp_serve::ServeError;
 use offramp_train::TrainError;
 use offramp_train::recipe::RecipeError;
@@ -37,6 +38,12 @@ pub enum CliError {
     /// A file could not be written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A picture could not be decoded.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// A document of a run folder could not be read or written.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
     /// A picture could not be written.
     #[error("a picture for gallery.json: {0}")]
     Picture(#[from] image::ImageError),
@@ -52,7 +59,7 @@ pub enum CliError {
         /// The run's folder.
         run: PathBuf,
         /// What it gave instead.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: EngineError,
     },
     /// A plan could not be made or run.
     #[error(transparent)]

@@ -7,6 +7,7 @@ use offramp_core::DeviceSpec;
 use offramp_data::{DataConfig, Split, Splits, Subset, open};
 use offramp_heads::{ModelCard, MultiExitNet, load_model};
 use offramp_policies::ExitTable;
+use offramp_run::RunPaths;
 use offramp_train::recipe::Recipe;
 use offramp_train::{EvalOptions, evaluate};
 
@@ -31,7 +32,7 @@ impl Run {
     pub fn open(dir: &Path, device: DeviceSpec) -> Result<Self, CliError> {
         let device = device.device()?;
         let (net, card) = load_model(dir, &device)?;
-        let recipe = dir.join("recipe.toml");
+        let recipe = RunPaths::new(dir).recipe();
         let recipe = match recipe.exists() {
             true => Some(Recipe::load::<&str>(&recipe, &[])?),
             false => None,
@@ -47,8 +48,7 @@ impl Run {
 
     /// Values of an input image.
     pub fn image_len(&self) -> usize {
-        let image = self.card.image;
-        image.channels * image.height * image.width
+        self.card.input().len()
     }
 
     /// The splits that the run was trained on, or another data set with the same classes, with the

@@ -14,6 +14,7 @@
 //! | [`losses`], [`teachers`], [`methods`] | what is minimised, who teaches whom, and both together |
 //! | [`data`] | data sets, augmentation, loading |
 //! | [`policies`] | when to stop, and how thresholds are fitted |
+//! | [`run`] | what a run folder holds, and the rules for it |
 //! | [`train`] | recipes, trainer, checkpoints |
 //! | [`infer`] | the runner that really stops early |
 //! | [`executor`] | trained networks compiled for the CPU |
@@ -43,6 +44,7 @@ pub use offramp_methods as methods;
 pub use offramp_nn as nn;
 pub use offramp_policies as policies;
 pub use offramp_report as report;
+pub use offramp_run as run;
 pub use offramp_serve as serve;
 pub use offramp_teachers as teachers;
 pub use offramp_train as train;

@@ -1,7 +1,11 @@
-//! Pictures brought to a network's size.
+//! Image files decoded, and brought to a network's size.
 //!
 //! One rule for every reader: data sets, the program, the service, and the browser, where nothing else of
-//! the data crate can be. Files and decoders are not its business.
+//! the data crate can be.
+
+mod decode;
+
+pub use decode::{DecodeError, decode, decode_file};
 
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};

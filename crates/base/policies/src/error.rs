@@ -1,8 +1,6 @@
-use std::path::PathBuf;
-
 use crate::Criterion;
 
-/// Everything that can be wrong with a table, a policy or a policy file.
+/// Everything that can be wrong with a table or a policy.
 ///
 /// Messages carry the offending value and what to do about it; exits, samples and classes are
 /// counted from 0.
@@ -274,59 +272,5 @@ pub enum PolicyError {
     UnknownCriterion {
         /// The name given.
         name: String,
-    },
-    /// A policy file that cannot be read or written.
-    #[error("cannot {action} the policy file {}: {source}", path.display())]
-    Io {
-        /// `read` or `write`.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The reason.
-        source: std::io::Error,
-    },
-    /// A policy file that is not what it should be.
-    #[error("{} is not a valid policy file: {source}; run `offramp calibrate` again", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// The reason, with line and column.
-        source: serde_json::Error,
-    },
-    /// A policy file of another format version.
-    #[error(
-        "{} has policy format version {found}, this program reads version {expected}; \
-         run `offramp calibrate` again",
-        path.display()
-    )]
-    FormatVersion {
-        /// The file.
-        path: PathBuf,
-        /// The version in the file.
-        found: u64,
-        /// The version this program reads.
-        expected: u32,
-    },
-    /// A policy fitted for another model.
-    #[error(
-        "{} was fitted for the model with checksum {found}, but this model's is {expected}; \
-         run `offramp calibrate` on this model",
-        path.display()
-    )]
-    OtherModel {
-        /// The file.
-        path: PathBuf,
-        /// The checksum in the file.
-        found: String,
-        /// The checksum of the model at hand.
-        expected: String,
-    },
-    /// A policy file whose parts contradict each other or the model.
-    #[error("{}: {reason}; run `offramp calibrate` again", path.display())]
-    Inconsistent {
-        /// The file.
-        path: PathBuf,
-        /// What contradicts what.
-        reason: String,
     },
 }

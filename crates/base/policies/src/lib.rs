@@ -17,7 +17,6 @@
 //! | promise how little is lost | [`control`], [`Guarantee`], [`threshold_path`] |
 //! | simulate, on the rows to score | [`evaluate()`], [`budget_curve`] |
 //! | look closer | [`ExitTable::metrics`], [`overthinking`], [`oracle`], [`agreement`], [`reliability`] |
-//! | keep | [`PolicyFile`], [`RuleCurve`] |
 //!
 //! ```
 //! use offramp_policies::*;
@@ -43,7 +42,6 @@ mod ensembles;
 mod error;
 mod evaluate;
 mod evidence;
-mod file;
 mod learn;
 mod metrics;
 mod msdnet;
@@ -54,7 +52,6 @@ mod registry;
 mod risk;
 mod rows;
 mod rule;
-mod rule_curve;
 mod search;
 mod shuffle;
 mod softmax;
@@ -74,7 +71,6 @@ pub use ensembles::{
 pub use error::PolicyError;
 pub use evaluate::{OperatingPoint, evaluate, exits_taken};
 pub use evidence::Evidence;
-pub use file::{FittedOn, PolicyFile};
 pub use learn::{fit_gates, fit_scheduler, fit_zero_time_waste};
 pub use metrics::ExitMetrics;
 pub use msdnet::msdnet_thresholds;
@@ -91,7 +87,6 @@ pub use risk::{
 };
 pub use rows::{FitRows, FitSplit, ScoreRows, ScoreSplit};
 pub use rule::{Answer, Front, Rule, Walk, next_segment};
-pub use rule_curve::RuleCurve;
 pub use search::{Fitted, Target, choose, fit, frontier};
 pub use table::ExitTable;
 pub use table_builder::ExitTableBuilder;

@@ -1,7 +1,7 @@
 use serde::Serialize;
 
 use crate::policy::likeliest;
-use crate::{AnyPolicy, Decision, PolicyError, PolicyFile, Reading, Readout, Shown, Trail};
+use crate::{AnyPolicy, Decision, PolicyError, Reading, Readout, Shown, Trail};
 
 /// When samples stop, and how the logits of the exits are read before that is asked.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -17,15 +17,6 @@ impl From<AnyPolicy> for Rule {
         Self {
             policy,
             readout: Readout::default(),
-        }
-    }
-}
-
-impl From<&PolicyFile> for Rule {
-    fn from(file: &PolicyFile) -> Self {
-        Self {
-            policy: file.policy.clone(),
-            readout: file.readout(),
         }
     }
 }

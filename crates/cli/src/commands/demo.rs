@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Instant;
 
-use offramp_core::files::FileError;
+use offramp_run::RunPaths;
+use offramp_run::files::FileError;
 use offramp_train::{Recipe, TrainOptions, progress, train};
 
 use super::{calibrate, eval};
@@ -71,7 +72,7 @@ pub fn run(args: &DemoArgs) -> Result<(), CliError> {
 
 /// An earlier demo is replaced; a folder that holds anything else is not touched.
 fn remove_earlier_demo(out: &Path, recipe: &Recipe) -> Result<(), CliError> {
-    let earlier = out.join("recipe.toml");
+    let earlier = RunPaths::new(out).recipe();
     if !earlier.exists() {
         return Ok(());
     }

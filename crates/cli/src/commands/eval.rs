@@ -6,7 +6,7 @@ use offramp_data::Split;
 use offramp_policies::{
     ExitTable, Oracle, Overthinking, ReliabilityBin, agreement, oracle, overthinking, reliability,
 };
-use offramp_train::EvalReport;
+use offramp_run::{Document as _, EvalReport, files};
 use safetensors::{Dtype, tensor::TensorView};
 use serde::Serialize;
 
@@ -60,8 +60,7 @@ fn evaluate(args: &EvalArgs) -> Result<Document, CliError> {
     let costs = run.net.exit_costs(run.card.image);
     let report = EvalReport::new(&args.split.to_string(), &table, &costs);
     if args.dataset.is_none() && args.split == Split::Test {
-        let json = serde_json::to_vec_pretty(&report).map_err(CliError::Json)?;
-        offramp_core::files::write_atomic(&run.dir.join("eval.json"), &json)?;
+        report.write_to(&run.dir)?;
     }
     let macs: Vec<u64> = costs.iter().map(|cost| cost.macs).collect();
     if let Some(path) = &args.logits {
@@ -116,7 +115,7 @@ fn write_logits(table: &ExitTable, macs: &[u64], path: &Path) -> Result<(), CliE
     ));
     let file = safetensors::serialize(tensors, None)
         .map_err(|error| CliError::Usage(error.to_string()))?;
-    Ok(offramp_core::files::write_atomic(path, &file)?)
+    Ok(files::write_atomic(path, &file)?)
 }
 
 fn print_diagnostics(diagnostics: &Diagnostics) {

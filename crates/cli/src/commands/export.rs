@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use offramp_core::DeviceSpec;
-use offramp_core::files::{self, FileError};
-use offramp_heads::{MultiExitNet, load_model};
+use offramp_heads::{ModelCard, MultiExitNet, load_model};
 use offramp_interop::export::{self, ChainPolicy, Description, Opset, Staged};
+use offramp_run::files::{self, FileError};
+use offramp_run::{ChosenPolicy, Document as _, PolicyFile, RecipeText, RunPaths};
 use serde::Serialize;
 
-use super::policy::{self, Chosen};
-use super::print_json;
+use super::{policy, print_json};
 use crate::args::{ExportArgs, ExportFormat};
 use crate::error::CliError;
 use crate::precision::{self, Precision};
@@ -40,7 +40,7 @@ struct Document {
 pub fn run(args: &ExportArgs) -> Result<(), CliError> {
     check(args)?;
     let (net, card) = load_model(&args.run, &DeviceSpec::Auto.device()?)?;
-    let recipe = args.run.join("recipe.toml");
+    let recipe = RunPaths::new(&args.run).recipe();
     let recipe = match recipe.exists() {
         true => Some(files::read_to_string(&recipe)?),
         false => None,
@@ -120,17 +120,17 @@ fn out(args: &ExportArgs) -> PathBuf {
             Precision::Int8 => "int8.plan",
         },
     };
-    let default = || args.run.join("export").join(name);
+    let default = || RunPaths::new(&args.run).export().join(name);
     args.out.clone().unwrap_or_else(default)
 }
 
 /// The files of the run itself are not written over.
 fn protect(run: &Path, out: &Path) -> Result<(), CliError> {
     let own = [
-        "model.safetensors",
-        "model.json",
-        "recipe.toml",
-        "policy.json",
+        RunPaths::WEIGHTS,
+        ModelCard::FILE,
+        RecipeText::FILE,
+        PolicyFile::FILE,
     ];
     let same = |name: &&str| match (run.join(name).canonicalize(), out.canonicalize()) {
         (Ok(own), Ok(out)) => own == out,
@@ -150,7 +150,7 @@ fn onnx(
     out: &Path,
     net: &MultiExitNet,
     description: &Description,
-    chosen: Chosen,
+    chosen: ChosenPolicy,
     opset: Opset,
 ) -> Result<Vec<PathBuf>, CliError> {
     if chosen.rule.readout.ensemble.is_some() {
@@ -186,7 +186,7 @@ fn plan(args: &ExportArgs, out: &Path) -> Result<(), CliError> {
     let run = Run::open(&args.run, DeviceSpec::Auto)?;
     let rows = precision::calibration_rows(&run, args.precision, args.data.as_deref())?;
     let plan = precision::plan(&run, rows.as_deref(), PLAN_BATCH, None)?;
-    create_folder_of(out)?;
+    files::create_folder(files::folder_of(out))?;
     Ok(plan.save(out)?)
 }
 
@@ -214,20 +214,8 @@ fn remove_earlier(out: &Path) -> Result<(), CliError> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
-    create_folder_of(path)?;
+    files::create_folder(files::folder_of(path))?;
     Ok(files::write_atomic(path, bytes)?)
-}
-
-fn create_folder_of(path: &Path) -> Result<(), CliError> {
-    match path.parent() {
-        Some(folder) => Ok(
-            std::fs::create_dir_all(folder).map_err(|source| FileError::Write {
-                path: folder.to_owned(),
-                source,
-            })?,
-        ),
-        None => Ok(()),
-    }
 }
 
 fn print(document: &Document) {

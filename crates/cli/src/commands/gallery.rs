@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use image::{ImageFormat, RgbImage};
 use offramp_data::{ImageShape, Subset};
-use offramp_report::{Gallery, Picture, Rows};
+use offramp_run::{Gallery, Picture, Rows};
 
 use crate::error::CliError;
 

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use offramp_backbones::BackboneConfig;
 use offramp_core::DeviceSpec;
-use offramp_core::files;
 use offramp_heads::save_model;
 use offramp_interop::{ImportOptions, Imported, Rename, WeightFile, import};
+use offramp_run::files;
 use serde::Serialize;
 use serde_json::{Map, Value};
 

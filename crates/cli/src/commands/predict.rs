@@ -1,16 +1,16 @@
 //! `offramp predict`: pictures in, answers out, later stages not executed.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use offramp_data::{DatasetInfo, ImageShape};
 use offramp_heads::{ModelCard, load_model};
-use offramp_infer::Answer;
+use offramp_policies::Answer;
+use offramp_run::ChosenPolicy;
 use serde::Serialize;
 
-use super::policy::{self, Chosen};
-use super::print_json;
+use super::{policy, print_json};
 use crate::args::PredictArgs;
-use crate::engine::{Engine, images};
+use crate::engine::engine;
 use crate::error::CliError;
 use crate::table;
 
@@ -38,22 +38,27 @@ struct Document {
 pub fn run(args: &PredictArgs) -> Result<(), CliError> {
     let device = args.device.device()?;
     let (net, card) = load_model(&args.run, &device)?;
-    let info = dataset_info(&card);
-    let exits = net.num_exits();
-    let Chosen { rule, origin } = match args.exit {
-        Some(exit) => Chosen::fixed(exit, exits)?,
+    let (input, exits) = (card.input(), net.num_exits());
+    let ChosenPolicy { rule, origin, .. } = match args.exit {
+        Some(exit) => ChosenPolicy::fixed(exit, exits)?,
         None => policy::choose(&args.run, args.policy.as_deref(), &card, exits)?,
     };
+    rule.check(exits, card.classes.len())?;
+    let rule = Arc::new(rule);
     let batch = args.images.len().min(BATCH);
-    let mut engine = Engine::new(&args.engine, args.device, net, &card, rule, batch)?;
+    let mut engine = engine(&args.engine, args.device, &net, &card, batch, &device)?;
 
     let mut predictions = Vec::new();
     for paths in args.images.chunks(BATCH) {
-        let mut bytes = Vec::with_capacity(paths.len() * info.shape.bytes());
+        let mut bytes = Vec::with_capacity(paths.len() * input.len());
         for path in paths {
-            bytes.extend(info.decode(path.as_path())?);
+            bytes.extend(input.decode_file(path)?);
         }
-        let answers = engine.run(images(bytes, &card, &device), &args.run)?;
+        let answers = engine.answer(&input.normalise(&bytes), paths.len(), &rule);
+        let answers = answers.map_err(|source| CliError::NoAnswer {
+            run: args.run.clone(),
+            source,
+        })?;
         predictions.extend(
             paths
                 .iter()
@@ -95,22 +100,5 @@ fn row(path: &Path, answer: Answer, card: &ModelCard) -> Row {
         confidence: answer.confidence,
         exit: answer.exit,
         macs: answer.macs,
-    }
-}
-
-/// What the data crate needs to decode a picture as the evaluation loader does.
-pub fn dataset_info(card: &ModelCard) -> DatasetInfo {
-    let shape = |map: offramp_core::MapShape| ImageShape {
-        channels: map.channels,
-        height: map.height,
-        width: map.width,
-    };
-    DatasetInfo {
-        name: card.dataset.clone(),
-        classes: card.classes.clone(),
-        shape: shape(card.image),
-        mean: card.mean,
-        std: card.std,
-        decoded: (card.resize != card.image).then(|| shape(card.resize)),
     }
 }

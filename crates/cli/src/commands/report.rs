@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use offramp_data::Split;
-use offramp_policies::{PolicyFile, ScoreRows, ScoreSplit};
-use offramp_report::{Format, Report, Rows};
+use offramp_policies::{ScoreRows, ScoreSplit};
+use offramp_report::{Format, Report};
+use offramp_run::{ChosenPolicy, Document, Rows};
 
 use super::gallery::gallery;
 use crate::args::Place;
@@ -84,9 +85,9 @@ fn measure(folder: &Path, args: &ReportArgs) -> Result<(), CliError> {
     let rows = ScoreRows::new(ScoreSplit::Test, table);
     let mut answers = Rows::new(&rows, &run.card.sha256, None)?;
     let mut policy = String::new();
-    let path = folder.join("policy.json");
-    if path.exists() {
-        let file = PolicyFile::read(&path, &run.card.sha256, run.net.num_exits())?;
+    let (exits, names) = (run.net.num_exits(), run.card.classes.len());
+    let chosen = ChosenPolicy::choose(folder, None, &run.card.sha256, exits, names)?;
+    if let Some(file) = chosen.file {
         let readout = file.readout();
         let mut rows = rows;
         if let Some(temperatures) = &readout.temperatures {
@@ -99,10 +100,10 @@ fn measure(folder: &Path, args: &ReportArgs) -> Result<(), CliError> {
         let share = 100.0 * file.expected.mean_macs / full_macs(&run);
         policy = format!("{}, {share:.0} % of the MACs", file.policy.name());
     }
-    answers.write(folder)?;
+    answers.write_to(folder)?;
     let (subset, classes) = (splits.get(Split::Test), &run.card.classes);
     if let Some(gallery) = gallery(subset, &answers, classes, &policy)? {
-        gallery.write(folder)?;
+        gallery.write_to(folder)?;
     }
     Ok(())
 }

@@ -13,7 +13,6 @@ use offramp_serve::{
 };
 
 use super::policy;
-use super::predict::dataset_info;
 use crate::engine::{EngineArgs, EngineKind, macs, options};
 use crate::error::CliError;
 
@@ -215,11 +214,13 @@ impl Source for RunFolder {
         let plan = (self.engine).staged_plan(&net, &card, self.batch, self.threads)?;
         Ok(Model {
             engine: Box::new(Stream::new(plan, macs.clone())?),
-            info: dataset_info(&card),
+            input: card.input(),
             rule: chosen.rule,
             origin: chosen.origin,
             facts: RunFacts::read(&self.dir, &card.sha256, &macs, card.classes.len()),
             macs,
+            classes: card.classes,
+            dataset: card.dataset,
             sha256: card.sha256,
             commit: card.commit,
         })

@@ -1,5 +1,7 @@
 //! What a program must know of a network to use its plan.
 
+use offramp_graph::MapShape;
+use offramp_run::ImageInput;
 use serde::{Deserialize, Serialize};
 
 /// The network that a plan was made of: with this and a policy, a plan's file is all that a program needs.
@@ -23,11 +25,22 @@ pub struct About {
 }
 
 impl About {
+    /// How an image becomes an input of the network.
+    pub fn input(&self) -> ImageInput {
+        let [channels, height, width] = self.image;
+        let [resized_height, resized_width] = self.resize;
+        ImageInput {
+            image: MapShape::new(channels, height, width),
+            resize: MapShape::new(channels, resized_height, resized_width),
+            mean: self.mean,
+            std: self.std,
+        }
+    }
+
     /// Planar bytes of images, `[N, 3, H, W]`, as the network reads them:
     /// `x = (byte / 255 - mean) / std`, per channel.
     pub fn normalise(&self, bytes: &[u8]) -> Vec<f32> {
-        let [_, height, width] = self.image;
-        normalise(bytes, height * width, self.mean, self.std)
+        self.input().normalise(bytes)
     }
 
     /// Why this cannot be of a plan with so many exits, logits and values of an image.
@@ -36,7 +49,6 @@ impl About {
         let values = channels
             .checked_mul(height)
             .and_then(|n| n.checked_mul(width));
-        let finite = |v: &[f32; 3]| v.iter().all(|x| x.is_finite());
         if self.macs.len() != exits {
             Some(format!("{} costs for {exits} exits", self.macs.len()))
         } else if self.classes.len() != logits {
@@ -48,30 +60,10 @@ impl About {
             Some(format!(
                 "images {channels}x{height}x{width} for an input of {pixels} values"
             ))
-        } else if self.resize[0] < height || self.resize[1] < width {
-            Some(format!(
-                "pictures of {:?} are smaller than the image",
-                self.resize
-            ))
-        } else if !finite(&self.mean) || !finite(&self.std) || self.std.contains(&0.0) {
-            Some("a mean or a standard deviation that is none".to_owned())
         } else {
-            None
+            self.input().check().err().map(|fault| fault.to_string())
         }
     }
-}
-
-/// Planar bytes `[N, 3, H, W]`, `plane = H * W`, as a network reads them: `x = (byte / 255 - mean) / std`, per
-/// channel, with the very operations of training: `byte * 1 / (255 std) - mean / std` in `f32`.
-pub fn normalise(bytes: &[u8], plane: usize, mean: [f32; 3], std: [f32; 3]) -> Vec<f32> {
-    let scale = std.map(|s| 1.0 / (255.0 * s));
-    let shift = [0, 1, 2].map(|c| mean[c] / std[c]);
-    let mut values = Vec::with_capacity(bytes.len());
-    for (i, bytes) in bytes.chunks(plane.max(1)).enumerate() {
-        let (scale, shift) = (scale[i % 3], shift[i % 3]);
-        values.extend(bytes.iter().map(|&byte| f32::from(byte) * scale - shift));
-    }
-    values
 }
 
 #[cfg(test)]

@@ -14,11 +14,12 @@
 //! Numbers are little-endian. A description that does not fit its memory is refused by
 //! [`Program::new`], so a damaged file is an error and never more.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use offramp_cpu::program::{FileBytes, Parts, Program, Words};
+use offramp_run::files;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -126,18 +127,17 @@ impl StagedPlan {
         head.extend_from_slice(&crc32fast::hash(&weights).to_le_bytes());
         head.resize(ALIGNMENT, 0);
         let gap = description.len().next_multiple_of(ALIGNMENT) - description.len();
-        let mut name = path.as_os_str().to_owned();
-        name.push(".part");
-        let part = PathBuf::from(name);
-        let write = || {
-            let mut file = File::create(&part)?;
-            for bytes in [&head, &description, &vec![0; gap], &weights] {
-                file.write_all(bytes)?;
-            }
-            file.sync_all()?;
-            fs::rename(&part, path)
+        let write = |file: &mut dyn Write| {
+            let parts = [&head, &description, &vec![0; gap], &weights];
+            parts
+                .into_iter()
+                .try_for_each(|bytes| file.write_all(bytes))
         };
-        write().map_err(error)
+        files::write_atomic_with(path, write).map_err(|failed| match failed {
+            files::FileError::Read { source, .. } | files::FileError::Write { source, .. } => {
+                error(source)
+            }
+        })
     }
 
     /// Maps a plan that [`StagedPlan::save`] wrote.

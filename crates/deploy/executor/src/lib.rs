@@ -32,6 +32,7 @@
 mod about;
 mod calibrate;
 mod compile;
+mod engine;
 mod error;
 mod executor;
 mod file;
@@ -45,8 +46,9 @@ mod staged_plan;
 mod stepper;
 mod stream;
 
-pub use about::{About, normalise};
+pub use about::About;
 pub use compile::{Options, Plan};
+pub use engine::CompiledEngine;
 pub use error::ExecutorError;
 pub use executor::Executor;
 pub use file::{FORMAT, FileError};

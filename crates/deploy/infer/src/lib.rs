@@ -6,16 +6,16 @@
 //! its exit, and no segment runs once the last sample has left. [`Stream`] is the same with samples
 //! that come at any time.
 
+mod engine;
 mod error;
 mod runner;
 mod staged;
 mod stream;
-mod times;
 mod waiting;
 
+pub use engine::BurnEngine;
 pub use error::InferError;
 pub use offramp_policies::Answer;
 pub use runner::Runner;
 pub use staged::StagedNet;
 pub use stream::Stream;
-pub use times::{exit_times, quantile};

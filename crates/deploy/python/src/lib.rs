@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use offramp_executor::{About, ExecutorError, Options, StagedExecutor, StagedPlan, Stream};
-use offramp_policies::{Answer, AnyPolicy, FixedExit, PolicyFile, Rule};
+use offramp_policies::{Answer, Rule};
+use offramp_run::{ChosenPolicy, PolicyFile};
 use pyo3::exceptions::{PyFileNotFoundError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
@@ -180,14 +181,12 @@ fn lock(stream: &Mutex<Stream>) -> MutexGuard<'_, Stream> {
 }
 
 fn fixed(exit: usize, exits: usize) -> PyResult<Rule> {
-    let policy = FixedExit::new(exit, exits).map_err(value_error)?;
-    Ok(AnyPolicy::FixedExit(policy).into())
+    Ok(ChosenPolicy::fixed(exit, exits).map_err(value_error)?.rule)
 }
 
 fn read_rule(path: &Path, about: &About) -> PyResult<Rule> {
-    let file = PolicyFile::read(path, &about.model, about.macs.len()).map_err(value_error)?;
-    file.check_classes(path, about.classes.len())
-        .map_err(value_error)?;
+    let (exits, classes) = (about.macs.len(), about.classes.len());
+    let file = PolicyFile::read_for(path, &about.model, exits, classes).map_err(value_error)?;
     Ok(Rule::from(&file))
 }
 

@@ -1,6 +1,7 @@
-use std::io;
 use std::path::PathBuf;
 
+use offramp_run::RunPaths;
+use offramp_run::files::FileError;
 use thiserror::Error;
 
 /// Why there is no report. What is missing or damaged inside a run is no error: the report says so.
@@ -14,20 +15,15 @@ pub enum ReportError {
         "`{}` is no run folder: it holds none of {}; name a folder that `offramp train --out` or \
          `offramp import --out` wrote",
         path.display(),
-        crate::run::MARKS.join(", ")
+        RunPaths::MARKS.join(", ")
     )]
     NotARun {
         /// The folder.
         path: PathBuf,
     },
     /// A file or folder could not be written.
-    #[error("cannot write `{}`: {source}; what was there before is untouched", path.display())]
-    Write {
-        /// Where.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Write(#[from] FileError),
     /// A chart could not be drawn.
     #[error("chart `{chart}` cannot be drawn: {message}; please report this with the run's files")]
     Draw {

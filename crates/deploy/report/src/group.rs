@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::chart::Table;
-use crate::run::{Run, Scores};
+use crate::run::Run;
 use crate::stats::Spread;
+use offramp_run::{EvalReport, known};
 
 /// Runs whose recipes differ in the seed alone.
 #[derive(Debug)]
@@ -51,16 +52,16 @@ fn exits(run: &Run) -> Option<Vec<u64>> {
 }
 
 fn group(runs: &[Run], members: Vec<usize>) -> Group {
-    let scores: Vec<&Scores> = (members.iter())
+    let scores: Vec<&EvalReport> = (members.iter())
         .filter_map(|&member| runs[member].scores.as_ref())
         .collect();
     let exits = scores.first().map_or(0, |scores| scores.exits.len());
     let exit = |exit: usize| ExitSpread {
         macs: scores[0].exits[exit].macs as f64,
-        top1: Spread::of(scores.iter().map(|s| s.exits[exit].top1)),
-        ece: Spread::of(scores.iter().map(|s| s.exits[exit].ece)),
+        top1: Spread::of(scores.iter().map(|s| known(s.exits[exit].top1))),
+        ece: Spread::of(scores.iter().map(|s| known(s.exits[exit].ece))),
     };
-    let ensemble = |scores: &&Scores| scores.ensemble.as_ref().and_then(|e| e.top1);
+    let ensemble = |scores: &&EvalReport| known(scores.ensemble.top1);
     Group {
         name: runs[members[0]].name(),
         exits: (0..exits).map(exit).collect(),

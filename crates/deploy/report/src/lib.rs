@@ -1,19 +1,18 @@
 //! Charts and one self-contained HTML page from run folders.
 //!
-//! A report reads what lies in run folders and never a network: the crate knows no tensors.
+//! A report reads the documents of run folders (`offramp-run`) and never a network: the crate knows no tensors.
 //!
 //! | file | what the report takes from it |
 //! |---|---|
 //! | `recipe.toml` | name, seed, method; runs that differ in the seed alone are put together |
-//! | `metrics.jsonl` | training curves, weights of teachers |
+//! | `metrics.jsonl` | training curves, weights of teachers, the device |
 //! | `eval.json` | accuracy, calibration error and cost of each exit |
 //! | `model.json` | classes, commit, checksum |
 //! | `policy.json` | the policy |
-//! | `log.txt` | the device |
 //! | `calibrate.json` | the budget curve, as `offramp calibrate RUN --json` prints it |
-//! | `rows.json` | [`Rows`]: reliability diagrams and shares by class |
-//! | `latency.json` | [`Latency`]: accuracy against milliseconds |
-//! | `gallery.json` | [`Gallery`]: pictures that left at each exit |
+//! | `rows.json` | reliability diagrams and shares by class |
+//! | `latency.json` | accuracy against milliseconds |
+//! | `gallery.json` | pictures that left at each exit |
 //!
 //! What is missing or damaged is said in the report and is no error; a folder that is no run is one.
 //!
@@ -35,8 +34,6 @@ mod run;
 mod stats;
 #[cfg(test)]
 mod tests;
-mod write;
 
 pub use error::ReportError;
 pub use report::{Format, Report};
-pub use run::{Answers, Gallery, Latency, Picture, Rows};

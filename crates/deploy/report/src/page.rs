@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
+use offramp_run::{Gallery, Picture, known};
 
 use crate::ReportError;
 use crate::chart::{Chart, Table, stylesheet};
 use crate::group;
 use crate::report::Report;
-use crate::run::{Gallery, Picture, Run};
+use crate::run::Run;
 
 #[derive(Template)]
 #[template(path = "report.html")]
@@ -101,7 +102,7 @@ fn facts(run: &Run) -> Vec<(&'static str, String)> {
     let card = run.card.as_ref();
     let last = run.metrics.last.as_ref();
     let unknown = || "not recorded".to_owned();
-    let dataset = || card.and_then(|card| card.dataset.clone());
+    let dataset = || card.map(|card| card.dataset.clone());
     let steps = last.map(|last| {
         let early = if last.stopped_early {
             ", stopped early"
@@ -110,7 +111,7 @@ fn facts(run: &Run) -> Vec<(&'static str, String)> {
         };
         format!("{}, weights of step {}{early}", last.step, last.model_step)
     });
-    let time = last.and_then(|last| last.seconds);
+    let time = last.and_then(|last| known(last.seconds));
     let hardware = run.latency.as_ref().map(|latency| latency.hardware.clone());
     let policy = run.policy.as_ref().map(|file| {
         let expected = &file.expected;
@@ -152,7 +153,7 @@ fn facts(run: &Run) -> Vec<(&'static str, String)> {
             "training time",
             time.map_or_else(unknown, |s| format!("{s:.0} s")),
         ),
-        ("device", run.device.clone().unwrap_or_else(unknown)),
+        ("device", run.device().unwrap_or_else(unknown)),
         ("hardware", hardware.unwrap_or_else(unknown)),
         (
             "commit",
@@ -172,13 +173,13 @@ fn scores(run: &Run) -> Table {
     let Some(scores) = &run.scores else {
         return Table::default();
     };
-    let number = |value: Option<f64>| value.map_or("–".to_owned(), |v| format!("{v:.2}"));
+    let number = |value: f64| known(value).map_or("–".to_owned(), |v| format!("{v:.2}"));
     let rows = scores.exits.iter().enumerate().map(|(exit, score)| {
         vec![
             exit.to_string(),
             number(score.top1),
             number(score.top5),
-            score.nll.map_or("–".to_owned(), |nll| format!("{nll:.3}")),
+            known(score.nll).map_or("–".to_owned(), |nll| format!("{nll:.3}")),
             number(score.ece),
             format!("{:.2}", score.macs as f64 / 1e6),
             format!("{:.1}", score.params as f64 / 1e3),
@@ -193,7 +194,6 @@ fn scores(run: &Run) -> Table {
         "MACs, M",
         "parameters, k",
     ];
-    let ensemble = scores.ensemble.as_ref().and_then(|e| e.top1);
     Table {
         header: header.map(str::to_owned).to_vec(),
         rows: rows.collect(),
@@ -202,7 +202,7 @@ fn scores(run: &Run) -> Table {
              count everything up to the exit.",
             scores.samples,
             scores.split,
-            number(ensemble)
+            number(scores.ensemble.top1)
         )),
     }
 }

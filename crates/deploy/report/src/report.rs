@@ -3,10 +3,12 @@
 use std::fmt::{self, Display};
 use std::path::Path;
 
+use offramp_run::files;
+
 use crate::chart::Chart;
 use crate::group::{Group, groups};
 use crate::run::Run;
-use crate::{Gallery, Latency, ReportError, Rows, charts, page, write};
+use crate::{ReportError, charts, page};
 
 /// What to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,12 +96,12 @@ impl Report {
     /// [`ReportError::Write`], and those of [`html`](Self::html) and [`svgs`](Self::svgs).
     pub fn write(&self, format: Format, out: &Path) -> Result<(), ReportError> {
         match format {
-            Format::Html => write::atomic(out, &self.html()?),
-            Format::Csv => write::atomic(out, &self.csv()),
+            Format::Html => write(out, &self.html()?),
+            Format::Csv => write(out, &self.csv()),
             Format::Svg => {
                 let files = self.svgs()?;
                 let mut files = files.iter();
-                files.try_for_each(|(name, svg)| write::atomic(&out.join(name), svg))
+                files.try_for_each(|(name, svg)| write(&out.join(name), svg))
             }
         }
     }
@@ -120,21 +122,8 @@ impl Report {
     }
 }
 
-/// A file of a run folder that is made for its report.
-macro_rules! written_as {
-    ($type:ty, $name:literal) => {
-        impl $type {
-            #[doc = concat!("Writes `", $name, "` into a run folder.")]
-            ///
-            /// # Errors
-            /// [`ReportError::Write`].
-            pub fn write(&self, run: &Path) -> Result<(), ReportError> {
-                write::json(&run.join($name), self)
-            }
-        }
-    };
+/// Writes a file that is there whole or not at all. Missing parents are made.
+fn write(path: &Path, text: &str) -> Result<(), ReportError> {
+    files::create_folder(files::folder_of(path))?;
+    Ok(files::write_atomic(path, text.as_bytes())?)
 }
-
-written_as!(Rows, "rows.json");
-written_as!(Latency, "latency.json");
-written_as!(Gallery, "gallery.json");

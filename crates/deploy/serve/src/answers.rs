@@ -1,7 +1,7 @@
 //! What the service says.
 
-use offramp_data::DatasetInfo;
 use offramp_policies::Answer;
+use offramp_run::known;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -74,13 +74,13 @@ pub(crate) struct ExitAnswer {
 }
 
 impl Prediction {
-    pub(crate) fn new(done: &Done, info: &DatasetInfo, top_k: usize) -> Self {
+    pub(crate) fn new(done: &Done, classes: &[String], top_k: usize) -> Self {
         let answer = &done.answer;
         Self {
-            class: name(info, answer.class),
+            class: name(classes, answer.class),
             label: answer.class,
             probability: answer.confidence,
-            top_k: likeliest(answer, info, top_k),
+            top_k: likeliest(answer, classes, top_k),
             exit: answer.exit,
             macs: answer.macs,
             ms: done.ms,
@@ -95,7 +95,7 @@ impl ExitAnswer {
         let answer = &done.answer;
         Self {
             exit: answer.exit,
-            class: name(&card.info, answer.class),
+            class: name(&card.classes, answer.class),
             label: answer.class,
             probability: answer.confidence,
             macs: answer.macs,
@@ -104,15 +104,15 @@ impl ExitAnswer {
     }
 }
 
-fn name(info: &DatasetInfo, label: usize) -> String {
-    info.classes.get(label).cloned().unwrap_or_default()
+fn name(classes: &[String], label: usize) -> String {
+    classes.get(label).cloned().unwrap_or_default()
 }
 
 /// The likeliest classes, falling.
-fn likeliest(answer: &Answer, info: &DatasetInfo, count: usize) -> Vec<ClassAnswer> {
+fn likeliest(answer: &Answer, classes: &[String], count: usize) -> Vec<ClassAnswer> {
     let labels = answer.likeliest(count).into_iter();
     let class = |label| ClassAnswer {
-        class: name(info, label),
+        class: name(classes, label),
         label,
         probability: answer.probabilities[label],
     };
@@ -179,7 +179,7 @@ impl ModelAnswer {
             exit,
             macs: card.macs[exit],
             ms: card.exit_ms[exit],
-            top1: (card.facts.top1.as_ref()).and_then(|list| list.get(exit).copied()),
+            top1: (card.facts.top1.as_ref()).and_then(|list| known(*list.get(exit)?)),
         });
         let points = card.facts.curve.iter().flat_map(|curve| curve.points());
         let points = points.map(|point| CurvePoint {
@@ -189,9 +189,9 @@ impl ModelAnswer {
         });
         Self {
             name: card.name.clone(),
-            classes: card.info.classes.clone(),
-            dataset: card.info.name.clone(),
-            image: [card.info.shape.height, card.info.shape.width],
+            classes: card.classes.clone(),
+            dataset: card.dataset.clone(),
+            image: [card.input.image.height, card.input.image.width],
             exits: exits.collect(),
             policy: card.origin.clone(),
             curve: points.collect(),

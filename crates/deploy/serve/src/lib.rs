@@ -31,10 +31,7 @@
 mod answers;
 mod auth;
 mod body;
-mod compiled;
 mod config;
-mod curve;
-mod engine;
 mod error;
 mod input;
 mod metrics;
@@ -56,10 +53,9 @@ mod worker;
 
 pub use auth::Keys;
 pub use config::{Config, Limits};
-pub use curve::RunFacts;
-pub use engine::{Engine, EngineError};
 pub use error::{LoadError, ServeError};
 pub use model::{Model, Source};
+pub use offramp_run::{Engine, EngineError, RunFacts};
 pub use openapi::openapi;
 pub use plan_file::PlanFile;
 pub use server::{Control, Server};

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use offramp_data::DatasetInfo;
-use offramp_policies::{AnyPolicy, FixedExit, Rule};
+use offramp_policies::Rule;
+use offramp_run::{ImageInput, rules_at_exits};
 
 use crate::{Engine, LoadError, RunFacts};
 
@@ -11,8 +11,12 @@ use crate::{Engine, LoadError, RunFacts};
 pub struct Model {
     /// What computes.
     pub engine: Box<dyn Engine>,
-    /// Classes, and how a picture becomes an input.
-    pub info: DatasetInfo,
+    /// Names of the classes, in the order of the logits.
+    pub classes: Vec<String>,
+    /// The data set that it was trained on.
+    pub dataset: String,
+    /// How a picture becomes an input.
+    pub input: ImageInput,
     /// What it costs to answer at each exit, MACs, shallowest first.
     pub macs: Vec<u64>,
     /// When pictures stop unless a request says otherwise.
@@ -43,7 +47,9 @@ pub trait Source: Send + Sync {
 #[derive(Clone, Debug)]
 pub(crate) struct Card {
     pub(crate) name: String,
-    pub(crate) info: DatasetInfo,
+    pub(crate) classes: Vec<String>,
+    pub(crate) dataset: String,
+    pub(crate) input: ImageInput,
     pub(crate) macs: Vec<u64>,
     pub(crate) rule: Arc<Rule>,
     pub(crate) origin: String,
@@ -60,20 +66,16 @@ impl Card {
     /// Takes a model apart; its times are measured later.
     pub(crate) fn new(name: &str, model: Model) -> Result<(Self, Box<dyn Engine>), LoadError> {
         let exits = model.macs.len();
-        model.rule.check(exits, model.info.classes.len())?;
-        if exits == 0 || model.info.classes.is_empty() {
+        model.rule.check(exits, model.classes.len())?;
+        if exits == 0 || model.classes.is_empty() {
             return Err("a model has exits and classes".into());
         }
-        let at_exit = (0..exits).map(|exit| {
-            Ok(Arc::new(Rule {
-                policy: AnyPolicy::FixedExit(FixedExit::new(exit, exits)?),
-                readout: model.rule.readout.clone(),
-            }))
-        });
-        let at_exit = at_exit.collect::<Result<_, LoadError>>()?;
+        let at_exit = rules_at_exits(exits, &model.rule.readout)?;
         let card = Self {
             name: name.to_owned(),
-            info: model.info,
+            classes: model.classes,
+            dataset: model.dataset,
+            input: model.input,
             macs: model.macs,
             rule: Arc::new(model.rule),
             origin: model.origin,

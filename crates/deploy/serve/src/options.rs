@@ -124,7 +124,7 @@ impl Options {
 
     /// What this means for a model.
     pub(crate) fn wish(&self, card: &Card) -> Result<Wish, Refusal> {
-        let classes = card.info.classes.len();
+        let classes = card.classes.len();
         if let Some(0) = self.top_k {
             return Err(Refusal::bad("top_k = 0, at least 1 is needed"));
         }
@@ -222,7 +222,7 @@ fn by_policy(card: &Card, policy: &Value) -> Result<(Ask, String), Refusal> {
         policy,
         readout: card.rule.readout.clone(),
     };
-    rule.check(card.exits(), card.info.classes.len())
+    rule.check(card.exits(), card.classes.len())
         .map_err(|error| wrong(error.to_string()))?;
     Ok((Ask::Rule(Arc::new(rule)), "the request's policy".to_owned()))
 }

@@ -3,8 +3,7 @@
 use std::io::Cursor;
 
 use image::{ImageError, ImageReader};
-use offramp_data::{DataError, DatasetInfo};
-use offramp_executor::normalise;
+use offramp_run::{DecodeError, ImageInput};
 
 use crate::refusal::{Kind, Refusal};
 
@@ -31,7 +30,7 @@ fn unreadable(reason: impl Into<String>) -> Refusal {
 }
 
 /// Decodes a picture as the program's other parts do, and normalises it.
-pub(crate) fn input(bytes: &[u8], info: &DatasetInfo, limit: u64) -> Result<Vec<f32>, Refusal> {
+pub(crate) fn input(bytes: &[u8], to: &ImageInput, limit: u64) -> Result<Vec<f32>, Refusal> {
     if bytes.is_empty() {
         return Err(unreadable("the picture is empty"));
     }
@@ -41,9 +40,9 @@ pub(crate) fn input(bytes: &[u8], info: &DatasetInfo, limit: u64) -> Result<Vec<
             "the picture has {width} x {height} pixels, at most {limit} are decoded"
         )));
     }
-    let planes = info.decode(bytes).map_err(|error| match error {
-        DataError::Decode { reason, .. } => unreadable(reason),
+    let planes = to.decode(bytes).map_err(|error| match error {
+        DecodeError::Format { reason, .. } => unreadable(reason),
         other => unreadable(other.to_string()),
     })?;
-    Ok(normalise(&planes, planes.len() / 3, info.mean, info.std))
+    Ok(to.normalise(&planes))
 }

@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use offramp_data::{DatasetInfo, ImageShape};
-use offramp_executor::{About, StagedPlan, Stream};
-use offramp_policies::{AnyPolicy, FixedExit, PolicyFile, Rule};
+use offramp_executor::{StagedPlan, Stream};
+use offramp_run::ChosenPolicy;
 
 use crate::{LoadError, Model, RunFacts, Source};
 
@@ -43,53 +42,20 @@ impl Source for PlanFile {
             )
         })?;
         let dir = self.path.parent().unwrap_or(Path::new(""));
-        let (rule, origin) = self.rule(dir, &about)?;
-        let macs = about.macs.clone();
+        let (exits, classes) = (about.macs.len(), about.classes.len());
+        let policy = self.policy.as_deref();
+        let chosen = ChosenPolicy::choose(dir, policy, &about.model, exits, classes)?;
         Ok(Model {
-            engine: Box::new(Stream::new(plan, macs.clone())?),
-            rule,
-            origin,
-            facts: RunFacts::read(dir, &about.model, &macs, about.classes.len()),
-            macs,
-            sha256: about.model.clone(),
+            engine: Box::new(Stream::new(plan, about.macs.clone())?),
+            rule: chosen.rule,
+            origin: chosen.origin,
+            facts: RunFacts::read(dir, &about.model, &about.macs, classes),
+            input: about.input(),
+            classes: about.classes,
+            dataset: self.name.clone(),
+            macs: about.macs,
+            sha256: about.model,
             commit: None,
-            info: info(&self.name, about),
         })
-    }
-}
-
-impl PlanFile {
-    fn rule(&self, dir: &Path, about: &About) -> Result<(Rule, String), LoadError> {
-        let exits = about.macs.len();
-        let beside = dir.join("policy.json");
-        let path = match &self.policy {
-            Some(path) => path,
-            None if beside.exists() => &beside,
-            None => {
-                let last = exits.saturating_sub(1);
-                let policy = AnyPolicy::FixedExit(FixedExit::new(last, exits)?);
-                return Ok((policy.into(), format!("always exit {last}")));
-            }
-        };
-        let file = PolicyFile::read(path, &about.model, exits)?;
-        file.check_classes(path, about.classes.len())?;
-        Ok((Rule::from(&file), path.display().to_string()))
-    }
-}
-
-fn info(name: &str, about: About) -> DatasetInfo {
-    let [channels, height, width] = about.image;
-    let shape = |[height, width]: [usize; 2]| ImageShape {
-        channels,
-        height,
-        width,
-    };
-    DatasetInfo {
-        name: name.to_owned(),
-        classes: about.classes,
-        shape: shape([height, width]),
-        mean: about.mean,
-        std: about.std,
-        decoded: (about.resize != [height, width]).then(|| shape(about.resize)),
     }
 }

@@ -92,7 +92,7 @@ async fn decode(
         let (live, limit) = (Arc::clone(live), state.limits.pixels);
         let decoded = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            picture::input(&bytes, &live.card.info, limit)
+            picture::input(&bytes, &live.card.input, limit)
         });
         // A decoder that panics was given something that is no picture.
         let decoded = decoded.await.unwrap_or_else(|_| {
@@ -152,7 +152,7 @@ async fn answer(
 
 /// `said[0]` answers the wish, the others are the trace.
 fn prediction(live: &Live, wish: &Wish, said: &[Done]) -> Prediction {
-    let mut prediction = Prediction::new(&said[0], &live.card.info, wish.top_k);
+    let mut prediction = Prediction::new(&said[0], &live.card.classes, wish.top_k);
     if wish.trace {
         let exits = said[1..]
             .iter()

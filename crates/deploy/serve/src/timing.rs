@@ -1,6 +1,8 @@
 //! How long one picture takes, here and now.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use offramp_run::{ExitTimes, Repeats};
 
 use crate::model::Card;
 use crate::{Engine, LoadError};
@@ -17,24 +19,13 @@ const SHARE: f64 = 0.95;
 /// # Errors
 /// When the engine does not answer: better now than on a request.
 pub(crate) fn exit_times(engine: &mut dyn Engine, card: &Card) -> Result<Vec<f64>, LoadError> {
-    let image = vec![0.0; card.info.shape.bytes()];
-    let mut times: Vec<f64> = Vec::with_capacity(card.exits());
-    for rule in &card.at_exit {
-        let mut runs = Vec::with_capacity(RUNS);
-        let start = Instant::now();
-        while runs.len() < RUNS && (runs.len() < 3 || start.elapsed() < PATIENCE) {
-            let start = Instant::now();
-            engine.admit(&image, rule)?;
-            while engine.pending() > 0 {
-                engine.step()?;
-            }
-            runs.push(1e3 * start.elapsed().as_secs_f64());
-        }
-        runs.sort_by(f64::total_cmp);
-        let place = (SHARE * runs.len() as f64).ceil() as usize;
-        let measured = runs[place.saturating_sub(1)];
-        // A deeper exit is never earlier; noise must not say so.
-        times.push(measured.max(times.last().copied().unwrap_or_default()));
-    }
-    Ok(times)
+    let image = vec![0.0; card.input.len()];
+    let exits = u32::try_from(card.exits()).unwrap_or(u32::MAX);
+    let repeats = Repeats {
+        warm_up: 0,
+        runs: RUNS,
+        patience: Some(PATIENCE.saturating_mul(exits)),
+    };
+    let times = ExitTimes::measure(engine, &image, 1, &card.at_exit, repeats)?;
+    Ok(times.rising_quantile(SHARE))
 }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::thread;
 
 use image::{Rgb, RgbImage};
-use offramp_executor::{About, Options, StagedPlan, Stream, normalise};
+use offramp_executor::{About, Options, StagedPlan, Stream};
 use offramp_graph::{Builder, ConvGeometry, Graph};
 use offramp_policies::{AnyPolicy, Criterion, Rule};
+use offramp_run::normalise;
 use offramp_serve::PlanFile;
 use serde_json::json;
 use support::Service;

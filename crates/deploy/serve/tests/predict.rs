@@ -25,7 +25,7 @@ fn the_likeliest_classes_are_those_of_the_ensemble() {
     let service = Service::start(vec![Box::new(toy)], |_| {});
     let answer = service.predict("?top_k=100&exit=1", &png(DULL)).ok();
     let planes = info().decode(&png(DULL)[..]).unwrap();
-    let pixels = offramp_executor::normalise(&planes, planes.len() / 3, info().mean, info().std);
+    let pixels = offramp_run::normalise(&planes, planes.len() / 3, info().mean, info().std);
     let means = [0, 1, 2].map(|c| pixels[c * 64..][..64].iter().sum::<f32>() / 64.0);
     let [first, second] = [0, 1].map(|exit| logits(means, exit));
     let power = |z: f32, w: f64| f64::from(z).max(0.0).powf(w);
@@ -75,7 +75,7 @@ fn probabilities_are_the_softmax_of_the_exit_taken() {
     let service = Service::toy();
     let answer = service.predict("?top_k=100&exit=1", &png(DULL)).ok();
     let planes = info().decode(&png(DULL)[..]).unwrap();
-    let pixels = offramp_executor::normalise(&planes, planes.len() / 3, info().mean, info().std);
+    let pixels = offramp_run::normalise(&planes, planes.len() / 3, info().mean, info().std);
     let means = [0, 1, 2].map(|c| pixels[c * 64..][..64].iter().sum::<f32>() / 64.0);
     let exps: Vec<f64> = logits(means, 1)
         .iter()

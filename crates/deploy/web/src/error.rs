@@ -2,6 +2,7 @@
 
 use offramp_executor::{ExecutorError, FileError};
 use offramp_policies::PolicyError;
+use offramp_run::DocumentError;
 use thiserror::Error;
 
 /// A network that cannot be used, or a question that it cannot answer.
@@ -27,6 +28,9 @@ pub enum WebError {
     /// The policy is another network's.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// `policy.json` is damaged or another network's.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
     /// A text that is not what was asked for.
     #[error("{what}: {source}")]
     Json {

@@ -4,10 +4,8 @@ use std::path::Path;
 
 use image::RgbImage;
 use offramp_executor::{About, StagedPlan, Stepper};
-use offramp_policies::{
-    AnyPolicy, Decision, FixedExit, PolicyFile, Reading, Rule, RuleCurve, Trail,
-};
-use serde::Deserialize;
+use offramp_policies::{AnyPolicy, Decision, Reading, Rule, Trail};
+use offramp_run::{ChosenPolicy, RuleCurve, RunFacts, known};
 
 use crate::{
     Choice, ClassAnswer, CurvePoint, ExitAnswer, ExitFacts, ModelAnswer, RunFiles, WebError,
@@ -50,17 +48,6 @@ struct Walk {
     reading: Reading,
     trail: Trail,
     stopped: bool,
-}
-
-#[derive(Deserialize)]
-struct Evaluation {
-    exits: Vec<ExitScore>,
-}
-
-#[derive(Deserialize)]
-struct ExitScore {
-    top1: Option<f64>,
-    macs: u64,
 }
 
 impl Network {
@@ -114,54 +101,30 @@ impl Network {
     /// [`WebError::Policy`] for a policy that is damaged or another network's.
     pub fn load_run(&mut self, files: &RunFiles) -> Result<ModelAnswer, WebError> {
         let (exits, classes) = (self.exits(), self.about.classes.len());
-        if let Some(text) = &files.policy {
-            let path = Path::new("policy.json");
-            let file = PolicyFile::parse(text, path, &self.about.model, exits)?;
-            file.check_classes(path, classes)?;
-            self.own = Rule::from(&file);
+        let about = &self.about;
+        let policy = files.policy.as_deref();
+        if policy.is_some() {
+            self.own = ChosenPolicy::choose_text(policy, &about.model, exits, classes)?.rule;
             self.origin = "policy.json of the run".to_owned();
         }
         self.rule = self.own.clone();
-        let mut notes = Vec::new();
-        let curve = files.calibrate.as_deref().map(|text| {
-            RuleCurve::parse(text, &self.about.model, exits, classes)
-                .map_err(|reason| format!("calibrate.json: {reason}"))
-        });
-        self.curve = curve
-            .transpose()
-            .unwrap_or_else(|note| {
-                notes.push(note);
-                None
-            })
-            .flatten();
-        let top1 = files.eval.as_deref().map(|text| self.top1(text));
-        let top1 = top1.transpose().unwrap_or_else(|note| {
-            notes.push(format!("eval.json: {note}"));
-            None
-        });
-        Ok(self.answer(files, top1.as_deref(), notes))
+        let facts = RunFacts::parse(
+            Path::new(""),
+            files.calibrate.as_deref(),
+            files.eval.as_deref(),
+            &about.model,
+            &about.macs,
+            classes,
+        );
+        self.curve = facts.curve;
+        Ok(self.answer(files, facts.top1.as_deref(), facts.notes))
     }
 
-    /// The accuracies in an `eval.json`; it does not name the weights, costs tell most networks apart.
-    fn top1(&self, text: &str) -> Result<Vec<Option<f64>>, String> {
-        let found: Evaluation = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        let costs = found.exits.iter().map(|exit| exit.macs);
-        match costs.eq(self.about.macs.iter().copied()) {
-            true => Ok(found.exits.iter().map(|exit| exit.top1).collect()),
-            false => Err("its exits cost something else".to_owned()),
-        }
-    }
-
-    fn answer(
-        &self,
-        files: &RunFiles,
-        top1: Option<&[Option<f64>]>,
-        notes: Vec<String>,
-    ) -> ModelAnswer {
+    fn answer(&self, files: &RunFiles, top1: Option<&[f64]>, notes: Vec<String>) -> ModelAnswer {
         let exit = |(exit, &macs): (usize, &u64)| ExitFacts {
             exit,
             macs,
-            top1: top1.and_then(|list| list.get(exit).copied().flatten()),
+            top1: top1.and_then(|list| known(*list.get(exit)?)),
         };
         let points = self.curve.iter().flat_map(RuleCurve::points);
         let points = points.map(|point| CurvePoint {
@@ -260,12 +223,7 @@ impl Network {
             .chunks_exact(4)
             .flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]);
         let picture = RgbImage::from_raw(width, height, rgb.collect()).ok_or(wrong)?;
-        let [resized_height, resized_width] = self.about.resize.map(|n| n as u32);
-        let [_, height, width] = self.about.image;
-        let picture = offramp_picture::cover(picture, resized_width, resized_height);
-        let picture = offramp_picture::centre(&picture, width as u32, height as u32);
-        let mut planes = vec![0; 3 * height * width];
-        offramp_picture::to_planes(&picture, &mut planes);
+        let planes = self.about.input().planes(picture);
         self.walk = Walk::default();
         self.stepper.begin(&self.about.normalise(&planes))?;
         Ok(())
@@ -298,5 +256,5 @@ impl Network {
 }
 
 fn fixed(exit: usize, exits: usize) -> Result<Rule, WebError> {
-    Ok(AnyPolicy::FixedExit(FixedExit::new(exit, exits)?).into())
+    Ok(ChosenPolicy::fixed(exit, exits)?.rule)
 }

@@ -116,16 +116,30 @@ fn point(threshold: f64, macs: f64) -> String {
     )
 }
 
+fn exit_report(exit: usize, top1: &str, macs: u64) -> String {
+    format!(
+        r#"{{"exit": {exit}, "top1": {top1}, "top5": 100.0, "nll": 1.0, "ece": 2.0, "macs": {macs}, "params": 5}}"#
+    )
+}
+
+fn eval(exits: &[String]) -> String {
+    format!(
+        r#"{{"split": "test", "samples": 8, "exits": [{}], "ensemble": {{"top1": 60.0}}}}"#,
+        exits.join(", ")
+    )
+}
+
 fn run_files(threshold: f64) -> RunFiles {
     RunFiles {
         name: "toy".to_owned(),
         dataset: Some("colours".to_owned()),
         policy: Some(policy(threshold, "ab")),
-        eval: Some(
-            r#"{"exits": [{"top1": 60.5, "macs": 100}, {"top1": null, "macs": 300}]}"#.to_owned(),
-        ),
+        eval: Some(eval(&[
+            exit_report(0, "60.5", 100),
+            exit_report(1, "null", 300),
+        ])),
         calibrate: Some(format!(
-            r#"{{"rows": [{}, {}], "policy": {}}}"#,
+            r#"{{"fitted_on": "val", "scored_on": "test", "rows": [{}, {}], "policy": {}}}"#,
             point(0.9, 250.0),
             point(0.5, 120.0),
             policy(threshold, "ab")
@@ -192,7 +206,7 @@ fn the_run_and_the_page_say_where_pictures_leave() {
 fn what_does_not_belong_to_the_network_is_named() {
     let mut network = network();
     let mut files = run_files(0.8);
-    files.eval = Some(r#"{"exits": [{"top1": 60.5, "macs": 1}]}"#.to_owned());
+    files.eval = Some(eval(&[exit_report(0, "60.5", 1)]));
     files.calibrate = Some("{".to_owned());
     let model = network.load_run(&files).unwrap();
     assert!(model.curve.is_empty() && model.exits[0].top1.is_none());

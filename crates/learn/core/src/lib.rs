@@ -13,14 +13,12 @@
 pub mod boxed;
 mod device;
 mod exit;
-pub mod files;
 mod gradients;
 pub mod images;
 mod network;
 pub mod params;
 mod precision;
 pub mod registry;
-mod suggest;
 
 pub use boxed::{BoxedBackbone, BoxedHead};
 pub use device::{DeviceError, DeviceSpec, default_device};
@@ -28,5 +26,5 @@ pub use exit::{ExitOutput, ExitOutputs, widened};
 pub use gradients::{add_gradient, add_gradients};
 pub use network::{Backbone, ExitHead, Features, StageInfo};
 pub use offramp_graph::{Cost, MapShape};
+pub use offramp_run::{files, nearest};
 pub use precision::{Precision, PrecisionError};
-pub use suggest::nearest;

@@ -1,11 +1,9 @@
 //! Decoding one image file to planar RGB of a given size.
 
-use std::borrow::Cow;
-use std::io::Cursor;
 use std::path::Path;
 
-use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
-use offramp_picture::{from_planes, to_planes};
+use image::RgbImage;
+use offramp_picture::{DecodeError, from_planes, to_planes};
 
 use crate::error::DataError;
 use crate::info::ImageShape;
@@ -74,45 +72,16 @@ pub(crate) fn decode_into(
             rule,
         });
     }
-    let (path, bytes) = match source {
-        Source::Bytes(bytes) => (Path::new("<bytes>"), Cow::Borrowed(bytes)),
-        Source::Path(path) => {
-            let read = std::fs::read(path).map_err(|e| DataError::io("read", path, e))?;
-            (path, Cow::Owned(read))
-        }
+    let image = match source {
+        Source::Bytes(bytes) => offramp_picture::decode(bytes),
+        Source::Path(path) => offramp_picture::decode_file(path),
     };
-    let image = decode(&bytes).map_err(|reason| DataError::Decode {
-        path: path.to_owned(),
-        reason: if bytes.is_empty() {
-            "the file is empty".into()
-        } else {
-            reason
-        },
+    let image = image.map_err(|error| match error {
+        DecodeError::Io { path, source } => DataError::io("read", &path, source),
+        DecodeError::Format { path, reason } => DataError::Decode { path, reason },
     })?;
     to_planes(&cover(image, shape), planes);
     Ok(())
-}
-
-fn decode(bytes: &[u8]) -> Result<RgbImage, String> {
-    if is_cut_jpeg(bytes) {
-        return Err("the JPEG is truncated".into());
-    }
-    let reader = ImageReader::new(Cursor::new(bytes));
-    let reader = reader.with_guessed_format().map_err(|e| e.to_string())?;
-    let mut decoder = reader.into_decoder().map_err(|e| e.to_string())?;
-    let orientation = decoder.orientation().map_err(|e| e.to_string())?;
-    let mut image = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
-    image.apply_orientation(orientation);
-    Ok(image.into_rgb8())
-}
-
-/// Whether the bytes begin like a JPEG but no end marker follows the last scan. The decoder is
-/// lenient here: it paints the missing part grey.
-fn is_cut_jpeg(bytes: &[u8]) -> bool {
-    // An embedded thumbnail has markers of its own, but ahead of the first scan of the image; and
-    // some cameras append data, so the last two bytes alone do not tell.
-    let last = |marker: [u8; 2]| bytes.windows(2).rposition(|pair| pair == marker);
-    bytes.starts_with(&[0xff, 0xd8]) && last([0xff, 0xd9]) <= last([0xff, 0xda])
 }
 
 /// Scales until the image just covers the shape and cuts out the centre.
@@ -128,7 +97,9 @@ pub(crate) fn resize_planes(planes: &[u8], from: ImageShape, to: ImageShape, out
 
 #[cfg(test)]
 mod tests {
-    use image::{GrayImage, ImageFormat, Luma, Rgb};
+    use std::io::Cursor;
+
+    use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb};
 
     use super::*;
 

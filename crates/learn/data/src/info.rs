@@ -2,11 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::augment::centre_crop;
-use crate::decode::{Source, decode_image};
-use crate::error::DataError;
-
-/// Channels, height and width of one image.
+/// Channels, height and width of one picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ImageShape {
     /// Colour planes: 3, red first.
@@ -67,23 +63,5 @@ impl DatasetInfo {
     /// The shape images are stored in before any crop.
     pub fn stored_shape(&self) -> ImageShape {
         self.decoded.unwrap_or(self.shape)
-    }
-
-    /// Decodes one image exactly as the evaluation loader does: resized to
-    /// [`DatasetInfo::stored_shape`], then the centre cut out.
-    ///
-    /// # Shapes
-    /// returns planar RGB, `C x H x W` of [`DatasetInfo::shape`].
-    ///
-    /// # Errors
-    /// As [`decode_image`].
-    pub fn decode<'a>(&self, source: impl Into<Source<'a>>) -> Result<Vec<u8>, DataError> {
-        let stored = decode_image(source, self.stored_shape())?;
-        if self.stored_shape() == self.shape {
-            return Ok(stored);
-        }
-        let mut cropped = vec![0; self.shape.bytes()];
-        centre_crop(&stored, self.stored_shape(), &mut cropped, self.shape);
-        Ok(cropped)
     }
 }

@@ -12,8 +12,8 @@
 //! | the known data sets | [`registry`] |
 //! | a data set, opened | [`open`], [`DataConfig`], [`Splits`] |
 //! | batches | [`Loader`], [`LoaderConfig`], [`Batch`] |
-//! | augmentation | [`AugmentConfig`] |
-//! | one image, as the network's input | [`DatasetInfo::decode`], [`decode_image`] |
+//! | variations of pictures | [`AugmentConfig`] |
+//! | one picture of a size | [`decode_image`] |
 //! | a download | [`fetch`](mod@fetch) |
 
 mod augment;

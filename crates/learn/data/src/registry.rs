@@ -152,14 +152,10 @@ pub fn find(name: &str) -> Result<&'static DatasetEntry, DataError> {
         .iter()
         .find(|entry| entry.name == name)
         .ok_or_else(|| {
-            let distance = |entry: &&DatasetEntry| strsim::damerau_levenshtein(name, &entry.name);
-            let nearest = registry()
-                .iter()
-                .min_by_key(distance)
-                .filter(|e| distance(e) <= 4);
+            let names = registry().iter().map(|entry| entry.name.as_str());
             DataError::UnknownDataset {
                 name: name.to_owned(),
-                nearest: nearest.map(|entry| entry.name.clone()),
+                nearest: offramp_run::nearest(name, names).map(str::to_owned),
             }
         })
 }

@@ -7,74 +7,29 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use offramp_core::files::{self, FileError};
-use offramp_core::{MapShape, params};
+use offramp_core::params;
 use offramp_nn::Init;
-use serde::{Deserialize, Serialize};
+use offramp_run::files::{self, FileError};
+use offramp_run::{Document, DocumentError, RunPaths};
 use thiserror::Error;
 
 use crate::{MultiExitNet, NetConfig, NetError};
 
-/// Version of the format that this build writes and reads.
-pub const MODEL_FORMAT: u32 = 1;
-
-const CARD: &str = "model.json";
-const WEIGHTS: &str = "model.safetensors";
-
 /// What has to be known of a network besides its weights.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct ModelCard {
-    /// [`MODEL_FORMAT`] of the build that wrote it.
-    pub format: u32,
-    /// The network.
-    pub net: NetConfig,
-    /// Names of the classes, in the order of the logits.
-    pub classes: Vec<String>,
-    /// Shape of an input image.
-    pub image: MapShape,
-    /// The shape that a picture is brought to before the centre of shape `image` is cut out of
-    /// it; often the same.
-    pub resize: MapShape,
-    /// Mean of the pixels (0 to 1), per channel, that is subtracted.
-    pub mean: [f32; 3],
-    /// Standard deviation of the pixels, per channel, that is divided by.
-    pub std: [f32; 3],
-    /// The data set that it was trained on.
-    pub dataset: String,
-    /// Commit of the program that trained it, where known.
-    pub commit: Option<String>,
-    /// SHA-256 of `model.safetensors`; filled in by [`save_model`].
-    pub sha256: String,
-}
+pub type ModelCard = offramp_run::ModelCard<NetConfig>;
+
+/// Version of the card that this build writes and reads.
+pub const MODEL_FORMAT: u32 = ModelCard::FORMAT;
 
 /// A model that cannot be written or read.
 #[derive(Debug, Error)]
 pub enum ModelError {
-    /// A file could not be read or written.
+    /// The weights could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// `model.json` is no model card.
-    #[error("{}: not a model card: {message}", path.display())]
-    Card {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        message: String,
-    },
-    /// The files were written by another version of the program.
-    #[error(
-        "{}: format {found}, this build reads format {expected}; use the offramp version that \
-         trained it, or train again", path.display()
-    )]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// Format of the file.
-        found: u64,
-        /// Format of this build.
-        expected: u32,
-    },
+    /// `model.json` cannot be read or written.
+    #[error(transparent)]
+    Card(#[from] DocumentError),
     /// The weights are not those that the card speaks of.
     #[error(
         "{}: sha256 {found} instead of {expected}; the file is damaged or belongs to another run",
@@ -116,7 +71,7 @@ pub fn save_model(
     net: &MultiExitNet,
     mut card: ModelCard,
 ) -> Result<ModelCard, ModelError> {
-    let path = dir.join(WEIGHTS);
+    let path = RunPaths::new(dir).weights();
     let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
     let bytes = params::to_safetensors(&params::collect(net), metadata).map_err(|source| {
         ModelError::Weights {
@@ -127,36 +82,16 @@ pub fn save_model(
     card.format = MODEL_FORMAT;
     card.sha256 = files::sha256(&bytes);
     files::write_atomic(&path, &bytes)?;
-    let path = dir.join(CARD);
-    let json = serde_json::to_vec_pretty(&card).map_err(|error| ModelError::Card {
-        path: path.clone(),
-        message: error.to_string(),
-    })?;
-    files::write_atomic(&path, &json)?;
+    card.write_to(dir)?;
     Ok(card)
 }
 
 /// Reads the card alone.
 ///
 /// # Errors
-/// When the file is missing, malformed or of another version.
+/// When the file is missing, damaged or of another version.
 pub fn load_card(dir: &Path) -> Result<ModelCard, ModelError> {
-    let path = dir.join(CARD);
-    let text = files::read_to_string(&path)?;
-    let malformed = |error: serde_json::Error| ModelError::Card {
-        path: path.clone(),
-        message: error.to_string(),
-    };
-    let value: serde_json::Value = serde_json::from_str(&text).map_err(malformed)?;
-    let found = value["format"].as_u64().unwrap_or_default();
-    if found != u64::from(MODEL_FORMAT) {
-        return Err(ModelError::Format {
-            path,
-            found,
-            expected: MODEL_FORMAT,
-        });
-    }
-    serde_json::from_value(value).map_err(malformed)
+    Ok(ModelCard::read(&dir.join(ModelCard::FILE))?)
 }
 
 /// Reads the network and its card onto `device`.
@@ -166,7 +101,7 @@ pub fn load_card(dir: &Path) -> Result<ModelCard, ModelError> {
 /// do not fit.
 pub fn load_model(dir: &Path, device: &Device) -> Result<(MultiExitNet, ModelCard), ModelError> {
     let card = load_card(dir)?;
-    let path = dir.join(WEIGHTS);
+    let path = RunPaths::new(dir).weights();
     let bytes = files::read(&path)?;
     let found = files::sha256(&bytes);
     if found != card.sha256 {
@@ -179,7 +114,7 @@ pub fn load_model(dir: &Path, device: &Device) -> Result<(MultiExitNet, ModelCar
     let net = (card.net)
         .init(card.classes.len(), card.image, &mut Init::new(0, device))
         .map_err(|source| ModelError::Net {
-            path: dir.join(CARD),
+            path: dir.join(ModelCard::FILE),
             source,
         })?;
     let net = params::from_safetensors(&bytes)
@@ -191,7 +126,7 @@ pub fn load_model(dir: &Path, device: &Device) -> Result<(MultiExitNet, ModelCar
 #[cfg(test)]
 mod tests {
     use super::*;
-    use offramp_core::default_device;
+    use offramp_core::{MapShape, default_device};
 
     fn example(device: &Device) -> (MultiExitNet, ModelCard) {
         let card = ModelCard {
@@ -233,14 +168,14 @@ mod tests {
 
         let (net, card) = example(&device);
         save_model(dir.path(), &net, card).unwrap();
-        let weights = dir.path().join(WEIGHTS);
+        let weights = RunPaths::new(dir.path()).weights();
         let mut bytes = std::fs::read(&weights).unwrap();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         std::fs::write(&weights, &bytes).unwrap();
         assert!(error().contains("model.safetensors: sha256"), "{}", error());
 
-        let path = dir.path().join(CARD);
+        let path = dir.path().join(ModelCard::FILE);
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, text.replacen("\"format\": 1", "\"format\": 7", 1)).unwrap();
         assert!(error().contains("format 7"), "{}", error());

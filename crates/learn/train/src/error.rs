@@ -3,7 +3,6 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use offramp_core::files::FileError;
 use offramp_core::params::ParamError;
 use offramp_core::{DeviceError, DeviceSpec, PrecisionError};
 use offramp_data::{DataError, Split};
@@ -11,6 +10,8 @@ use offramp_heads::{ModelError, NetError};
 use offramp_methods::MethodError;
 use offramp_methods::distill::DistillError;
 use offramp_policies::PolicyError;
+use offramp_run::DocumentError;
+use offramp_run::files::FileError;
 use offramp_teachers::TeacherError;
 use thiserror::Error;
 
@@ -51,6 +52,9 @@ pub enum TrainError {
     /// The trained network's files.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// A document of the run.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
     /// Another file.
     #[error(transparent)]
     File(#[from] FileError),

@@ -24,7 +24,6 @@ pub mod metrics;
 pub mod optim;
 pub mod progress;
 pub mod recipe;
-mod report;
 mod run_folder;
 pub mod schedule;
 mod teachers;
@@ -35,8 +34,8 @@ pub use ema::Ema;
 pub use error::{RunError, TrainError, Work};
 pub use evaluate::{EvalOptions, evaluate};
 pub use loss_scale::LossScale;
+pub use offramp_run::{EnsembleReport, EvalReport, ExitReport};
 pub use recipe::Recipe;
-pub use report::{EnsembleReport, EvalReport, ExitReport};
 pub use run_folder::RunFolder;
 pub use trainer::{Outcome, TrainOptions, TrainReport, train};
 

@@ -1,28 +1,29 @@
 //! The folder of a run.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::ops::Deref;
+use std::path::Path;
 
-use offramp_core::files::{self, FileError};
+use offramp_run::files::{self, FileError};
+use offramp_run::{RunPaths, remove_stale_in_run};
 
 use crate::recipe::Recipe;
 use crate::{RunError, TrainError};
 
-/// The folder that holds everything about a run:
-///
-/// | file | what |
-/// |---|---|
-/// | `recipe.toml` | the resolved recipe |
-/// | `metrics.jsonl` | one JSON object per line: `kind` is `step`, `epoch`, `eval` or `final` |
-/// | `log.txt` | what happened, in words |
-/// | `checkpoints/` | see [`checkpoint`](crate::checkpoint) |
-/// | `model.safetensors`, `model.json` | the network, when the run is finished |
-/// | `eval.json` | its [`EvalReport`](crate::EvalReport) on the test images |
+/// The folder of a run while it is trained; [`RunPaths`] says what lies where.
 #[derive(Debug)]
 pub struct RunFolder {
-    path: PathBuf,
+    paths: RunPaths,
     /// Held while the run goes on; the system releases it when the process ends in any way.
     _lock: File,
+}
+
+impl Deref for RunFolder {
+    type Target = RunPaths;
+
+    fn deref(&self) -> &RunPaths {
+        &self.paths
+    }
 }
 
 impl RunFolder {
@@ -32,13 +33,11 @@ impl RunFolder {
     /// # Errors
     /// When the folder holds a run or other files, or cannot be written.
     pub fn create(path: &Path, recipe: &Recipe) -> Result<Self, TrainError> {
-        if holds_results(path) {
+        let paths = RunPaths::new(path);
+        if paths.holds_results() {
             return Err(RunError::Exists { path: path.into() }.into());
         }
-        if path
-            .read_dir()
-            .is_ok_and(|mut all| all.any(|entry| !is_beginning(entry)))
-        {
+        if !paths.is_beginning() {
             return Err(RunError::NotEmpty { path: path.into() }.into());
         }
         let folder = Self::lock(path)?;
@@ -52,7 +51,7 @@ impl RunFolder {
     /// # Errors
     /// When there is none, its recipe is another one, or another process trains in it.
     pub fn reopen(path: &Path, recipe: &Recipe) -> Result<Self, TrainError> {
-        if !path.join("recipe.toml").exists() {
+        if !RunPaths::new(path).recipe().exists() {
             return Err(RunError::Nothing { path: path.into() }.into());
         }
         let folder = Self::lock(path)?;
@@ -70,88 +69,18 @@ impl RunFolder {
     }
 
     fn lock(path: &Path) -> Result<Self, TrainError> {
-        let unwritable = |path: &Path| {
-            let path = path.to_owned();
-            |source| FileError::Write { path, source }
-        };
-        let checkpoints = path.join("checkpoints");
-        std::fs::create_dir_all(&checkpoints).map_err(unwritable(&checkpoints))?;
-        let lock = path.join(".lock");
-        let file = File::create(&lock).map_err(unwritable(&lock))?;
+        let paths = RunPaths::new(path);
+        files::create_folder(&paths.checkpoints())?;
+        let lock = paths.lock();
+        let file = File::create(&lock).map_err(|source| FileError::Write { path: lock, source })?;
         // A file system without locks is no reason not to train.
         if let Err(std::fs::TryLockError::WouldBlock) = file.try_lock() {
             return Err(RunError::Busy { path: path.into() }.into());
         }
-        remove_unfinished(path);
-        remove_unfinished(&checkpoints);
-        Ok(Self {
-            path: path.to_owned(),
-            _lock: file,
-        })
+        remove_stale_in_run(path);
+        remove_stale_in_run(&paths.checkpoints());
+        Ok(Self { paths, _lock: file })
     }
-
-    /// The folder.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The resolved recipe.
-    pub fn recipe(&self) -> PathBuf {
-        self.path.join("recipe.toml")
-    }
-
-    /// The metrics.
-    pub fn metrics(&self) -> PathBuf {
-        self.path.join("metrics.jsonl")
-    }
-
-    /// The log.
-    pub fn log(&self) -> PathBuf {
-        self.path.join("log.txt")
-    }
-
-    /// The folder of checkpoints.
-    pub fn checkpoints(&self) -> PathBuf {
-        self.path.join("checkpoints")
-    }
-
-    /// The evaluation on the test images.
-    pub fn eval(&self) -> PathBuf {
-        self.path.join("eval.json")
-    }
-}
-
-fn holds_results(path: &Path) -> bool {
-    let not_empty = |file: &str| path.join(file).metadata().is_ok_and(|file| file.len() > 0);
-    let checkpoints = path.join("checkpoints").read_dir();
-    let any = checkpoints.is_ok_and(|mut all| all.any(|entry| !is_beginning(entry)));
-    not_empty("metrics.jsonl") || not_empty("model.json") || any
-}
-
-/// Removes the temporary files of a process that was killed while it wrote. To be called with the
-/// lock held, so that no other process is writing.
-fn remove_unfinished(folder: &Path) {
-    let entries = folder.read_dir().into_iter().flatten().flatten();
-    for entry in entries.filter(|e| e.file_name().to_string_lossy().starts_with(".tmp-")) {
-        // A file that cannot be removed does no harm.
-        let _ = std::fs::remove_file(entry.path());
-    }
-}
-
-/// Whether a file may have been left by a run that ended before its first result.
-fn is_beginning(entry: std::io::Result<std::fs::DirEntry>) -> bool {
-    entry.is_ok_and(|entry| {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        const FILES: [&str; 5] = [
-            ".lock",
-            "checkpoints",
-            "log.txt",
-            "metrics.jsonl",
-            "recipe.toml",
-        ];
-        FILES.contains(&name.as_ref()) || name.starts_with(".tmp-")
-    })
 }
 
 #[cfg(test)]

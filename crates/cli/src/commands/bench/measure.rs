@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use offramp_run::{ExitTimes, Summary, Times};
 use serde::Serialize;
 
 use super::pictures::Pictures;
 use super::subject::{Nets, Subject};
-use super::times::{Summary, Times};
 use crate::error::CliError;
 
 /// Runs at the beginning of a block that are not counted.
@@ -48,7 +48,7 @@ pub struct WithPolicy {
 
 /// All three in turn, a block of runs each, so that what else the machine does meets them alike.
 pub fn measure(
-    subject: &mut dyn Subject,
+    subject: &mut Subject,
     pictures: &Pictures,
     nets: &Nets<'_>,
     batch: usize,
@@ -56,7 +56,7 @@ pub fn measure(
 ) -> Result<Measurement, CliError> {
     let exits = nets.macs.len();
     let mut single = Times::default();
-    let mut all = vec![Times::default(); exits];
+    let mut all = ExitTimes::default();
     let mut policy = Times::default();
     let (mut left, mut at, mut rounds) = (vec![0_u64; exits], 0, 0);
     let start = Instant::now();
@@ -74,8 +74,8 @@ pub fn measure(
         })?;
         block(|counted| {
             let to_exits = subject.all_exits(pictures.batch(&mut at, batch))?;
-            for (times, ms) in all.iter_mut().zip(to_exits).filter(|_| counted) {
-                times.push(ms);
+            if counted {
+                all.push(&to_exits);
             }
             Ok(())
         })?;
@@ -96,7 +96,9 @@ pub fn measure(
         })?;
     }
     let single = single.summary(batch);
-    let exits: Vec<Summary> = all.iter().map(|times| times.summary(batch)).collect();
+    let exits: Vec<Summary> = (all.exits().iter())
+        .map(|times| times.summary(batch))
+        .collect();
     let policy = nets
         .rule
         .map(|_| with_policy(policy.summary(batch), &left, nets.macs, &single, &exits));

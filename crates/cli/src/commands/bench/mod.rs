@@ -4,18 +4,16 @@ mod measure;
 mod pictures;
 mod show;
 mod subject;
-mod times;
 
 use std::time::Duration;
 
 use clap::Args;
 use offramp_heads::MultiExitNet;
 use offramp_nn::Init;
-use offramp_report::Latency;
+use offramp_run::{ChosenPolicy, Document as _, Latency, PolicyFile};
 use serde::Serialize;
 
-use super::policy::{self, Chosen};
-use super::print_json;
+use super::{policy, print_json};
 use crate::args::Place;
 use crate::engine::{EngineArgs, EngineKind, macs, options};
 use crate::error::CliError;
@@ -24,7 +22,7 @@ use crate::precision::{self, Precision};
 use crate::run::Run;
 use measure::{Measurement, measure};
 use pictures::Pictures;
-use subject::{Burn, Compiled, Nets, Subject};
+use subject::{Nets, Subject};
 
 /// Arguments of `bench`.
 #[derive(Debug, Args)]
@@ -82,6 +80,7 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
     let single = single_exit(&run)?;
     let macs = macs(&run.net, &run.card);
     let nets = Nets {
+        run: &run.dir,
         net: &run.net,
         single: &single,
         card: &run.card,
@@ -93,8 +92,8 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
     let mut measurements = Vec::new();
     for threads in threads(args, kind) {
         for batch in args.batch.iter().map(|&batch| batch as usize) {
-            let mut subject: Box<dyn Subject> = match kind {
-                EngineKind::Burn => Box::new(Burn::new(&nets, &run.device)?),
+            let mut subject = match kind {
+                EngineKind::Burn => Subject::burn(&nets, batch, &run.device)?,
                 EngineKind::Compiled => {
                     let plan = match ranges {
                         None => args
@@ -102,11 +101,11 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
                             .staged_plan(&run.net, &run.card, batch, threads)?,
                         Some(_) => precision::plan(&run, ranges.as_deref(), batch, threads)?,
                     };
-                    Box::new(Compiled::new(&nets, plan, ranges.as_deref())?)
+                    Subject::compiled(&nets, plan, ranges.as_deref())?
                 }
             };
             let limit = Duration::from_secs_f64(args.seconds);
-            let measured = measure(subject.as_mut(), &pictures, &nets, batch, limit)?;
+            let measured = measure(&mut subject, &pictures, &nets, batch, limit)?;
             measurements.push(Measurement {
                 threads,
                 ..measured
@@ -161,9 +160,9 @@ fn threads(args: &BenchArgs, kind: EngineKind) -> Vec<Option<usize>> {
 }
 
 /// The policy to time: that of the file asked for or of the run; none on random pixels, or for one exit.
-fn chosen(args: &BenchArgs, run: &Run) -> Result<Option<Chosen>, CliError> {
+fn chosen(args: &BenchArgs, run: &Run) -> Result<Option<ChosenPolicy>, CliError> {
     let exits = run.net.num_exits();
-    let none = args.policy.is_none() && !run.dir.join("policy.json").exists();
+    let none = args.policy.is_none() && !run.dir.join(PolicyFile::FILE).exists();
     if args.random || exits == 1 || none {
         return Ok(None);
     }
@@ -194,5 +193,5 @@ fn write_latency(run: &Run, measurements: &[Measurement]) -> Result<(), CliError
             .map(|exit| exit.p50_ms / best.batch as f64)
             .collect(),
     };
-    Ok(latency.write(&run.dir)?)
+    Ok(latency.write_to(&run.dir)?)
 }

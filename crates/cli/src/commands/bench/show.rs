@@ -1,7 +1,8 @@
 //! The measured times, for people.
 
+use offramp_run::Summary;
+
 use super::Document;
-use super::times::Summary;
 use crate::table;
 
 /// One table a batch size and number of threads.

@@ -1,33 +1,22 @@
 //! What is timed: one network three ways, compiled or by burn.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
-use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData};
-use offramp_core::Features;
-use offramp_executor::{Executor, Plan, StagedExecutor, StagedPlan, Stream};
+use burn::tensor::Device;
+use offramp_executor::{CompiledEngine, Executor, Plan, StagedPlan};
 use offramp_heads::{ModelCard, MultiExitNet};
-use offramp_infer::{Answer, Runner, StagedNet};
-use offramp_policies::Rule;
+use offramp_infer::BurnEngine;
+use offramp_policies::{Answer, Rule};
+use offramp_run::{Engine, EngineError};
 
-use crate::engine::{burn_runner, compiled_exits};
+use crate::engine::burn_engine;
 use crate::error::CliError;
-
-/// A network on an engine, for batches of one size.
-pub trait Subject {
-    /// The network of the same family with its last exit alone.
-    fn single(&mut self, images: &[f32]) -> Result<(), CliError>;
-
-    /// All exits, nobody stops: milliseconds from the images to the logits of each on the host.
-    fn all_exits(&mut self, images: &[f32]) -> Result<Vec<f64>, CliError>;
-
-    /// As the policy says; no answers where there is none.
-    fn policy(&mut self, images: &[f32]) -> Result<Vec<Answer>, CliError>;
-}
 
 /// The networks to time.
 pub struct Nets<'a> {
+    /// The run's folder, for messages.
+    pub run: &'a Path,
     /// The run's.
     pub net: &'a MultiExitNet,
     /// The one with the last exit alone, fresh weights.
@@ -40,20 +29,30 @@ pub struct Nets<'a> {
     pub rule: Option<&'a Rule>,
 }
 
-/// By the compiled executor.
-pub struct Compiled {
-    single: Executor,
-    staged: StagedExecutor,
-    stream: Option<(Stream, Arc<Rule>)>,
-    logits: Vec<f32>,
+/// The networks on an engine, for batches of one size.
+pub struct Subject {
+    single: Single,
+    engine: Box<dyn Engine>,
+    rule: Option<Arc<Rule>>,
+    /// Values of an image.
     pixels: usize,
-    classes: usize,
+    run: PathBuf,
 }
 
-impl Compiled {
+/// The network with its last exit alone.
+enum Single {
+    Compiled {
+        executor: Executor,
+        logits: Vec<f32>,
+        classes: usize,
+    },
+    Burn(Box<BurnEngine<MultiExitNet>>),
+}
+
+impl Subject {
     /// Compiles both networks, that with one exit in bytes where there are `rows` to choose ranges on;
     /// `staged` is the plan of the run's.
-    pub fn new(
+    pub fn compiled(
         nets: &Nets<'_>,
         staged: StagedPlan,
         rows: Option<&[f32]>,
@@ -67,108 +66,72 @@ impl Compiled {
                 Plan::quantized(&graph, batch, options, samples, &[rows.to_vec()])?
             }
         };
-        let stream = |rule: &Rule| {
-            let stream = Stream::new(staged.clone(), nets.macs.to_vec())?;
-            Ok::<_, CliError>((stream, Arc::new(rule.clone())))
-        };
         let classes = nets.card.classes.len();
-        Ok(Self {
-            single: Executor::new(plan),
-            stream: nets.rule.map(stream).transpose()?,
-            pixels: staged.pixels(),
-            staged: StagedExecutor::new(staged),
+        let single = Single::Compiled {
+            executor: Executor::new(plan),
             logits: vec![0.0; batch * classes],
             classes,
-        })
-    }
-}
-
-impl Subject for Compiled {
-    fn single(&mut self, images: &[f32]) -> Result<(), CliError> {
-        let n = images.len() / self.pixels;
-        let logits = &mut self.logits[..n * self.classes];
-        Ok(self.single.run(n, &[images], &mut [logits])?)
-    }
-
-    fn all_exits(&mut self, images: &[f32]) -> Result<Vec<f64>, CliError> {
-        compiled_exits(&mut self.staged, images)
-    }
-
-    fn policy(&mut self, images: &[f32]) -> Result<Vec<Answer>, CliError> {
-        match &mut self.stream {
-            Some((stream, rule)) => Ok(stream.run(images, rule)?),
-            None => Ok(Vec::new()),
-        }
-    }
-}
-
-/// By burn.
-pub struct Burn {
-    net: MultiExitNet,
-    single: MultiExitNet,
-    runner: Option<Runner<MultiExitNet>>,
-    image: [usize; 3],
-    device: Device,
-}
-
-impl Burn {
-    /// Both networks on a device.
-    pub fn new(nets: &Nets<'_>, device: &Device) -> Result<Self, CliError> {
-        let image = nets.card.image;
-        let runner = |rule: &Rule| {
-            burn_runner(
-                nets.net.clone(),
-                nets.card,
-                rule.clone(),
-                nets.macs.to_vec(),
-            )
         };
+        let engine = CompiledEngine::new(staged, nets.macs.to_vec())?;
+        Self::new(nets, single, Box::new(engine))
+    }
+
+    /// Both networks on a device.
+    pub fn burn(nets: &Nets<'_>, batch: usize, device: &Device) -> Result<Self, CliError> {
+        let single = burn_engine(nets.single, nets.card, batch, device)?;
+        let engine = burn_engine(nets.net, nets.card, batch, device)?;
+        Self::new(nets, Single::Burn(Box::new(single)), Box::new(engine))
+    }
+
+    fn new(nets: &Nets<'_>, single: Single, engine: Box<dyn Engine>) -> Result<Self, CliError> {
+        if let Some(rule) = nets.rule {
+            rule.check(nets.macs.len(), nets.card.classes.len())?;
+        }
         Ok(Self {
-            net: nets.net.clone().valid(),
-            single: nets.single.clone().valid(),
-            runner: nets.rule.map(runner).transpose()?,
-            image: [image.channels, image.height, image.width],
-            device: device.clone(),
+            single,
+            engine,
+            rule: nets.rule.cloned().map(Arc::new),
+            pixels: nets.card.input().len(),
+            run: nets.run.to_owned(),
         })
     }
 
-    fn tensor(&self, images: &[f32]) -> Tensor<4> {
-        let [c, h, w] = self.image;
-        let data = TensorData::new(images.to_vec(), [images.len() / (c * h * w), c, h, w]);
-        Tensor::from_data(data, &self.device)
-    }
-}
-
-/// Milliseconds from the images to the logits of each exit; the copy on the host is what a policy waits
-/// for, and ends the device's queue.
-fn burn_exits(net: &MultiExitNet, x: Tensor<4>) -> Vec<f64> {
-    let start = Instant::now();
-    let mut features = Features::from(x);
-    let mut previous = None;
-    let exit = |exit: usize| {
-        features = net.segment(exit, features.clone());
-        let logits = StagedNet::logits(net, exit, features.map.clone(), previous.take());
-        let _on_host = logits.clone().into_data();
-        previous = Some(logits);
-        start.elapsed().as_secs_f64() * 1e3
-    };
-    (0..net.num_exits()).map(exit).collect()
-}
-
-impl Subject for Burn {
-    fn single(&mut self, images: &[f32]) -> Result<(), CliError> {
-        burn_exits(&self.single, self.tensor(images));
-        Ok(())
-    }
-
-    fn all_exits(&mut self, images: &[f32]) -> Result<Vec<f64>, CliError> {
-        Ok(burn_exits(&self.net, self.tensor(images)))
-    }
-
-    fn policy(&mut self, images: &[f32]) -> Result<Vec<Answer>, CliError> {
-        match &self.runner {
-            Some(runner) => Ok(runner.run(self.tensor(images))?),
-            None => Ok(Vec::new()),
+    /// The network of the same family with its last exit alone.
+    pub fn single(&mut self, images: &[f32]) -> Result<(), CliError> {
+        let n = images.len() / self.pixels;
+        match &mut self.single {
+            Single::Compiled {
+                executor,
+                logits,
+                classes,
+            } => Ok(executor.run(n, &[images], &mut [&mut logits[..n * *classes]])?),
+            Single::Burn(engine) => {
+                let run = &self.run;
+                let times = engine.time_to_exits(images, n, &[]);
+                times.map(drop).map_err(|source| no_answer(run, source))
+            }
         }
+    }
+
+    /// All exits, nobody stops: milliseconds from the images to the logits of each on the host.
+    pub fn all_exits(&mut self, images: &[f32]) -> Result<Vec<f64>, CliError> {
+        let times = (self.engine).time_to_exits(images, images.len() / self.pixels, &[]);
+        times.map_err(|source| no_answer(&self.run, source))
+    }
+
+    /// As the policy says; no answers where there is none.
+    pub fn policy(&mut self, images: &[f32]) -> Result<Vec<Answer>, CliError> {
+        let Some(rule) = &self.rule else {
+            return Ok(Vec::new());
+        };
+        let answers = (self.engine).answer(images, images.len() / self.pixels, rule);
+        answers.map_err(|source| no_answer(&self.run, source))
+    }
+}
+
+fn no_answer(run: &Path, source: EngineError) -> CliError {
+    CliError::NoAnswer {
+        run: run.to_owned(),
+        source,
     }
 }

@@ -6,11 +6,10 @@ mod times;
 
 use offramp_data::Split;
 use offramp_policies::{
-    BudgetCurve, Criterion, EnsembleEntry, FitRows, FitSplit, Fitted, Guarantee, OperatingPoint,
-    PolicyEntry, PolicyFile, ScoreRows, ScoreSplit, budget_curve, control, evaluate,
-    fit_temperatures, threshold_path,
+    BudgetCurve, Criterion, EnsembleEntry, FitRows, FitSplit, Fitted, Guarantee, PolicyEntry,
+    ScoreRows, ScoreSplit, budget_curve, control, evaluate, fit_temperatures, threshold_path,
 };
-use serde::Serialize;
+use offramp_run::{Calibration, Document as _, Full, PolicyFile};
 
 use super::print_json;
 use crate::args::CalibrateArgs;
@@ -23,32 +22,11 @@ pub use show::print;
 /// Thresholds tried for a guarantee.
 const PATH_STEPS: usize = 100;
 
-/// The JSON document; `rows` is the whole curve or, with a target, the one point that meets it.
-#[derive(Debug, Serialize)]
-pub struct Document {
-    #[serde(flatten)]
-    curve: BudgetCurve,
-    policy: PolicyFile,
-    /// What the policy of `policy.json` does on the test rows.
-    scored: OperatingPoint,
-    /// The deepest exit alone, on the test rows.
-    full: Full,
-}
-
-/// The network without stopping early.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Full {
-    /// Cost of the deepest exit.
-    pub macs: u64,
-    /// Accuracy of the deepest exit on the test rows, percent.
-    pub top1: f64,
-}
-
 /// Fits, scores, prints and writes `policy.json`.
 pub fn run(args: &CalibrateArgs) -> Result<(), CliError> {
     let mut document = calibrate(args)?;
     if args.max_macs.is_some() || args.max_drop.is_some() || args.max_mean_ms.is_some() {
-        document.curve.rows = vec![document.scored.clone()];
+        document.rows = document.scored.iter().cloned().collect();
     }
     match args.json {
         true => print_json(&document),
@@ -61,7 +39,7 @@ pub fn run(args: &CalibrateArgs) -> Result<(), CliError> {
 
 /// Fits, scores and writes `policy.json`; the curve is MSDNet's 39 budgets, with a target too, for a
 /// policy that has thresholds on a criterion, and the one point for others.
-pub fn calibrate(args: &CalibrateArgs) -> Result<Document, CliError> {
+pub fn calibrate(args: &CalibrateArgs) -> Result<Calibration, CliError> {
     let entry = PolicyEntry::named(&args.policy)?;
     let ensemble = args.ensemble.as_deref().map(EnsembleEntry::named);
     let ensemble = ensemble.transpose()?;
@@ -104,16 +82,12 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<Document, CliError> {
     let sum = run.card.sha256.clone();
     let mut policy = PolicyFile::new(sum, &fit_rows, fitted.policy, fitted.on_fit);
     policy.guarantee = guarantee;
-    policy.write(&run.dir.join("policy.json"))?;
-    Ok(Document {
-        curve,
-        policy,
-        scored,
-        full: Full {
-            macs: full_macs,
-            top1,
-        },
-    })
+    policy.write_to(&run.dir)?;
+    let full = Full {
+        macs: full_macs,
+        top1,
+    };
+    Ok(Calibration::new(curve, policy, scored, full))
 }
 
 /// The validation and the test rows of a run that has some of both and exits to choose from.

@@ -2,12 +2,15 @@
 
 use offramp_policies::{Criterion, OperatingPoint, Promise};
 
-use super::{Document, Full};
+use offramp_run::{Calibration, Full};
+
 use crate::table;
 
 /// Every `step`-th row of the curve, the chosen policy and what it buys, for people.
-pub fn print(document: &Document, step: usize) {
-    let full = document.full;
+pub fn print(document: &Calibration, step: usize) {
+    let (Some(full), Some(scored)) = (document.full, &document.scored) else {
+        return;
+    };
     let criterion = document.policy.criterion;
     match criterion {
         Some(criterion) => {
@@ -15,7 +18,7 @@ pub fn print(document: &Document, step: usize) {
         }
         None => println!("fitted on validation rows, scored on test rows"),
     }
-    let rows: Vec<Vec<String>> = (document.curve.rows.iter().step_by(step))
+    let rows: Vec<Vec<String>> = (document.rows.iter().step_by(step))
         .map(|point| cells(criterion, point, full))
         .collect();
     let header = [
@@ -26,7 +29,6 @@ pub fn print(document: &Document, step: usize) {
         "thresholds",
     ];
     print!("{}", table::render(&header, &rows));
-    let scored = &document.scored;
     println!(
         "full network: {} MACs, top-1 {:.2} %",
         table::macs(full.macs as f64),

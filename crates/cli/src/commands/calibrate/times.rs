@@ -1,13 +1,12 @@
 //! Thresholds and deadlines from times measured here and now.
 
-use burn::module::Module;
-use burn::tensor::Tensor;
-use offramp_executor::StagedExecutor;
-use offramp_infer::{exit_times, quantile};
-use offramp_policies::{AnyPolicy, DeadlinePolicy, FitRows, Fitted, PolicyEntry, Target, evaluate};
+use offramp_policies::{
+    AnyPolicy, DeadlinePolicy, FitRows, Fitted, PolicyEntry, Readout, Target, evaluate,
+};
+use offramp_run::{ExitTimes, Repeats, rules_at_exits};
 
 use crate::args::CalibrateArgs;
-use crate::engine::{EngineKind, compiled_exits};
+use crate::engine::engine;
 use crate::error::CliError;
 use crate::run::Run;
 
@@ -27,8 +26,8 @@ pub fn in_time(
     macs: &[u64],
     limit: f64,
 ) -> Result<Fitted, CliError> {
-    let nanoseconds: Vec<u64> = (timed(args, run)?.iter())
-        .map(|times| (1e6 * quantile(times, 0.5)).round() as u64)
+    let nanoseconds: Vec<u64> = (timed(args, run)?.median().iter())
+        .map(|ms| (1e6 * ms).round() as u64)
         .collect();
     let first = nanoseconds.first().copied().unwrap_or_default() as f64 / 1e6;
     if limit < first {
@@ -51,44 +50,32 @@ pub fn deadline(
     macs: &[u64],
     limit: f64,
 ) -> Result<Fitted, CliError> {
-    let exit_ms = timed(args, run)?
-        .iter()
-        .map(|times| quantile(times, TIMED_SHARE))
-        .collect();
+    let exit_ms = timed(args, run)?.quantile(TIMED_SHARE);
     let policy = AnyPolicy::Deadline(DeadlinePolicy::new(exit_ms, limit)?);
     let on_fit = evaluate(&policy, rows.table(), macs)?;
     Ok(Fitted { policy, on_fit })
 }
 
-/// Milliseconds of single pictures to each exit, from fast to slow, on the engine that `predict` uses.
-fn timed(args: &CalibrateArgs, run: &Run) -> Result<Vec<Vec<f64>>, CliError> {
-    match args.engine.kind(args.place.device)? {
-        EngineKind::Compiled => compiled_times(args, run),
-        EngineKind::Burn => {
-            let image = run.card.image;
-            let shape = [1, image.channels, image.height, image.width];
-            let x = Tensor::zeros(shape, &run.device);
-            Ok(exit_times(&run.net.valid(), &x, TIMED_RUNS))
-        }
-    }
-}
-
-/// As [`exit_times`], by the compiled engine.
-fn compiled_times(args: &CalibrateArgs, run: &Run) -> Result<Vec<Vec<f64>>, CliError> {
-    let plan = args.engine.staged_plan(&run.net, &run.card, 1, None)?;
-    let image = vec![0.0; plan.pixels()];
-    let mut times = vec![Vec::with_capacity(TIMED_RUNS); plan.num_exits()];
-    let mut staged = StagedExecutor::new(plan);
-    for round in 0..TIMED_WARM_UP + TIMED_RUNS {
-        let exits = compiled_exits(&mut staged, &image)?;
-        for (times, ms) in times.iter_mut().zip(exits) {
-            if round >= TIMED_WARM_UP {
-                times.push(ms);
-            }
-        }
-    }
-    for times in &mut times {
-        times.sort_by(f64::total_cmp);
-    }
-    Ok(times)
+/// Times of single pictures to each exit, on the engine that `predict` uses.
+fn timed(args: &CalibrateArgs, run: &Run) -> Result<ExitTimes, CliError> {
+    let mut engine = engine(
+        &args.engine,
+        args.place.device,
+        &run.net,
+        &run.card,
+        1,
+        &run.device,
+    )?;
+    let image = vec![0.0; run.image_len()];
+    let repeats = Repeats {
+        warm_up: TIMED_WARM_UP,
+        runs: TIMED_RUNS,
+        patience: None,
+    };
+    let rules = rules_at_exits(run.net.num_exits(), &Readout::default())?;
+    let times = ExitTimes::measure(engine.as_mut(), &image, 1, &rules, repeats);
+    times.map_err(|source| CliError::NoAnswer {
+        run: run.dir.clone(),
+        source,
+    })
 }

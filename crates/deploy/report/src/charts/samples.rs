@@ -1,7 +1,9 @@
 //! What becomes of single samples: how well an exit knows itself, and who leaves where.
 
+use offramp_run::Rows;
+
 use crate::chart::{Axis, Chart, Mark, Series};
-use crate::run::{Rows, Run};
+use crate::run::Run;
 use crate::stats::{BINS, calibration_error, reliability as bins, shares_by_class};
 
 /// Classes in a picture of shares: beyond twice as many, those that leave earliest and latest.

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::chart::{Axis, Chart, Mark, Series};
-use crate::run::{Run, TrainPoint};
+use crate::run::Run;
+use offramp_run::{EvalReport, TrainRecord, known};
 
 /// The loss, its terms, accuracies and the weights of the teachers.
 pub(super) fn charts(run: &Run, place: usize) -> Vec<Chart> {
@@ -29,8 +30,8 @@ fn chart(place: usize, id: &str, title: String, description: String, y: Axis) ->
     }
 }
 
-fn loss(points: &[TrainPoint], place: usize) -> Chart {
-    let curve = points.iter().map(|point| (point.epoch, point.loss));
+fn loss(points: &[TrainRecord], place: usize) -> Chart {
+    let curve = points.iter().map(|point| (point.epoch, known(point.loss)));
     let title = "Loss".to_owned();
     let description = "What was minimised, mean over each epoch: the weighted sum of all terms.";
     Chart {
@@ -46,7 +47,7 @@ fn loss(points: &[TrainPoint], place: usize) -> Chart {
 }
 
 /// A chart for each family of terms, `ce/0`, `ce/1`, ... being one, a line for each member.
-fn terms(points: &[TrainPoint], place: usize) -> Vec<Chart> {
+fn terms(points: &[TrainRecord], place: usize) -> Vec<Chart> {
     let names: BTreeSet<&str> = points
         .iter()
         .flat_map(|p| p.terms.keys().map(String::as_str))
@@ -59,7 +60,7 @@ fn terms(points: &[TrainPoint], place: usize) -> Vec<Chart> {
         let lines = members.iter().enumerate().map(|(at, name)| {
             let curve = points
                 .iter()
-                .map(|p| (p.epoch, p.terms.get(*name).copied().flatten()));
+                .map(|p| (p.epoch, p.terms.get(*name).copied().and_then(known)));
             Series::new(*name, slot(name, at), Mark::Line).with(curve)
         });
         let description = format!(
@@ -80,12 +81,12 @@ fn terms(points: &[TrainPoint], place: usize) -> Vec<Chart> {
     families.iter().enumerate().map(family_chart).collect()
 }
 
-fn train_top1(points: &[TrainPoint], place: usize) -> Chart {
+fn train_top1(points: &[TrainRecord], place: usize) -> Chart {
     let exits = points.iter().map(|p| p.train_top1.len()).max().unwrap_or(0);
     let line = |exit: usize| {
         let curve = points
             .iter()
-            .map(|p| (p.epoch, p.train_top1.get(exit).copied().flatten()));
+            .map(|p| (p.epoch, p.train_top1.get(exit).copied().and_then(known)));
         Series::new(format!("exit {exit}"), exit, Mark::Line).with(curve)
     };
     let description = "Right answers of each exit on the training pictures as augmented, mean over \
@@ -106,17 +107,17 @@ fn validation(run: &Run, place: usize) -> Chart {
     let evals = &run.metrics.evals;
     let exits = evals
         .iter()
-        .map(|e| e.scores.exits.len())
+        .map(|e| e.report.exits.len())
         .max()
         .unwrap_or(0);
     let line = |exit: usize| {
-        let top1 = |e: &crate::run::Scores| e.exits.get(exit).and_then(|exit| exit.top1);
-        let curve = evals.iter().map(|e| (e.epoch, top1(&e.scores)));
+        let top1 = |e: &EvalReport| e.exits.get(exit).and_then(|exit| known(exit.top1));
+        let curve = evals.iter().map(|e| (e.epoch as f64, top1(&e.report)));
         Series::new(format!("exit {exit}"), exit, Mark::Line).with(curve)
     };
-    let splits: BTreeSet<&str> = evals.iter().map(|e| e.scores.split.as_str()).collect();
+    let splits: BTreeSet<&str> = evals.iter().map(|e| e.report.split.as_str()).collect();
     let splits: Vec<&str> = splits.into_iter().collect();
-    let samples = evals.first().map_or(0, |e| e.scores.samples);
+    let samples = evals.first().map_or(0, |e| e.report.samples);
     let description = format!(
         "Right answers of each exit on {samples} rows of the {} split during training.",
         splits.join(" and ")
@@ -134,7 +135,7 @@ fn validation(run: &Run, place: usize) -> Chart {
 }
 
 /// A chart for each row `R` of the matrix of `teacher/R/K`, the weight of exit `K` in teacher `R`.
-fn teachers(points: &[TrainPoint], place: usize) -> Vec<Chart> {
+fn teachers(points: &[TrainRecord], place: usize) -> Vec<Chart> {
     let names = points.iter().flat_map(|p| p.scalars.keys());
     let entries: BTreeSet<(usize, usize)> = names.filter_map(|name| entry(name)).collect();
     let rows: BTreeSet<usize> = entries.iter().map(|(row, _)| *row).collect();
@@ -144,7 +145,7 @@ fn teachers(points: &[TrainPoint], place: usize) -> Vec<Chart> {
             let name = format!("teacher/{row}/{exit}");
             let curve = points
                 .iter()
-                .map(|p| (p.epoch, p.scalars.get(&name).copied().flatten()));
+                .map(|p| (p.epoch, p.scalars.get(&name).copied().and_then(known)));
             Series::new(format!("exit {exit}"), exit, Mark::Line).with(curve)
         });
         let description = format!(
@@ -166,14 +167,14 @@ fn teachers(points: &[TrainPoint], place: usize) -> Vec<Chart> {
 }
 
 /// What else a method adapts, such as a temperature.
-fn scalars(points: &[TrainPoint], place: usize) -> Vec<Chart> {
+fn scalars(points: &[TrainRecord], place: usize) -> Vec<Chart> {
     let names: BTreeSet<&String> = (points.iter().flat_map(|p| p.scalars.keys()))
         .filter(|name| entry(name).is_none())
         .collect();
     let one = |(index, name): (usize, &&String)| {
         let curve = points
             .iter()
-            .map(|p| (p.epoch, p.scalars.get(*name).copied().flatten()));
+            .map(|p| (p.epoch, p.scalars.get(*name).copied().and_then(known)));
         Chart {
             series: vec![Series::new(name.as_str(), index, Mark::Line).with(curve)],
             ..chart(

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use super::Made;
 use super::outline::well_formed;
+use super::{Made, card};
 use crate::{Report, ReportError};
 
 const RUN: Made = Made {
@@ -83,8 +83,8 @@ fn damaged_files_are_named_and_left_out() {
 
 #[test]
 fn files_of_another_model_are_left_out() {
-    let other = br#"{"classes": ["a", "b"], "sha256": "beef"}"#;
-    let (notes, html) = notes_with("model.json", other);
+    let other = card(&["a", "b"], &"beef".repeat(16)).to_string();
+    let (notes, html) = notes_with("model.json", other.as_bytes());
     assert_eq!(notes.len(), 2, "{notes:?}");
     assert!(
         notes
@@ -98,11 +98,35 @@ fn files_of_another_model_are_left_out() {
 #[test]
 fn numbers_that_are_none_leave_gaps() {
     let lines = concat!(
-        r#"{"kind":"epoch","epoch":1,"loss":null,"terms":{"ce/0":null},"train_top1":[null]}"#,
+        r#"{"kind":"epoch","epoch":1,"loss":null,"terms":{"ce/0":null},"train_top1":[null],"#,
+        r#""step":4,"lr":0.1,"images_per_second":1,"seconds":1}"#,
         "\n",
-        r#"{"kind":"epoch","epoch":2,"loss":1.5,"terms":{"ce/0":2.5},"train_top1":[50]}"#,
+        r#"{"kind":"epoch","epoch":2,"loss":1.5,"terms":{"ce/0":2.5},"train_top1":[50],"#,
+        r#""step":8,"lr":0.1,"images_per_second":1,"seconds":2}"#,
     );
     let (notes, html) = notes_with("metrics.jsonl", lines.as_bytes());
     assert!(notes[0].contains("3 values are not finite"), "{notes:?}");
     assert!(!html.contains("NaN</"));
+}
+
+#[test]
+fn an_old_run_names_no_device_and_its_log_is_not_read() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = RUN.write(parent.path());
+    let path = folder.join("metrics.jsonl");
+    let text = fs::read_to_string(&path).unwrap();
+    let (_start, old) = text.split_once('\n').unwrap();
+    let device = |text: &str| {
+        fs::write(&path, text).unwrap();
+        fs::write(
+            folder.join("log.txt"),
+            "INFO a: b (9 images), resnet20, 2 exits, mate on cuda, 8 steps\n",
+        )
+        .unwrap();
+        let report = Report::read(&[&folder]).unwrap();
+        assert_eq!(report.notes(), [""; 0]);
+        report.runs[0].device()
+    };
+    assert_eq!(device(&text).as_deref(), Some("cpu"));
+    assert_eq!(device(old), None);
 }

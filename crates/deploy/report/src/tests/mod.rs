@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 pub(crate) use outline::well_formed;
 use serde_json::json;
 
-use crate::{Gallery, Picture, Report};
+use offramp_run::{Gallery, Picture};
+
+use crate::Report;
 
 /// A run of two exits whose numbers can be computed in the head.
 struct Made {
@@ -20,7 +22,7 @@ struct Made {
     top1: [f64; 2],
 }
 
-const MODEL: &str = "feed";
+const MODEL: &str = "feed000000000000000000000000000000000000000000000000000000000000";
 
 /// The smallest PNG there is, one grey pixel.
 const PNG: &str =
@@ -39,17 +41,8 @@ impl Made {
             self.name, self.seed
         );
         fs::write(folder.join("recipe.toml"), recipe).unwrap();
-        let log =
-            "2026-11-22T09:12:28Z  INFO a: b (9 images), resnet20, 2 exits, mate on cpu, 8 steps\n";
-        fs::write(folder.join("log.txt"), log).unwrap();
-        self.write_json(
-            &folder,
-            "model.json",
-            &json!({
-                "classes": ["cat", "<script>alert(1)</script>"], "dataset": "d", "commit": "c0ffee",
-                "sha256": MODEL
-            }),
-        );
+        let classes = ["cat", "<script>alert(1)</script>"];
+        self.write_json(&folder, "model.json", &card(&classes, MODEL));
         self.write_json(&folder, "eval.json", &self.scores());
         let epoch = |epoch: u64| {
             json!({
@@ -63,7 +56,8 @@ impl Made {
             "kind": "final", "step": 8, "model_step": 8, "stopped_early": false, "val": null,
             "test": self.scores(), "seconds": 2.0
         });
-        let lines = [epoch(1), epoch(2), end].map(|line| format!("{line}\n"));
+        let start = json!({"kind": "start", "format": 2, "device": "cpu"});
+        let lines = [start, epoch(1), epoch(2), end].map(|line| format!("{line}\n"));
         fs::write(folder.join("metrics.jsonl"), lines.concat()).unwrap();
         folder
     }
@@ -88,7 +82,12 @@ impl Made {
         };
         self.write_json(folder, "calibrate.json", &json!({
             "fitted_on": "val", "scored_on": "test", "rows": [point(1.0, 40.0), point(0.5, 55.0)],
-            "policy": {"model": MODEL}, "scored": point(0.5, 55.0), "full": {"macs": 2, "top1": 60.0}
+            "policy": {
+                "format_version": 1, "model": MODEL, "criterion": "confidence",
+                "fitted_on": {"split": "val", "samples": 4},
+                "policy": {"kind": "confidence", "thresholds": [0.5, 0.0]}, "expected": point(0.5, 50.0)
+            },
+            "scored": point(0.5, 55.0), "full": {"macs": 2, "top1": 60.0}
         }));
         let confidence = [0.9, 0.6, 0.6, 0.3];
         self.write_json(
@@ -129,6 +128,16 @@ impl Made {
     fn write_json(&self, folder: &Path, file: &str, value: &serde_json::Value) {
         fs::write(folder.join(file), value.to_string()).unwrap();
     }
+}
+
+/// A `model.json` of a network with other classes or weights.
+fn card(classes: &[&str], sha256: &str) -> serde_json::Value {
+    let shape = json!({"channels": 3, "height": 4, "width": 4});
+    json!({
+        "format": 1, "net": {"backbone": "resnet20"}, "classes": classes, "image": shape, "resize": shape,
+        "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "dataset": "d", "commit": "c0ffee",
+        "sha256": sha256
+    })
 }
 
 /// Two seeds of one experiment, the first with everything, and a third run of another.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use offramp_data::{DatasetInfo, ImageShape};
+use offramp_graph::MapShape;
 use offramp_policies::{
-    Answer, AnyPolicy, Criterion, Decision, Ensemble, Front, OperatingPoint, Readout, Rule,
-    RuleCurve, Walk, next_segment,
+    Answer, AnyPolicy, Criterion, Decision, Ensemble, Front, OperatingPoint, Readout, Rule, Walk,
+    next_segment,
 };
+use offramp_run::{ImageInput, RuleCurve};
 use offramp_serve::{Engine, EngineError, LoadError, Model, RunFacts, Source};
 
 pub const SIDE: usize = 8;
@@ -55,14 +56,12 @@ impl Default for Toy {
     }
 }
 
-pub fn info() -> DatasetInfo {
-    DatasetInfo {
-        name: "colours".to_owned(),
-        classes: CLASSES.map(str::to_owned).to_vec(),
-        shape: ImageShape::square(SIDE),
+pub fn info() -> ImageInput {
+    ImageInput {
+        image: MapShape::new(3, SIDE, SIDE),
+        resize: MapShape::new(3, SIDE, SIDE),
         mean: [0.5; 3],
         std: [0.25; 3],
-        decoded: None,
     }
 }
 
@@ -113,7 +112,9 @@ impl Source for Toy {
                 computed: 0,
                 waiting: vec![Vec::new(); MACS.len()],
             }),
-            info: info(),
+            classes: CLASSES.map(str::to_owned).to_vec(),
+            dataset: "colours".to_owned(),
+            input: info(),
             macs: MACS.to_vec(),
             rule,
             origin: "confidence".to_owned(),

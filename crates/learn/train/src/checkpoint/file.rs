@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use offramp_core::files;
 use offramp_core::params::{self, NamedTensors};
+use offramp_run::files;
 use serde::Deserialize;
 
 use super::{Checkpoint, CheckpointError, FORMAT, Position};

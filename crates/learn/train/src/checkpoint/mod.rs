@@ -12,8 +12,8 @@ mod store;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use offramp_core::files::FileError;
 use offramp_core::params::{NamedTensors, ParamError};
+use offramp_run::files::FileError;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 

@@ -24,7 +24,7 @@ impl CheckpointStore {
 
     /// The file of the checkpoint after `step` steps.
     pub fn path(&self, step: u64) -> PathBuf {
-        self.folder.join(format!("step-{step:08}.safetensors"))
+        self.folder.join(offramp_run::checkpoint_name(step))
     }
 
     /// Writes a checkpoint, then removes those that are no longer kept. Returns what is there now.

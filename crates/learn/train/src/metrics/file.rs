@@ -4,9 +4,9 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use offramp_core::files::FileError;
+use offramp_run::files::FileError;
 
-use super::Record;
+use super::{Record, StartRecord};
 
 /// Appends to `metrics.jsonl`.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub struct MetricsFile {
     path: PathBuf,
     file: File,
     bytes: u64,
+    /// The first line, written with the line after it: a run without results leaves an empty file.
+    start: Option<StartRecord>,
 }
 
 impl MetricsFile {
@@ -45,7 +47,15 @@ impl MetricsFile {
             path: path.to_owned(),
             file,
             bytes,
+            start: None,
         })
+    }
+
+    /// Begins an empty file with a line about the run.
+    #[must_use]
+    pub fn with_start(mut self, start: StartRecord) -> Self {
+        self.start = Some(start).filter(|_| self.bytes == 0);
+        self
     }
 
     /// Appends a line.
@@ -54,10 +64,14 @@ impl MetricsFile {
     /// When the file cannot be written; what is in it stays.
     pub fn append(&mut self, record: &Record) -> Result<(), FileError> {
         let mut attempt = || {
-            let mut line = serde_json::to_vec(record)?;
-            line.push(b'\n');
-            self.file.write_all(&line)?;
-            self.bytes += line.len() as u64;
+            let start = self.start.take().map(Record::Start);
+            let mut lines = Vec::new();
+            for record in start.iter().chain([record]) {
+                serde_json::to_writer(&mut lines, record)?;
+                lines.push(b'\n');
+            }
+            self.file.write_all(&lines)?;
+            self.bytes += lines.len() as u64;
             Ok(())
         };
         attempt().map_err(|source| FileError::Write {
@@ -95,6 +109,29 @@ mod tests {
             ..StepValues::default()
         });
         Record::Step(sums.record(1, 0.5, 0.1))
+    }
+
+    #[test]
+    fn a_run_begins_with_its_start_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let start = || StartRecord {
+            format: offramp_run::METRICS_FORMAT,
+            device: "cpu".into(),
+        };
+        let file = MetricsFile::open(&path, 0).unwrap().with_start(start());
+        drop(file);
+        assert_eq!(std::fs::read(&path).unwrap(), b"", "no result yet");
+        let mut file = MetricsFile::open(&path, 0).unwrap().with_start(start());
+        file.append(&record(1.0)).unwrap();
+        let known = file.bytes();
+        drop(file);
+        let mut file = MetricsFile::open(&path, known).unwrap().with_start(start());
+        file.append(&record(2.0)).unwrap();
+        let found = offramp_run::Metrics::read(&path).unwrap();
+        assert_eq!((found.start, found.steps.len()), (Some(start()), 2));
+        assert_eq!(found.damaged, []);
+        assert_eq!(file.bytes(), std::fs::metadata(&path).unwrap().len());
     }
 
     #[test]

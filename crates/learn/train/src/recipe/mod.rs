@@ -3,7 +3,6 @@
 //! Defaults are in the code; a recipe states only what it changes. Errors name file and key, and the
 //! nearest key that exists.
 
-mod compare;
 mod overrides;
 mod strict;
 
@@ -11,15 +10,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use offramp_core::DeviceSpec;
-use offramp_core::files::{self, FileError};
 use offramp_data::DataConfig;
 use offramp_methods::MethodConfig;
 use offramp_methods::distill::DistillConfig;
+use offramp_run::files::{self, FileError};
+use offramp_run::{WITHOUT_EFFECT, first_difference};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use toml::{Table, Value};
 
-pub use compare::Difference;
+pub use offramp_run::Difference;
 
 use crate::config::{ModelConfig, TrainConfig};
 use overrides::Override;
@@ -69,20 +69,6 @@ pub struct TeacherConfig {
     #[serde(default)]
     pub cache: bool,
 }
-
-/// Keys that change no result, or only its last digits as the device does: a resumed run may have other
-/// values.
-const WITHOUT_EFFECT: [&str; 9] = [
-    "device",
-    "data.augment.on-device",
-    "data.cache",
-    "data.dir",
-    "train.checkpointing",
-    "train.eval-batch-size",
-    "train.log-every",
-    "train.prefetch",
-    "train.workers",
-];
 
 /// A recipe that cannot be used.
 #[derive(Debug, Error)]
@@ -205,7 +191,7 @@ impl Recipe {
     /// # Errors
     /// [`RecipeError::Unwritable`] when a value has no TOML form.
     pub fn difference(&self, other: &Self) -> Result<Option<Difference>, RecipeError> {
-        Ok(compare::first_difference(
+        Ok(first_difference(
             &self.tree()?,
             &other.tree()?,
             &WITHOUT_EFFECT,

@@ -9,9 +9,9 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use offramp_core::files::{self, FileError};
 use offramp_core::{ExitOutput, ExitOutputs};
 use offramp_methods::distill::Uses;
+use offramp_run::files::{self, FileError};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -226,10 +226,7 @@ impl Writer<'_> {
             layout: self.layout.clone(),
         };
         if let Some(folder) = self.path.parent() {
-            std::fs::create_dir_all(folder).map_err(|source| FileError::Write {
-                path: folder.to_owned(),
-                source,
-            })?;
+            files::create_folder(folder)?;
         }
         let mut stopped = None;
         let written = files::write_atomic_with(self.path, |file| {

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
 use offramp_core::ExitOutputs;
-use offramp_core::files;
 use offramp_data::{AugmentConfig, DataConfig, DatasetInfo, Loader, LoaderConfig, Subset};
 use offramp_heads::{ModelCard, load_card};
 use offramp_methods::distill::{Distillers, Uses};
+use offramp_run::{RunPaths, files};
 use offramp_teachers::ExternalTeacher;
 
 use crate::TrainError;
@@ -138,7 +138,9 @@ fn key(run: &Path, data: &DataConfig, subset: &Subset, uses: Uses) -> Result<Str
 
 /// The cache lies in the teacher's run folder, so that several students share it.
 fn path(run: &Path, key: &str) -> PathBuf {
-    run.join("outputs").join(format!("{}.cache", &key[..16]))
+    RunPaths::new(run)
+        .outputs()
+        .join(format!("{}.cache", &key[..16]))
 }
 
 /// Computes and writes a teacher's outputs for all training images, in their order.

@@ -1,9 +1,10 @@
 //! The end of a run: choosing the model, writing it, scoring it.
 
 use burn::module::Module;
-use offramp_core::{MapShape, files};
+use offramp_core::MapShape;
 use offramp_data::{ImageShape, Split};
 use offramp_heads::{MODEL_FORMAT, ModelCard, MultiExitNet, save_model};
+use offramp_run::Document;
 
 use super::Outcome;
 use super::session::Session;
@@ -30,7 +31,7 @@ impl Session<'_> {
             commit: option_env!("OFFRAMP_COMMIT").map(str::to_owned),
             sha256: String::new(),
         };
-        save_model(self.folder.path(), &net, card)?;
+        save_model(self.folder.folder(), &net, card)?;
 
         let val = if self.splits.val.is_empty() {
             None
@@ -38,7 +39,7 @@ impl Session<'_> {
             Some(self.evaluate(&net, Split::Val)?)
         };
         let test = self.evaluate(&net, Split::Test)?;
-        self.write_score(&test)?;
+        test.write_to(self.folder.folder())?;
         let record = FinalRecord {
             step: self.state.step,
             model_step,
@@ -80,14 +81,5 @@ impl Session<'_> {
             None => found.net,
         };
         Ok((apply(learner.net.valid(), tensors, &path)?, best))
-    }
-
-    fn write_score(&self, report: &crate::EvalReport) -> Result<(), TrainError> {
-        let path = self.folder.eval();
-        let json = serde_json::to_vec_pretty(report).map_err(|error| files::FileError::Write {
-            path: path.clone(),
-            source: error.into(),
-        })?;
-        Ok(files::write_atomic(&path, &json)?)
     }
 }

@@ -112,7 +112,7 @@ fn run(
         stop_after_steps,
         ..
     } = options;
-    let out = folder.path().to_owned();
+    let out = folder.folder().to_owned();
     let mut session = Session::open(recipe, folder, data_root.as_deref(), device, progress)?;
     let finished = session.train(stop_after_steps)?;
     let steps = session.steps_done();

@@ -10,6 +10,7 @@ use offramp_heads::{MultiExitNet, NetConfig};
 use offramp_methods::distill::{DistillConfig, Distillers, ExitShapes, Student};
 use offramp_methods::{Method, NetworkInfo, StepContext};
 use offramp_nn::Init;
+use offramp_run::METRICS_FORMAT;
 use offramp_teachers::{ExternalTeacher, StudentImages};
 
 use super::data_parallel::DataParallel;
@@ -19,7 +20,7 @@ use crate::checkpoint::{BestSoFar, CheckpointStore, Kept};
 use crate::ema::Ema;
 use crate::evaluate::{EvalOptions, evaluate};
 use crate::loss_scale::LossScale;
-use crate::metrics::{MetricsFile, Sums, TrainRecord};
+use crate::metrics::{MetricsFile, StartRecord, Sums, TrainRecord};
 use crate::optim::Optimizer;
 use crate::progress::{Plan, Progress};
 use crate::recipe::{Recipe, TeacherConfig};
@@ -139,7 +140,10 @@ impl<'a> Session<'a> {
         teachers.open_caches(recipe, &objective.distill, &train_images, &mut say)?;
         // The metrics are truncated only after everything that can be refused has been checked.
         let known = position.map_or(0, |(_, position)| position.metrics_bytes);
-        let metrics = MetricsFile::open(&folder.metrics(), known)?;
+        let metrics = MetricsFile::open(&folder.metrics(), known)?.with_start(StartRecord {
+            format: METRICS_FORMAT,
+            device: spec.to_string(),
+        });
         let mut session = Self {
             recipe,
             model,

@@ -1,7 +1,12 @@
-//! `rows.json`: what every exit said of every test picture.
+//! `rows.json`: what every exit answered for every test image.
+
+use std::path::Path;
 
 use offramp_policies::{AnyPolicy, ExitTable, PolicyError, ScoreRows, exits_taken};
 use serde::{Deserialize, Serialize};
+
+use crate::check::share;
+use crate::document::{Document, DocumentError, Fault, compact, faulty, same_model};
 
 /// The answers of every exit over some rows, as `offramp report --measure` writes them into a run.
 ///
@@ -56,45 +61,35 @@ impl Rows {
         })
     }
 
-    /// Why the file does not belong to the run or contradicts itself.
-    pub(crate) fn fault(&self, sha256: &str, classes: usize) -> Option<String> {
-        let samples = self.labels.len();
-        let exits = self.exits.len();
-        if self.model != sha256 {
-            return Some(format!(
-                "it was made for model {:.12}, not for this one",
-                self.model
-            ));
+    /// Refuses the answers of another network than the one with checksum `model` and `classes` classes.
+    ///
+    /// # Errors
+    /// [`DocumentError`] that names the file `path`.
+    pub fn check_network(
+        &self,
+        path: &Path,
+        model: &str,
+        classes: usize,
+    ) -> Result<(), DocumentError> {
+        same_model::<Self>(path, &self.model, model)?;
+        let place = |list: &[usize]| list.iter().position(|&class| class >= classes);
+        let labels = place(&self.labels).map(|at| (format!("labels[{at}]"), self.labels[at]));
+        let mut exits = self.exits.iter().enumerate().filter_map(|(exit, answers)| {
+            let at = place(&answers.prediction)?;
+            let key = format!("exits[{exit}].prediction[{at}]");
+            Some((key, answers.prediction[at]))
+        });
+        match labels.or_else(|| exits.next()) {
+            Some((key, class)) => {
+                let rule = format!("there is no class {class}, the model has {classes}");
+                Err(faulty::<Self>(path, Fault::new(key, class, rule)))
+            }
+            None => Ok(()),
         }
-        let lengths = self
-            .exits
-            .iter()
-            .flat_map(|e| [e.prediction.len(), e.confidence.len()]);
-        let lengths = lengths.chain(self.taken.as_ref().map(Vec::len));
-        if let Some(length) = lengths.into_iter().find(|&length| length != samples) {
-            return Some(format!(
-                "it has {samples} labels, but a list of {length} values"
-            ));
-        }
-        let named = self
-            .labels
-            .iter()
-            .chain(self.exits.iter().flat_map(|e| &e.prediction));
-        if let Some(class) = named.into_iter().find(|&&class| class >= classes) {
-            return Some(format!(
-                "there is no class {class}, the model has {classes}"
-            ));
-        }
-        if let Some(exit) = self.taken.iter().flatten().find(|&&exit| exit >= exits) {
-            return Some(format!("there is no exit {exit}, the file has {exits}"));
-        }
-        let mut confidences = self.exits.iter().flat_map(|e| &e.confidence);
-        let bad = confidences.find(|c| !(0.0..=1.0).contains(*c));
-        bad.map(|confidence| format!("{confidence} is no probability"))
     }
 
-    /// (confidence, right?) of every sample at an exit.
-    pub(crate) fn samples(&self, exit: usize) -> impl Iterator<Item = (f64, bool)> {
+    /// Confidence and correctness of every sample at an exit.
+    pub fn samples(&self, exit: usize) -> impl Iterator<Item = (f64, bool)> {
         let answers = &self.exits[exit];
         let right = answers
             .prediction
@@ -102,6 +97,56 @@ impl Rows {
             .zip(&self.labels)
             .map(|(p, label)| p == label);
         answers.confidence.iter().copied().zip(right)
+    }
+}
+
+impl Document for Rows {
+    const FILE: &'static str = "rows.json";
+    const NAME: &'static str = "list of answers";
+    const FORMAT: u32 = 1;
+    const REMEDY: &'static str = "run `offramp report --measure` again";
+
+    fn check(&self) -> Result<(), Fault> {
+        if !["val", "test"].contains(&self.split.as_str()) {
+            let split = format!("{:?}", self.split);
+            return Err(Fault::new("split", split, "it is val or test"));
+        }
+        let samples = self.labels.len();
+        let length = |key: String, length: usize| {
+            if length == samples {
+                return Ok(());
+            }
+            let found = format!("a list of {length} values");
+            Err(Fault::new(
+                key,
+                found,
+                format!("there are {samples} labels"),
+            ))
+        };
+        for (exit, answers) in self.exits.iter().enumerate() {
+            let key = |name: &str| format!("exits[{exit}].{name}");
+            length(key("prediction"), answers.prediction.len())?;
+            length(key("confidence"), answers.confidence.len())?;
+            for (at, &confidence) in answers.confidence.iter().enumerate() {
+                share(format!("{}[{at}]", key("confidence")), confidence)?;
+            }
+        }
+        let Some(taken) = &self.taken else {
+            return Ok(());
+        };
+        length("taken".to_owned(), taken.len())?;
+        let exits = self.exits.len();
+        match taken.iter().position(|&exit| exit >= exits) {
+            Some(at) => {
+                let rule = format!("there is no exit {}, the file has {exits}", taken[at]);
+                Err(Fault::new(format!("taken[{at}]"), taken[at], rule))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn to_text(&self) -> Result<String, DocumentError> {
+        compact(self)
     }
 }
 
@@ -143,7 +188,8 @@ mod tests {
             rows.samples(0).map(|s| s.1).collect::<Vec<_>>(),
             [true, false]
         );
-        assert_eq!(rows.fault("abc", 2), None);
+        rows.check().unwrap();
+        rows.check_network("x".as_ref(), "abc", 2).unwrap();
     }
 
     #[test]
@@ -151,7 +197,11 @@ mod tests {
         let fault = |change: fn(&mut Rows)| {
             let mut rows = rows();
             change(&mut rows);
-            rows.fault("abc", 2).unwrap()
+            let text = rows.to_text().unwrap();
+            let path = Path::new("run/rows.json");
+            let read = Rows::parse(&text, path);
+            let error = read.and_then(|rows| rows.check_network(path, "abc", 2));
+            error.unwrap_err().to_string()
         };
         assert!(fault(|r| r.model = "x".into()).contains("made for model x"));
         assert!(fault(|r| r.exits[1].confidence.truncate(1)).contains("a list of 1 values"));

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::temporary::{Temporary, remove_stale};
+
 /// A file that could not be read or written.
 #[derive(Debug, Error)]
 pub enum FileError {
@@ -29,7 +31,8 @@ pub enum FileError {
 }
 
 /// Writes `bytes` to `path` all at once: to a temporary file in the same
-/// folder, flushed to the disk, then renamed over `path`.
+/// folder, flushed to the disk, then renamed over `path`. What a killed writer
+/// left in the folder is removed.
 ///
 /// # Errors
 /// [`FileError::Write`] when the folder cannot be written or the disk is full;
@@ -47,16 +50,13 @@ pub fn write_atomic_with(
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), FileError> {
     let attempt = || -> io::Result<()> {
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let mut temporary = tempfile::Builder::new()
-            .prefix(".tmp-")
-            .tempfile_in(folder)?;
-        write(temporary.as_file_mut())?;
-        temporary.as_file().sync_all()?;
-        temporary.persist(path).map_err(|error| error.error)?;
+        let folder = folder_of(path);
+        remove_stale(folder);
+        let mut temporary = Temporary::file_in(folder)?;
+        let file = temporary.file()?;
+        write(file)?;
+        file.sync_all()?;
+        temporary.rename(path)?;
         sync_folder(folder);
         Ok(())
     };
@@ -80,25 +80,37 @@ pub fn write_folder_atomic<T, E: From<FileError>>(
         path: path.to_owned(),
         source,
     };
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let parent = folder_of(path);
     std::fs::create_dir_all(parent).map_err(failed)?;
-    let temporary = tempfile::Builder::new()
-        .prefix(".tmp-")
-        .tempdir_in(parent)
-        .map_err(failed)?;
+    remove_stale(parent);
+    let temporary = Temporary::folder_in(parent).map_err(failed)?;
     let filled = fill(temporary.path())?;
     // Not every system renames over an empty folder.
     if path.is_dir() {
         std::fs::remove_dir(path).map_err(failed)?;
     }
-    std::fs::rename(temporary.path(), path).map_err(failed)?;
-    // It has another name now, under which it stays.
-    let _ = temporary.keep();
+    temporary.rename(path).map_err(failed)?;
     sync_folder(parent);
     Ok(filled)
+}
+
+/// Makes a folder with its parents.
+///
+/// # Errors
+/// [`FileError::Write`] with the path.
+pub fn create_folder(path: &Path) -> Result<(), FileError> {
+    std::fs::create_dir_all(path).map_err(|source| FileError::Write {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The folder that a file lies in.
+pub fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
 }
 
 /// Makes a rename durable where the system knows how to; elsewhere it is best effort.
@@ -199,6 +211,18 @@ mod tests {
         let error = write_folder_atomic(&path, whole).unwrap_err().to_string();
         assert!(error.contains("run"), "{error}");
         assert_eq!(read(&path.join("first")).unwrap(), b"1");
+    }
+
+    #[test]
+    fn the_next_writer_removes_what_a_killed_one_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let left = folder.path().join(".offramp-4000000-0.tmp");
+        std::fs::write(&left, b"half").unwrap();
+        write_atomic(&folder.path().join("state"), b"new").unwrap();
+        assert!(!left.exists());
+        std::fs::create_dir(&left).unwrap();
+        write_folder_atomic(&folder.path().join("a"), |_| Ok::<_, FileError>(())).unwrap();
+        assert!(!left.exists());
     }
 
     #[test]

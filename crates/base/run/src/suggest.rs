@@ -6,8 +6,8 @@
 /// 0.5 is asked for, so that an unrelated name gets no advice.
 ///
 /// ```
-/// assert_eq!(offramp_core::nearest("restnet20", ["resnet20", "vgg8"]), Some("resnet20"));
-/// assert_eq!(offramp_core::nearest("zzz", ["resnet20", "vgg8"]), None);
+/// assert_eq!(offramp_run::nearest("restnet20", ["resnet20", "vgg8"]), Some("resnet20"));
+/// assert_eq!(offramp_run::nearest("zzz", ["resnet20", "vgg8"]), None);
 /// ```
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates

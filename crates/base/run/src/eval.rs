@@ -1,10 +1,15 @@
-//! The numbers of an evaluation, as `offramp eval` prints them.
+//! `eval.json`: how good every exit is on a split.
 
-use offramp_core::Cost;
+use offramp_graph::Cost;
 use offramp_policies::ExitTable;
 use serde::{Deserialize, Serialize};
 
+use crate::check::{missing_or_not_negative, missing_or_percent, null_is_nan};
+use crate::document::{Document, Fault};
+
 /// Evaluation of every exit of a network on a split.
+///
+/// A number that was not finite is `null` in the file, and NaN here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EvalReport {
     /// The split: `train`, `val` or `test`.
@@ -23,12 +28,16 @@ pub struct ExitReport {
     /// The exit, from 0, shallowest first.
     pub exit: usize,
     /// Top-1 accuracy, percent.
+    #[serde(deserialize_with = "null_is_nan")]
     pub top1: f64,
     /// Top-5 accuracy, percent.
+    #[serde(deserialize_with = "null_is_nan")]
     pub top5: f64,
     /// Negative log-likelihood of the label, nats.
+    #[serde(deserialize_with = "null_is_nan")]
     pub nll: f64,
     /// Expected calibration error over 15 bins, percent.
+    #[serde(deserialize_with = "null_is_nan")]
     pub ece: f64,
     /// MACs for one image, all exits up to this one included.
     pub macs: u64,
@@ -40,6 +49,7 @@ pub struct ExitReport {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EnsembleReport {
     /// Top-1 accuracy, percent.
+    #[serde(deserialize_with = "null_is_nan")]
     pub top1: f64,
 }
 
@@ -70,6 +80,59 @@ impl EvalReport {
     pub fn top1(&self) -> Vec<f64> {
         self.exits.iter().map(|exit| exit.top1).collect()
     }
+
+    /// Multiply-accumulates by exit, shallowest first.
+    pub fn macs(&self) -> impl Iterator<Item = u64> {
+        self.exits.iter().map(|exit| exit.macs)
+    }
+}
+
+impl Document for EvalReport {
+    const FILE: &'static str = "eval.json";
+    const NAME: &'static str = "report of an evaluation";
+    const FORMAT: u32 = 1;
+    const REMEDY: &'static str = "run `offramp eval` again";
+
+    fn check(&self) -> Result<(), Fault> {
+        if !["train", "val", "test"].contains(&self.split.as_str()) {
+            let split = format!("{:?}", self.split);
+            return Err(Fault::new("split", split, "it is train, val or test"));
+        }
+        if self.samples == 0 {
+            return Err(Fault::new("samples", 0, "a score needs at least one row"));
+        }
+        if self.exits.is_empty() {
+            return Err(Fault::new("exits", "[]", "a network has exits"));
+        }
+        for (place, exit) in self.exits.iter().enumerate() {
+            let key = |name: &str| format!("exits[{place}].{name}");
+            if exit.exit != place {
+                let rule = format!("exits are counted from 0, this one is {place}");
+                return Err(Fault::new(key("exit"), exit.exit, rule));
+            }
+            missing_or_percent(key("top1"), exit.top1)?;
+            missing_or_percent(key("top5"), exit.top5)?;
+            missing_or_not_negative(key("nll"), exit.nll)?;
+            missing_or_percent(key("ece"), exit.ece)?;
+            let previous = place.checked_sub(1).map(|before| &self.exits[before]);
+            if let Some(previous) = previous {
+                let both = [
+                    ("macs", exit.macs, previous.macs),
+                    ("params", exit.params, previous.params),
+                ];
+                if let Some((name, here, before)) = both.into_iter().find(|(_, a, b)| a < b) {
+                    let rule = format!("costs are cumulative, the exit before costs {before}");
+                    return Err(Fault::new(key(name), here, rule));
+                }
+            }
+        }
+        missing_or_percent("ensemble.top1", self.ensemble.top1)
+    }
+}
+
+/// A number, unless it is one that was not finite.
+pub fn known(value: f64) -> Option<f64> {
+    Some(value).filter(|value| value.is_finite())
 }
 
 #[cfg(test)]
@@ -97,5 +160,7 @@ mod tests {
         assert_eq!(json["exits"][0]["top1"], 100.0);
         assert_eq!(json["exits"][1]["top1"], 50.0);
         assert_eq!(json["exits"][1]["macs"], 5);
+        let text = report.to_text().unwrap();
+        assert_eq!(EvalReport::parse(&text, "x".as_ref()).unwrap(), report);
     }
 }

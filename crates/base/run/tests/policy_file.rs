@@ -5,10 +5,11 @@ mod support;
 use std::{fs, path::Path};
 
 use offramp_policies::{
-    AnyPolicy, Criterion, FitRows, FixedExit, PolicyFile, Target, Temperatures, evaluate, fit,
+    AnyPolicy, Criterion, FitRows, FixedExit, Target, Temperatures, evaluate, fit,
 };
+use offramp_run::{Document, PolicyFile};
 use serde_json::{Value, json};
-use support::{t8, val};
+use support::{CLASSES, t8, val};
 
 const MACS: [u64; 3] = [10, 20, 40];
 
@@ -24,7 +25,7 @@ fn refusal(change: impl FnOnce(&mut Value)) -> String {
     let mut value = serde_json::to_value(file(&val(t8()))).unwrap();
     change(&mut value);
     fs::write(&path, value.to_string()).unwrap();
-    let error = PolicyFile::read(&path, "sha256:abc", 3)
+    let error = PolicyFile::read_for(&path, "sha256:abc", 3, CLASSES)
         .unwrap_err()
         .to_string();
     assert!(
@@ -51,7 +52,10 @@ fn what_is_written_comes_back() {
     let infinite = PolicyFile::new("sha256:abc", &rows, infinite, point);
     for file in [file(&rows), scaled, fixed, infinite] {
         file.write(&path).unwrap();
-        assert_eq!(PolicyFile::read(&path, "sha256:abc", 3).unwrap(), file);
+        assert_eq!(
+            PolicyFile::read_for(&path, "sha256:abc", 3, CLASSES).unwrap(),
+            file
+        );
     }
     assert_eq!(
         fs::read_dir(folder.path()).unwrap().count(),
@@ -118,7 +122,7 @@ fn what_does_not_belong_is_refused() {
 #[test]
 fn missing_folders_and_files_are_named_and_earlier_files_stay() {
     let nowhere = Path::new("/nonexistent/policy.json");
-    let error = PolicyFile::read(nowhere, "sha256:abc", 3)
+    let error = PolicyFile::read_for(nowhere, "sha256:abc", 3, CLASSES)
         .unwrap_err()
         .to_string();
     assert!(

@@ -1,21 +1,18 @@
+//! What budgets buy, with the rule for each.
+
+use std::path::Path;
 use std::sync::Arc;
 
-use serde::Deserialize;
+use offramp_policies::{AnyPolicy, Criterion, OperatingPoint, PolicyError, Readout, Rule};
 
-use crate::{AnyPolicy, Criterion, OperatingPoint, PolicyError, PolicyFile, Readout, Rule};
+use crate::calibration::Calibration;
+use crate::document::{Document, DocumentError, Fault, faulty};
 
-/// What budgets buy, with the rule for each: thresholds from cheap to dear, what they cost and how often
+/// What budgets buy, with the rule for each: thresholds from cheap to expensive, what they cost and how often
 /// they are right on the rows they were scored on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleCurve {
     points: Vec<(OperatingPoint, Arc<Rule>)>,
-}
-
-/// `calibrate.json`, what `offramp calibrate RUN --json` prints.
-#[derive(Deserialize)]
-struct Calibration {
-    rows: Vec<OperatingPoint>,
-    policy: PolicyFile,
 }
 
 impl RuleCurve {
@@ -24,7 +21,7 @@ impl RuleCurve {
     /// Points are put in the order of their cost.
     ///
     /// # Errors
-    /// When thresholds or readout are for another network than one of so many exits and classes.
+    /// When thresholds or readout are for another network than one of `exits` exits and `classes` classes.
     pub fn new(
         criterion: Criterion,
         readout: &Readout,
@@ -46,37 +43,29 @@ impl RuleCurve {
     }
 
     /// The curve in the text of a `calibrate.json` of the model with checksum `model`; none for a policy
-    /// without thresholds.
+    /// without thresholds. `path` is the name of the file in messages.
     ///
     /// # Errors
-    /// In words: the text is damaged, or of another model.
+    /// The text is damaged, or of another model.
     pub fn parse(
         text: &str,
+        path: &Path,
         model: &str,
         exits: usize,
         classes: usize,
-    ) -> Result<Option<Self>, String> {
-        let found: Calibration = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        if found.policy.model != model {
-            return Err("it belongs to other weights; calibrate again".to_owned());
-        }
+    ) -> Result<Option<Self>, DocumentError> {
+        let found = Calibration::parse(text, path)?;
+        found.policy.check_network(path, model, exits, classes)?;
         let Some(criterion) = found.policy.criterion else {
             return Ok(None);
         };
-        let numbers =
-            |point: &OperatingPoint| point.mean_macs.is_finite() && point.top1.is_finite();
-        if !found.rows.iter().all(numbers) {
-            return Err("a cost or an accuracy is no number".to_owned());
-        }
-        Self::new(
-            criterion,
-            &found.policy.readout(),
-            found.rows,
-            exits,
-            classes,
-        )
-        .map(Some)
-        .map_err(|error| error.to_string())
+        let readout = found.policy.readout();
+        Self::new(criterion, &readout, found.rows, exits, classes)
+            .map(Some)
+            .map_err(|error| {
+                let fault = Fault::new("rows", "of another network", error.to_string());
+                faulty::<Calibration>(path, fault)
+            })
     }
 
     /// The points, cheapest first.
@@ -84,7 +73,7 @@ impl RuleCurve {
         self.points.iter().map(|(point, _)| point)
     }
 
-    /// The dearest point whose mean cost is at most `macs`, and its rule.
+    /// The most expensive point whose mean cost is at most `macs`, and its rule.
     ///
     /// Chosen by cost alone: choosing by accuracy would make the rows scored on rows to fit on.
     pub fn within(&self, macs: f64) -> Option<&(OperatingPoint, Arc<Rule>)> {
@@ -136,11 +125,15 @@ mod tests {
                 "expected": {}}}}}"#,
             serde_json::to_string(&point(0.9, 40.0)).unwrap()
         );
-        let curve = RuleCurve::parse(&text, "ab", 2, 2).unwrap().unwrap();
+        let path = Path::new("run/calibrate.json");
+        let curve = RuleCurve::parse(&text, path, "ab", 2, 2).unwrap().unwrap();
         assert_eq!(curve.points().len(), 1);
-        let error = |model, exits| RuleCurve::parse(&text, model, exits, 2).unwrap_err();
+        let error = |model, exits| {
+            let curve = RuleCurve::parse(&text, path, model, exits, 2);
+            curve.unwrap_err().to_string()
+        };
         assert!(error("ba", 2).contains("other weights"));
         assert!(error("ab", 3).contains('3'), "{}", error("ab", 3));
-        assert!(RuleCurve::parse("{", "ab", 2, 2).is_err());
+        assert!(RuleCurve::parse("{", path, "ab", 2, 2).is_err());
     }
 }
