@@ -1,3 +1,5 @@
+//! What can be wrong with rows, thresholds and files.
+
 use std::path::PathBuf;
 
 use crate::Criterion;

@@ -1,3 +1,5 @@
+//! The most confident exit so far.
+
 use serde::{Deserialize, Serialize};
 
 use super::Said;

@@ -1,3 +1,5 @@
+//! The product of the exits' clipped logits.
+
 use serde::{Deserialize, Serialize};
 
 use super::{Said, normalise};

@@ -1,3 +1,5 @@
+//! The ensemble of Zero Time Waste.
+
 use serde::{Deserialize, Serialize};
 
 use super::{Said, normalise};

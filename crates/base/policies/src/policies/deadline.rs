@@ -1,6 +1,8 @@
+//! Stops at the deepest exit that answers within a time limit.
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Decision, ExitPolicy, Passed, PolicyError, Shown, policy::exit_if};
+use crate::{Decision, ExitPolicy, Passed, PolicyError, Shown, state::exit_if};
 
 /// Stops at the deepest exit that is reached in time: at exit `k` when `ms_{k+1} > limit`.
 ///

@@ -1,3 +1,5 @@
+//! Stops every sample at the same exit.
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Decision, ExitPolicy, Passed, PolicyError, Shown};

@@ -1,6 +1,8 @@
+//! Learned gates of JEI-DNN.
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Decision, ExitPolicy, Passed, PolicyError, Shown, policy::exit_if};
+use crate::{Decision, ExitPolicy, Passed, PolicyError, Shown, state::exit_if};
 
 /// A logistic gate on four numbers of the softmax `p` of its exit:
 ///

@@ -1,6 +1,8 @@
+//! Stops when consecutive exits agree, as in PABEE.
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Decision, ExitPolicy, Passed, PolicyError, Shown, policy::exit_if};
+use crate::{Decision, ExitPolicy, Passed, PolicyError, Shown, state::exit_if};
 
 /// Stops when `patience` exits in a row have agreed with the one before them.
 ///

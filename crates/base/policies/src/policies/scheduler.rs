@@ -1,6 +1,8 @@
+//! Learned scores of EENet.
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Decision, ExitPolicy, Passed, PolicyError, Shown, Thresholds, policy::exit_if};
+use crate::{Decision, ExitPolicy, Passed, PolicyError, Shown, Thresholds, state::exit_if};
 
 /// How likely exit `k` is right, as a linear function of what is known there:
 ///

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Criterion, Decision, ExitPolicy, Passed, Shown, Thresholds, policy::exit_if};
+use crate::{Criterion, Decision, ExitPolicy, Passed, Shown, Thresholds, state::exit_if};
 
 /// Stops at exit `k` when the largest probability is at least `t_k`.
 ///
