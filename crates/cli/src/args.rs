@@ -72,7 +72,7 @@ pub enum Command {
     /// Write a network for other programs
     #[command(after_help = "Examples:\n  \
         offramp export runs/demo --format onnx             one graph with all exits\n  \
-        offramp export runs/demo --format onnx --staged    one graph a stage, and the JSON that chains them\n  \
+        offramp export runs/demo --format onnx --segments  one graph per segment, and the JSON that chains them\n  \
         offramp export runs/demo --format safetensors      for PyTorch's load_state_dict\n  \
         offramp export runs/demo --format plan --precision int8   compiled, with bytes")]
     Export(ExportArgs),
@@ -314,11 +314,14 @@ pub struct ExportArgs {
     /// What to write
     #[arg(long)]
     pub format: ExportFormat,
-    /// One graph for each stage with its exit, for runtimes that stop early
+    /// One graph for each segment with its exit, for runtimes that stop early
     #[arg(long)]
+    pub segments: bool,
+    /// The name of --segments in earlier versions; writes to export/staged
+    #[arg(long, hide = true)]
     pub staged: bool,
-    /// File, or folder of the stages; what was there from an earlier export is replaced [default:
-    /// export/pytorch.safetensors, export/model.onnx or export/staged in the run folder]
+    /// File, or folder of the segments; what was there from an earlier export is replaced [default:
+    /// export/pytorch.safetensors, export/model.onnx or export/segments in the run folder]
     #[arg(long, value_name = "PATH")]
     pub out: Option<PathBuf>,
     /// Policy file that goes with it [default: policy.json of the run; without one, the deepest exit]
@@ -336,6 +339,13 @@ pub struct ExportArgs {
     /// Print one JSON document and nothing else on stdout
     #[arg(long)]
     pub json: bool,
+}
+
+impl ExportArgs {
+    /// Whether each segment is to be a graph of its own.
+    pub fn by_segment(&self) -> bool {
+        self.segments || self.staged
+    }
 }
 
 /// What a network can be written as.

@@ -10,7 +10,7 @@ use burn::tensor::{Device, Tensor};
 use clap::{Args, ValueEnum};
 use offramp_core::DeviceSpec;
 use offramp_core::images::normalise;
-use offramp_executor::{Options, StagedExecutor, StagedPlan, Stream};
+use offramp_executor::{MultiExitExecutor, MultiExitPlan, Options, Stream};
 use offramp_heads::{ModelCard, MultiExitNet};
 use offramp_infer::{Answer, Runner};
 use offramp_policies::Rule;
@@ -76,19 +76,19 @@ impl EngineArgs {
     /// # Errors
     /// When the file is damaged, of another model or for smaller batches, or a node of the network has
     /// no compiled form.
-    pub fn staged_plan(
+    pub fn multi_exit_plan(
         &self,
         net: &MultiExitNet,
         card: &ModelCard,
         batch: usize,
         threads: Option<usize>,
-    ) -> Result<StagedPlan, CliError> {
+    ) -> Result<MultiExitPlan, CliError> {
         let options = options(threads);
         let Some(path) = &self.plan else {
             let graphs = net.segment_graphs(card.image)?;
-            return Ok(StagedPlan::compile(&graphs, batch, options)?);
+            return Ok(MultiExitPlan::compile(&graphs, batch, options)?);
         };
-        let plan = StagedPlan::load(path)?;
+        let plan = MultiExitPlan::load(path)?;
         let model = plan.about().map_or("", |about| about.model.as_str());
         if model != card.sha256 {
             return Err(CliError::OtherPlan {
@@ -130,7 +130,7 @@ impl Engine {
     /// An engine for batches of at most `batch` images.
     ///
     /// # Errors
-    /// When the rule does not fit the network, and those of [`EngineArgs::staged_plan`].
+    /// When the rule does not fit the network, and those of [`EngineArgs::multi_exit_plan`].
     pub fn new(
         args: &EngineArgs,
         device: DeviceSpec,
@@ -143,7 +143,7 @@ impl Engine {
         Ok(match args.kind(device)? {
             EngineKind::Compiled => {
                 rule.check(net.num_exits(), card.classes.len())?;
-                let plan = args.staged_plan(&net, card, batch, None)?;
+                let plan = args.multi_exit_plan(&net, card, batch, None)?;
                 Self::Compiled {
                     stream: Box::new(Stream::new(plan, macs)?),
                     rule: Arc::new(rule),
@@ -178,11 +178,14 @@ impl Engine {
 ///
 /// # Errors
 /// [`CliError::Executor`] for more images than the plan takes.
-pub fn compiled_exits(staged: &mut StagedExecutor, images: &[f32]) -> Result<Vec<f64>, CliError> {
-    let mut times = Vec::with_capacity(staged.plan().num_exits());
-    let pixels = staged.plan().pixels();
+pub fn compiled_exits(
+    executor: &mut MultiExitExecutor,
+    images: &[f32],
+) -> Result<Vec<f64>, CliError> {
+    let mut times = Vec::with_capacity(executor.plan().num_exits());
+    let pixels = executor.plan().pixels();
     let start = Instant::now();
-    staged.run(images.len() / pixels, images, |_, sample, _| {
+    executor.run(images.len() / pixels, images, |_, sample, _| {
         if sample == 0 {
             times.push(start.elapsed().as_secs_f64() * 1e3);
         }

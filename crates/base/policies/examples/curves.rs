@@ -167,7 +167,7 @@ fn policies(mut val: FitRows, mut test: ScoreRows, macs: &[u64]) -> Outcome<Stri
             val = val.with_ensemble(&ensemble)?;
             test = test.with_ensemble(&ensemble)?;
         }
-        for policy in registry().iter().filter(|policy| policy.name != "deadline") {
+        for policy in registry().into_iter().filter(|policy| !policy.timed) {
             if !before.is_empty() && policy.name != "confidence" && policy.name != "fixed-exit" {
                 continue;
             }

@@ -262,6 +262,18 @@ pub enum PolicyError {
         /// What it needs.
         why: &'static str,
     },
+    /// A policy that is not made from measured times.
+    #[error("the policy `{name}` is fitted on rows, not made from times; give it a target instead")]
+    NoTimes {
+        /// The policy.
+        name: &'static str,
+    },
+    /// Two policies of one name.
+    #[error("another policy is called `{name}`; give the new one a name of its own")]
+    NameTaken {
+        /// The name.
+        name: &'static str,
+    },
     /// The rows to score are the rows the thresholds were fitted on.
     #[error(
         "the {samples} rows to score are the very rows the thresholds are fitted on; \
@@ -297,7 +309,7 @@ pub enum PolicyError {
     },
     /// A policy file of another format version.
     #[error(
-        "{} has policy format version {found}, this program reads version {expected}; \
+        "{} has policy format version {found}, this program reads versions up to {expected}; \
          run `offramp calibrate` again",
         path.display()
     )]
@@ -306,7 +318,7 @@ pub enum PolicyError {
         path: PathBuf,
         /// The version in the file.
         found: u64,
-        /// The version this program reads.
+        /// The newest version this program reads.
         expected: u32,
     },
     /// A policy fitted for another model.

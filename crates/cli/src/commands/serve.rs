@@ -212,7 +212,7 @@ impl Source for RunFolder {
         let (net, card) = load_model(&self.dir, &DeviceSpec::Cpu.device()?)?;
         let macs = macs(&net, &card);
         let chosen = policy::choose(&self.dir, self.policy.as_deref(), &card, macs.len())?;
-        let plan = (self.engine).staged_plan(&net, &card, self.batch, self.threads)?;
+        let plan = (self.engine).multi_exit_plan(&net, &card, self.batch, self.threads)?;
         Ok(Model {
             engine: Box::new(Stream::new(plan, macs.clone())?),
             info: dataset_info(&card),

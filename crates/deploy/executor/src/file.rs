@@ -22,7 +22,7 @@ use offramp_cpu::program::{FileBytes, Parts, Program, Words};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{About, ExecutorError, Options, Plan, StagedPlan};
+use crate::{About, ExecutorError, MultiExitPlan, Options, Plan};
 
 /// Version of the format that is written and read.
 pub const FORMAT: u32 = 2;
@@ -82,7 +82,7 @@ struct Segment {
     weights: Words,
 }
 
-impl StagedPlan {
+impl MultiExitPlan {
     /// Writes the plan; a file that is there is replaced in one step.
     ///
     /// # Errors
@@ -140,7 +140,7 @@ impl StagedPlan {
         write().map_err(error)
     }
 
-    /// Maps a plan that [`StagedPlan::save`] wrote.
+    /// Maps a plan that [`MultiExitPlan::save`] wrote.
     ///
     /// # Errors
     /// [`FileError`] when the file is not there, damaged, or of another version.

@@ -2,7 +2,7 @@
 
 use offramp_cpu::program::Machine;
 
-use crate::{ExecutorError, Plan, StagedPlan};
+use crate::{ExecutorError, MultiExitPlan, Plan};
 
 /// Most values that go from a segment to the next, as many as a program has ports.
 const MAX_CARRIED: usize = 64;
@@ -10,7 +10,7 @@ const MAX_CARRIED: usize = 64;
 /// Plans, threads, and room for what every segment writes, for the whole batch.
 #[derive(Debug)]
 pub(crate) struct Segments {
-    plan: StagedPlan,
+    plan: MultiExitPlan,
     machine: Machine,
     /// By segment, then by output: rows of samples.
     outputs: Vec<Vec<Vec<f32>>>,
@@ -18,7 +18,7 @@ pub(crate) struct Segments {
 
 impl Segments {
     /// Takes the memory and starts the threads.
-    pub fn new(plan: StagedPlan) -> Self {
+    pub fn new(plan: MultiExitPlan) -> Self {
         let mut machine = Machine::new(plan.segments()[0].options().threads);
         let mut outputs = Vec::new();
         for segment in plan.segments() {
@@ -36,7 +36,7 @@ impl Segments {
         }
     }
 
-    pub fn plan(&self) -> &StagedPlan {
+    pub fn plan(&self) -> &MultiExitPlan {
         &self.plan
     }
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use offramp_policies::{Answer, Decision, Front, Rule, Walk, next_segment};
+use offramp_policies::{Answer, Decision, Rule, SampleState, SegmentQueue, next_segment};
 
 use crate::segments::Segments;
-use crate::{ExecutorError, StagedPlan};
+use crate::{ExecutorError, MultiExitPlan};
 
 /// A staged plan that takes new samples while others are deep in the network.
 ///
@@ -16,7 +16,7 @@ use crate::{ExecutorError, StagedPlan};
 ///
 /// ```no_run
 /// # fn serve(
-/// #     plan: offramp_executor::StagedPlan,
+/// #     plan: offramp_executor::MultiExitPlan,
 /// #     macs: Vec<u64>,
 /// #     rule: std::sync::Arc<offramp_policies::Rule>,
 /// #     mut arrival: impl FnMut() -> Option<Vec<f32>>,
@@ -49,7 +49,7 @@ pub struct Stream {
     /// Answers that an error kept from being returned.
     ready: Vec<(u64, Answer)>,
     /// Walks of samples that have left, for others.
-    spare: Vec<Walk>,
+    spare: Vec<SampleState>,
     tickets: u64,
     steps: u64,
     /// Samples of the last step.
@@ -60,7 +60,7 @@ pub struct Stream {
 struct Sample {
     ticket: u64,
     rule: Arc<Rule>,
-    walk: Walk,
+    state: SampleState,
     /// The step after which it came here.
     since: u64,
 }
@@ -73,7 +73,7 @@ impl Stream {
     ///
     /// # Errors
     /// [`ExecutorError::Costs`] when there is not one cost an exit.
-    pub fn new(plan: StagedPlan, macs: Vec<u64>) -> Result<Self, ExecutorError> {
+    pub fn new(plan: MultiExitPlan, macs: Vec<u64>) -> Result<Self, ExecutorError> {
         let (exits, batch) = (plan.num_exits(), plan.batch());
         if macs.len() != exits {
             return Err(ExecutorError::Costs {
@@ -95,7 +95,7 @@ impl Stream {
     }
 
     /// The plan.
-    pub fn plan(&self) -> &StagedPlan {
+    pub fn plan(&self) -> &MultiExitPlan {
         self.segments.plan()
     }
 
@@ -149,7 +149,7 @@ impl Stream {
         self.waiting[0].push(Sample {
             ticket,
             rule: rule.clone(),
-            walk: self.spare.pop().unwrap_or_default(),
+            state: self.spare.pop().unwrap_or_default(),
             since: self.steps,
         });
         Ok(ticket)
@@ -167,17 +167,17 @@ impl Stream {
             true => batch,
             false => batch - self.waiting[k + 1].len(),
         };
-        let front = |(k, waiting): (usize, &Vec<Sample>)| Front {
+        let front = |(k, waiting): (usize, &Vec<Sample>)| SegmentQueue {
             samples: waiting.len().min(room(k)),
             waited: waiting.first().map_or(0, |first| self.steps - first.since),
         };
-        let fronts: Vec<Front> = self.waiting.iter().enumerate().map(front).collect();
-        let Some(k) = next_segment(&fronts, batch) else {
+        let queues: Vec<SegmentQueue> = self.waiting.iter().enumerate().map(front).collect();
+        let Some(k) = next_segment(&queues, batch) else {
             return Ok(answers);
         };
         self.steps += 1;
-        self.computed = fronts[k].samples;
-        match self.pass(k, fronts[k].samples, &mut answers)? {
+        self.computed = queues[k].samples;
+        match self.pass(k, queues[k].samples, &mut answers)? {
             None => Ok(answers),
             Some(error) => {
                 self.ready = answers;
@@ -250,12 +250,12 @@ impl Stream {
                 });
                 continue;
             }
-            let (shown, decision) = sample.walk.step(&sample.rule, logits);
+            let (view, decision) = sample.state.step(&sample.rule, logits);
             if decision == Decision::Exit {
-                let answer = Answer::new(k, &shown, &self.macs, logits);
+                let answer = Answer::new(k, &view, &self.macs, logits);
                 answers.push((sample.ticket, answer));
-                sample.walk.clear();
-                self.spare.push(sample.walk);
+                sample.state.clear();
+                self.spare.push(sample.state);
                 continue;
             }
             if kept < row {

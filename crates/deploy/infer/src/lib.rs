@@ -7,15 +7,15 @@
 //! that come at any time.
 
 mod error;
+mod net;
+mod queues;
 mod runner;
-mod staged;
 mod stream;
 mod times;
-mod waiting;
 
 pub use error::InferError;
+pub use net::EarlyExitNet;
 pub use offramp_policies::Answer;
 pub use runner::Runner;
-pub use staged::StagedNet;
 pub use stream::Stream;
 pub use times::{exit_times, quantile};

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use offramp_policies::{Answer, AnyPolicy, PolicyError, Readout, Rule, Temperatures};
 
-use crate::{InferError, StagedNet, Stream};
+use crate::{EarlyExitNet, InferError, Stream};
 
 /// A network and the policy that decides where each sample leaves.
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ pub struct Runner<N> {
     image: Option<[usize; 3]>,
 }
 
-impl<N: StagedNet> Runner<N> {
+impl<N: EarlyExitNet> Runner<N> {
     /// A runner; `macs[k]` is what it costs to answer at exit `k`
     /// ([`MultiExitNet::exit_costs`](offramp_heads::MultiExitNet::exit_costs)).
     ///

@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use burn::tensor::Tensor;
 use offramp_core::Features;
-use offramp_policies::{Answer, Decision, Walk};
+use offramp_policies::{Answer, Decision, SampleState};
 
-use crate::waiting::{Group, Sample, Waiting};
-use crate::{InferError, Runner, StagedNet};
+use crate::queues::{Group, Sample, SegmentQueues};
+use crate::{EarlyExitNet, InferError, Runner};
 
 /// A runner that takes new samples while others are deep in the network.
 ///
@@ -36,17 +36,17 @@ use crate::{InferError, Runner, StagedNet};
 #[derive(Clone, Debug)]
 pub struct Stream<'r, N> {
     runner: &'r Runner<N>,
-    waiting: Waiting,
+    waiting: SegmentQueues,
     max_batch: usize,
     tickets: u64,
     steps: u64,
 }
 
-impl<'r, N: StagedNet> Stream<'r, N> {
+impl<'r, N: EarlyExitNet> Stream<'r, N> {
     pub(crate) fn new(runner: &'r Runner<N>) -> Self {
         Self {
             runner,
-            waiting: Waiting::new(runner.net.num_exits()),
+            waiting: SegmentQueues::new(runner.net.num_exits()),
             max_batch: usize::MAX,
             tickets: 0,
             steps: 0,
@@ -83,7 +83,7 @@ impl<'r, N: StagedNet> Stream<'r, N> {
             };
             let samples = (start..end).map(|row| Sample {
                 ticket: first + row as u64,
-                walk: Walk::default(),
+                state: SampleState::default(),
             });
             let group = Group {
                 features: Features::from(part),
@@ -142,11 +142,11 @@ impl<'r, N: StagedNet> Stream<'r, N> {
 }
 
 /// The answers of those that stopped, with their numbers, and the others.
-pub(crate) type Passed = (Vec<(u64, Answer)>, Option<Group>);
+pub(crate) type Answered = (Vec<(u64, Answer)>, Option<Group>);
 
-impl<N: StagedNet> Runner<N> {
+impl<N: EarlyExitNet> Runner<N> {
     /// Computes segment `exit` for a group: the answers of those that stop, and the others, dense.
-    pub(crate) fn pass(&self, exit: usize, mut group: Group) -> Result<Passed, InferError> {
+    pub(crate) fn pass(&self, exit: usize, mut group: Group) -> Result<Answered, InferError> {
         let features = self.net.segment(exit, group.features);
         let logits = (self.net).logits(exit, features.map.clone(), group.previous.take());
         let device = logits.device();
@@ -159,10 +159,10 @@ impl<N: StagedNet> Runner<N> {
             .enumerate()
         {
             check_finite(logits, sample.ticket, exit)?;
-            let (shown, decision) = sample.walk.step(&self.rule, logits);
+            let (view, decision) = sample.state.step(&self.rule, logits);
             match decision {
                 Decision::Exit => {
-                    let answer = Answer::new(exit, &shown, &self.macs, logits);
+                    let answer = Answer::new(exit, &view, &self.macs, logits);
                     answered.push((sample.ticket, answer));
                 }
                 Decision::Continue => staying.push(row),

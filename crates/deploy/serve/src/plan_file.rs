@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use offramp_data::{DatasetInfo, ImageShape};
-use offramp_executor::{About, StagedPlan, Stream};
+use offramp_executor::{About, MultiExitPlan, Stream};
 use offramp_policies::{AnyPolicy, FixedExit, PolicyFile, Rule};
 
 use crate::{LoadError, Model, RunFacts, Source};
@@ -32,7 +32,7 @@ impl Source for PlanFile {
     }
 
     fn load(&self) -> Result<Model, LoadError> {
-        let mut plan = StagedPlan::load(&self.path)?.with_batch(self.batch);
+        let mut plan = MultiExitPlan::load(&self.path)?.with_batch(self.batch);
         if let Some(threads) = self.threads {
             plan = plan.with_threads(threads);
         }

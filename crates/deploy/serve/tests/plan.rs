@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 
 use image::{Rgb, RgbImage};
-use offramp_executor::{About, Options, StagedPlan, Stream, normalise};
+use offramp_executor::{About, MultiExitPlan, Options, Stream, normalise};
 use offramp_graph::{Builder, ConvGeometry, Graph, WeightNames};
 use offramp_policies::{AnyPolicy, Criterion, Rule};
 use offramp_serve::PlanFile;
@@ -61,12 +61,12 @@ fn rule(threshold: f64) -> Rule {
         .into()
 }
 
-fn plan(dir: &Path) -> StagedPlan {
+fn plan(dir: &Path) -> MultiExitPlan {
     let options = Options {
         threads: 1,
         ..Options::default()
     };
-    let plan = StagedPlan::compile(&graphs(), 4, options).unwrap();
+    let plan = MultiExitPlan::compile(&graphs(), 4, options).unwrap();
     let about = About {
         model: "ab".repeat(32),
         classes: (0..CLASSES).map(|class| format!("class {class}")).collect(),

@@ -1,6 +1,6 @@
 //! What the page is told: the documents of the service, as far as a page needs them.
 
-use offramp_policies::Shown;
+use offramp_policies::ExitView;
 use serde::Serialize;
 
 /// A network and what can be asked of it.
@@ -81,12 +81,12 @@ pub struct ClassAnswer {
 
 impl ClassAnswer {
     /// The likeliest of all classes, falling; of equals the lower class.
-    pub(crate) fn likeliest(shown: &Shown<'_>, classes: &[String], count: usize) -> Vec<Self> {
+    pub(crate) fn top_k(view: &ExitView<'_>, classes: &[String], count: usize) -> Vec<Self> {
         let answer = |label: usize| Self {
             class: classes[label].clone(),
             label,
-            probability: shown.probabilities[label],
+            probability: view.probabilities[label],
         };
-        shown.likeliest(count).into_iter().map(answer).collect()
+        view.top_k(count).into_iter().map(answer).collect()
     }
 }

@@ -61,7 +61,7 @@ pub enum WebError {
     #[error(
         "a picture of {width} x {height} pixels and {bytes} bytes; RGBA has four a pixel, and at least one pixel"
     )]
-    Picture {
+    Image {
         /// Columns.
         width: u32,
         /// Rows.

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use image::RgbImage;
-use offramp_executor::{About, StagedPlan, Stepper};
+use offramp_executor::{About, MultiExitPlan, Stepper};
 use offramp_policies::{
-    AnyPolicy, Decision, FixedExit, PolicyFile, Reading, Rule, RuleCurve, Trail,
+    AnyPolicy, Decision, FixedExit, PolicyFile, PolicyState, ReadoutState, Rule, RuleCurve,
 };
 use serde::Deserialize;
 
@@ -41,14 +41,14 @@ pub struct Network {
     curve: Option<RuleCurve>,
     /// The rule in force.
     rule: Rule,
-    walk: Walk,
+    walk: ImageState,
 }
 
 /// One picture on its way through the exits.
 #[derive(Debug, Default)]
-struct Walk {
-    reading: Reading,
-    trail: Trail,
+struct ImageState {
+    reading: ReadoutState,
+    trail: PolicyState,
     stopped: bool,
 }
 
@@ -70,7 +70,9 @@ impl Network {
     /// [`WebError::Plan`] for damaged bytes, [`WebError::Anonymous`] for a plan that does not say what it is,
     /// [`WebError::Memory`] for one too large for a page.
     pub fn new(plan: &[u8]) -> Result<Self, WebError> {
-        let plan = StagedPlan::from_bytes(plan)?.with_batch(1).with_threads(1);
+        let plan = MultiExitPlan::from_bytes(plan)?
+            .with_batch(1)
+            .with_threads(1);
         let about = plan.about().ok_or(WebError::Anonymous)?.clone();
         let words = plan.segments().iter().map(|segment| {
             let parts = segment.program().parts();
@@ -93,7 +95,7 @@ impl Network {
             rule: own.clone(),
             own,
             about,
-            walk: Walk::default(),
+            walk: ImageState::default(),
         })
     }
 
@@ -245,9 +247,9 @@ impl Network {
     /// - `rgba`: `[height, width, 4]`
     ///
     /// # Errors
-    /// [`WebError::Picture`] for another number of bytes or no pixel.
+    /// [`WebError::Image`] for another number of bytes or no pixel.
     pub fn begin(&mut self, rgba: &[u8], width: u32, height: u32) -> Result<(), WebError> {
-        let wrong = WebError::Picture {
+        let wrong = WebError::Image {
             width,
             height,
             bytes: rgba.len(),
@@ -266,7 +268,7 @@ impl Network {
         let picture = offramp_picture::centre(&picture, width as u32, height as u32);
         let mut planes = vec![0; 3 * height * width];
         offramp_picture::to_planes(&picture, &mut planes);
-        self.walk = Walk::default();
+        self.walk = ImageState::default();
         self.stepper.begin(&self.about.normalise(&planes))?;
         Ok(())
     }
@@ -280,19 +282,19 @@ impl Network {
             return Ok(None);
         };
         let exit = self.walk.trail.exit();
-        let shown = (self.rule.readout).read(logits, &mut self.walk.reading);
-        let decision = self.walk.trail.step(&self.rule.policy, &shown);
+        let view = (self.rule.readout).read(logits, &mut self.walk.reading);
+        let decision = self.walk.trail.step(&self.rule.policy, &view);
         let stops = decision == Decision::Exit && !self.walk.stopped;
         self.walk.stopped |= stops;
-        let label = shown.evidence.prediction;
+        let label = view.evidence.prediction;
         Ok(Some(ExitAnswer {
             exit,
             class: self.about.classes[label].clone(),
             label,
-            probability: shown.evidence.confidence,
+            probability: view.evidence.confidence,
             macs: self.about.macs[exit],
             stops,
-            top_k: ClassAnswer::likeliest(&shown, &self.about.classes, TOP_K),
+            top_k: ClassAnswer::top_k(&view, &self.about.classes, TOP_K),
         }))
     }
 }

@@ -1,6 +1,6 @@
 //! A network with two exits and hand-made weights: what it says follows from formulas.
 
-use offramp_executor::{About, Options, StagedPlan};
+use offramp_executor::{About, MultiExitPlan, Options};
 use offramp_graph::{Builder, Graph, WeightNames};
 use offramp_web::{Choice, Network, RunFiles};
 
@@ -31,7 +31,7 @@ fn about() -> About {
 
 fn plan(about: Option<About>) -> Vec<u8> {
     let graphs = [stage("image", 0, 1.0), stage("map", 1, 3.0)];
-    let mut plan = StagedPlan::compile(&graphs, 8, Options::default()).unwrap();
+    let mut plan = MultiExitPlan::compile(&graphs, 8, Options::default()).unwrap();
     if let Some(about) = about {
         plan = plan.with_about(about).unwrap();
     }

@@ -21,7 +21,7 @@ use offramp_core::MapShape;
 use offramp_core::params::{self, NamedTensors, to_safetensors};
 use offramp_graph::{Builder, ConvGeometry, Graph, GraphError, WeightNames, Window, reference};
 use offramp_interop::export::{
-    ChainPolicy, OnnxNotes, Opset, graph_to_onnx, onnx, staged, state_dict,
+    ChainPolicy, OnnxNotes, Opset, graph_to_onnx, onnx, onnx_segments, state_dict,
 };
 use offramp_nn::Init;
 use serde_json::{Value, json};
@@ -73,7 +73,7 @@ fn write(parent: &Path, name: &str, config: Value, image: MapShape, opset: i64) 
     };
     let bytes = onnx(&net, &description, &policy, opset).unwrap();
     std::fs::write(folder.join("model.onnx"), bytes).unwrap();
-    staged(&net, &description, &policy, opset)
+    onnx_segments(&net, &description, &policy, opset)
         .unwrap()
         .write(&chain)
         .unwrap();

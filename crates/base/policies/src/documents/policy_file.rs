@@ -38,10 +38,11 @@ impl From<&FitRows> for FittedOn {
 /// (see [`Thresholds`](crate::Thresholds)). A file belongs to one model, which it names by the
 /// checksum of its weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct PolicyFile {
-    /// The version of this format, [`PolicyFile::FORMAT_VERSION`].
-    pub format_version: u32,
+    /// The version of this format, [`PolicyFile::FORMAT`].
+    #[serde(alias = "format_version")]
+    pub format: u32,
     /// The checksum of the model the policy was fitted for, as the run folder writes it.
     pub model: String,
     /// What the thresholds compare with; absent for a policy without thresholds.
@@ -50,10 +51,11 @@ pub struct PolicyFile {
     /// What the logits of each exit are divided by before the policy sees them; absent: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperatures: Option<Temperatures>,
-    /// What puts the answers of the exits so far together; absent: each exit answers alone.
+    /// Combines the outputs of the exits so far; absent: each exit answers alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ensemble: Option<Ensemble>,
     /// The rows the policy, and the temperatures and the ensemble if any, were fitted on.
+    #[serde(alias = "fitted_on")]
     pub fitted_on: FittedOn,
     /// The policy.
     pub policy: AnyPolicy,
@@ -67,12 +69,14 @@ pub struct PolicyFile {
 /// Read before the rest, so that a file of another version says so instead of naming a field.
 #[derive(Deserialize)]
 struct Version {
-    format_version: u64,
+    #[serde(alias = "format_version")]
+    format: u64,
 }
 
 impl PolicyFile {
-    /// The version this program writes and reads.
-    pub const FORMAT_VERSION: u32 = 1;
+    /// The version this program writes. It reads version 1 as well, which has the keys of version 2 with
+    /// underscores, `format_version` for `format` and `kind` for `name`.
+    pub const FORMAT: u32 = 2;
 
     /// A file for `policy`, fitted on `rows` for the model with checksum `model`.
     ///
@@ -89,7 +93,7 @@ impl PolicyFile {
         } = rows.table().readout().clone();
         let scaled = |list: &Temperatures| list.as_slice().iter().any(|&t| t != 1.0);
         Self {
-            format_version: Self::FORMAT_VERSION,
+            format: Self::FORMAT,
             model: model.into(),
             criterion: policy.criterion(),
             temperatures: temperatures.filter(scaled),
@@ -109,7 +113,7 @@ impl PolicyFile {
         }
     }
 
-    /// Reads a file for the model with checksum `model` and so many exits.
+    /// Reads a file for the model with checksum `model` and `exits` exits.
     ///
     /// # Errors
     /// Each names the file: [`Io`](PolicyError::Io), [`Malformed`](PolicyError::Malformed),
@@ -121,7 +125,7 @@ impl PolicyFile {
         Self::parse(&text, path, model, exits)
     }
 
-    /// As [`read`](Self::read), for the text of a file that was got elsewhere; `path` is its name in
+    /// As [`read`](Self::read), for a text that is already in memory; `path` is its name in
     /// messages.
     ///
     /// # Errors
@@ -132,14 +136,17 @@ impl PolicyFile {
             source,
         };
         let version: Version = serde_json::from_str(text).map_err(malformed)?;
-        if version.format_version != u64::from(Self::FORMAT_VERSION) {
+        if !(1..=u64::from(Self::FORMAT)).contains(&version.format) {
             return Err(PolicyError::FormatVersion {
                 path: path.to_owned(),
-                found: version.format_version,
-                expected: Self::FORMAT_VERSION,
+                found: version.format,
+                expected: Self::FORMAT,
             });
         }
-        let file: Self = serde_json::from_str(text).map_err(malformed)?;
+        let file = Self {
+            format: Self::FORMAT,
+            ..serde_json::from_str(text).map_err(malformed)?
+        };
         if file.model != model {
             return Err(PolicyError::OtherModel {
                 path: path.to_owned(),
@@ -171,7 +178,7 @@ impl PolicyFile {
             })
     }
 
-    /// Writes the file: to a neighbour first, which then takes the name, so that a full disk or a
+    /// Writes the file: to a temporary file in the same folder first, which then takes the name, so that a full disk or a
     /// crash leaves an earlier file as it was.
     ///
     /// # Errors
@@ -183,7 +190,7 @@ impl PolicyFile {
                 source,
             })?;
         json.push('\n');
-        let partial = neighbour(path);
+        let partial = temporary(path);
         let written = write_synced(&partial, json.as_bytes())
             .and_then(|()| fs::rename(&partial, path))
             .map_err(|source| io("write", path, source));
@@ -210,8 +217,8 @@ impl PolicyFile {
         }
         if self.criterion != self.policy.criterion() {
             let name = |c: Option<Criterion>| c.map_or("none", Criterion::name);
-            let (said, is) = (name(self.criterion), name(self.policy.criterion()));
-            return Some(format!("the criterion is {said}, the policy's is {is}"));
+            let (file, policy) = (name(self.criterion), name(self.policy.criterion()));
+            return Some(format!("the criterion is {file}, the policy's is {policy}"));
         }
         if self.expected.thresholds != self.policy.thresholds() {
             return Some("the expected point has other thresholds than the policy".to_owned());
@@ -228,8 +235,8 @@ fn io(action: &'static str, path: &Path, source: std::io::Error) -> PolicyError 
     }
 }
 
-/// In the same folder, because a rename does not cross file systems; one a process.
-fn neighbour(path: &Path) -> PathBuf {
+/// In the same folder, because a rename does not cross file systems; one per process.
+fn temporary(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.partial", std::process::id()));
     path.with_file_name(name)

@@ -10,11 +10,13 @@ use crate::{
 
 /// Accuracy against cost over the 39 budgets of MSDNet's search.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct BudgetCurve {
     /// The split the thresholds come from.
+    #[serde(alias = "fitted_on")]
     pub fitted_on: FitSplit,
     /// The split that fractions, cost and accuracy were counted on.
+    #[serde(alias = "scored_on")]
     pub scored_on: ScoreSplit,
     /// One point a budget, `q = 1/20` to `39/20`, from cheap to dear.
     pub rows: Vec<OperatingPoint>,

@@ -11,8 +11,6 @@ mod temperature;
 pub use curve::{BudgetCurve, budget_curve};
 pub(crate) use learn::{fit_gates, fit_scheduler, fit_zero_time_waste};
 pub use msdnet::msdnet_thresholds;
-pub use risk::{
-    Controlled, Guarantee, Promise, RiskLoss, control, losses, threshold_path,
-};
+pub use risk::{Controlled, Guarantee, Promise, RiskLoss, control, losses, threshold_path};
 pub use search::{Fitted, Target, choose, fit, frontier};
 pub use temperature::{Temperatures, fit_temperatures};

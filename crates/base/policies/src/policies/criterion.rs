@@ -38,7 +38,7 @@ impl Criterion {
     pub const ALL: [Self; 3] = [Self::Confidence, Self::Entropy, Self::Margin];
 
     /// The name in recipes, on the command line and in files.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Confidence => "confidence",
             Self::Entropy => "entropy",

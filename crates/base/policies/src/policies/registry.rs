@@ -1,87 +1,290 @@
-use serde::{Deserialize, Serialize};
+//! What files and command lines know of each policy, and how policies of other crates are added.
 
+use std::any::TypeId;
+use std::fmt::Debug;
+use std::sync::{PoisonError, RwLock};
+
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use super::BUILT_IN;
 use crate::{
-    ConfidencePolicy, Criterion, DeadlinePolicy, Decision, EntropyPolicy, ExitPolicy, FitRows,
-    Fitted, FixedExit, Gate, GatePolicy, MarginPolicy, Passed, PatiencePolicy, PolicyError,
-    SchedulerPolicy, Scorer, Shown, Target, Thresholds, choose, fit, fit_gates, fit_scheduler,
+    AnyPolicy, Criterion, Decision, ExitPolicy, ExitView, FitRows, Fitted, PastExit, PolicyError,
+    Target, named,
 };
 
-/// Any policy a file or a command line can name.
+/// A policy with a name, by which files and command lines know it.
 ///
-/// In JSON the field `kind` carries the name of the [`registry`]:
-///
-/// ```
-/// use offramp_policies::{AnyPolicy, Criterion};
-///
-/// let policy = AnyPolicy::with_thresholds(Criterion::Entropy, vec![0.3, f64::NEG_INFINITY, 0.0])?;
-/// let json = r#"{"kind":"entropy","thresholds":[0.3,"-inf",0.0]}"#;
-/// assert_eq!(serde_json::to_string(&policy)?, json);
-/// assert_eq!(serde_json::from_str::<AnyPolicy>(json)?, policy);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum AnyPolicy {
-    /// See [`ConfidencePolicy`].
-    Confidence(ConfidencePolicy),
-    /// See [`EntropyPolicy`].
-    Entropy(EntropyPolicy),
-    /// See [`MarginPolicy`].
-    Margin(MarginPolicy),
-    /// See [`PatiencePolicy`].
-    Patience(PatiencePolicy),
-    /// See [`GatePolicy`].
-    Gates(GatePolicy),
-    /// See [`SchedulerPolicy`].
-    Scheduler(SchedulerPolicy),
-    /// See [`DeadlinePolicy`].
-    Deadline(DeadlinePolicy),
-    /// See [`FixedExit`].
-    FixedExit(FixedExit),
-}
+/// Its fields are what a file holds beside the name; reading must check them.
+pub trait NamedPolicy:
+    ExitPolicy + Clone + Debug + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
+{
+    /// The name, kebab-case: `name` in files, `--policy` on the command line.
+    const NAME: &'static str;
+    /// What it does, in one line.
+    const DOC: &'static str;
+    /// What its thresholds compare with; `None` for a policy that looks at something else.
+    const CRITERION: Option<Criterion> = None;
+    /// Whether it is made from measured times and a limit ([`from_times`](Self::from_times)) instead
+    /// of being fitted on rows.
+    const TIMED: bool = false;
 
-impl AnyPolicy {
-    /// The threshold policy on `criterion`, one threshold an exit in the criterion's own units.
+    /// The policy of this kind with which every sample reaches the deepest of `num_exits` exits.
     ///
     /// # Errors
-    /// Those of [`Thresholds::new`].
-    pub fn with_thresholds(
-        criterion: Criterion,
-        thresholds: Vec<f64>,
-    ) -> Result<Self, PolicyError> {
-        let thresholds = Thresholds::new(thresholds)?;
-        Ok(match criterion {
-            Criterion::Confidence => Self::Confidence(ConfidencePolicy { thresholds }),
-            Criterion::Entropy => Self::Entropy(EntropyPolicy { thresholds }),
-            Criterion::Margin => Self::Margin(MarginPolicy { thresholds }),
+    /// [`PolicyError::NoExits`] for 0 exits.
+    fn deepest(num_exits: usize) -> Result<Self, PolicyError>;
+
+    /// The policy of this kind that meets a target on the rows; costs as in [`fit()`](crate::fit()).
+    ///
+    /// # Errors
+    /// When no policy of this kind meets the target.
+    fn fit(rows: &FitRows, macs: &[u64], target: Target) -> Result<Fitted, PolicyError>;
+
+    /// The policy that answers within `limit_ms`, where exit `k` answers after `exit_ms[k]`, both
+    /// milliseconds.
+    ///
+    /// # Errors
+    /// [`PolicyError::NoTimes`] unless the policy is [`TIMED`](Self::TIMED).
+    fn from_times(exit_ms: Vec<f64>, limit_ms: f64) -> Result<Self, PolicyError> {
+        let _ = (exit_ms, limit_ms);
+        Err(PolicyError::NoTimes { name: Self::NAME })
+    }
+}
+
+/// One line of the [`registry`]: a [`NamedPolicy`] without its type.
+#[derive(Clone, Copy, Debug)]
+pub struct PolicyEntry {
+    /// See [`NamedPolicy::NAME`].
+    pub name: &'static str,
+    /// See [`NamedPolicy::DOC`].
+    pub doc: &'static str,
+    /// See [`NamedPolicy::CRITERION`].
+    pub criterion: Option<Criterion>,
+    /// See [`NamedPolicy::TIMED`].
+    pub timed: bool,
+    /// See [`NamedPolicy::deepest`].
+    pub deepest: fn(num_exits: usize) -> Result<AnyPolicy, PolicyError>,
+    /// See [`NamedPolicy::fit`].
+    pub fit: fn(&FitRows, &[u64], Target) -> Result<Fitted, PolicyError>,
+    /// See [`NamedPolicy::from_times`].
+    pub from_times: fn(exit_ms: Vec<f64>, limit_ms: f64) -> Result<AnyPolicy, PolicyError>,
+    pub(super) read: fn(Value) -> serde_json::Result<AnyPolicy>,
+    pub(super) type_id: fn() -> TypeId,
+}
+
+/// The entry of a [`NamedPolicy`] whose values `$wrap` makes an [`AnyPolicy`] of.
+macro_rules! entry {
+    ($policy:ty, $wrap:expr) => {
+        $crate::policies::registry::PolicyEntry {
+            name: <$policy as NamedPolicy>::NAME,
+            doc: <$policy as NamedPolicy>::DOC,
+            criterion: <$policy as NamedPolicy>::CRITERION,
+            timed: <$policy as NamedPolicy>::TIMED,
+            deepest: |num_exits| <$policy as NamedPolicy>::deepest(num_exits).map($wrap),
+            fit: <$policy as NamedPolicy>::fit,
+            from_times: |exit_ms, limit_ms| {
+                <$policy as NamedPolicy>::from_times(exit_ms, limit_ms).map($wrap)
+            },
+            read: |fields| serde_json::from_value::<$policy>(fields).map($wrap),
+            type_id: std::any::TypeId::of::<$policy>,
+        }
+    };
+}
+
+/// Policies of other crates.
+static REGISTERED: RwLock<Vec<PolicyEntry>> = RwLock::new(Vec::new());
+
+/// Every policy: those of this crate, then those that were [registered](register). Help, tables and the
+/// tests that run over all policies read this list.
+pub fn registry() -> Vec<PolicyEntry> {
+    let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
+    BUILT_IN.iter().chain(&*registered).copied().collect()
+}
+
+/// Adds a policy of another crate to the [`registry`]: from now on files and command lines of this
+/// process can name it. A second call for the same type changes nothing.
+///
+/// # Errors
+/// [`PolicyError::NameTaken`] when another policy has the name.
+///
+/// ```
+/// use offramp_policies::*;
+/// use serde::{Deserialize, Serialize};
+///
+/// /// Stops when two classes hold at least this much probability together.
+/// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+/// struct TopTwo {
+///     num_exits: usize,
+///     threshold: f64,
+/// }
+///
+/// impl ExitPolicy for TopTwo {
+///     fn num_exits(&self) -> usize {
+///         self.num_exits
+///     }
+///
+///     fn score(&self, _exit: usize, view: &ExitView<'_>, _past: &[PastExit]) -> f64 {
+///         view.top_k(2).iter().map(|&c| f64::from(view.probabilities[c])).sum()
+///     }
+///
+///     fn decide(&self, exit: usize, score: f64) -> Decision {
+///         if score >= self.threshold || exit + 1 >= self.num_exits {
+///             Decision::Exit
+///         } else {
+///             Decision::Continue
+///         }
+///     }
+/// }
+///
+/// impl NamedPolicy for TopTwo {
+///     const NAME: &'static str = "top-two";
+///     const DOC: &'static str = "stop when two classes are probable enough together";
+///
+///     fn deepest(num_exits: usize) -> Result<Self, PolicyError> {
+///         if num_exits == 0 {
+///             return Err(PolicyError::NoExits);
+///         }
+///         Ok(Self { num_exits, threshold: 2.0 })
+///     }
+///
+///     fn fit(rows: &FitRows, macs: &[u64], target: Target) -> Result<Fitted, PolicyError> {
+///         let num_exits = rows.table().exits();
+///         let thresholds = (0..=100).map(|i| f64::from(i) / 100.0);
+///         let all = thresholds.map(|threshold| AnyPolicy::custom(Self { num_exits, threshold }));
+///         choose(rows, all, macs, target)
+///     }
+/// }
+///
+/// register::<TopTwo>()?;
+/// let json = r#"{"name":"top-two","num-exits":2,"threshold":0.9}"#;
+/// let policy: AnyPolicy = serde_json::from_str(json)?;
+/// assert_eq!(policy, AnyPolicy::custom(TopTwo { num_exits: 2, threshold: 0.9 }));
+/// assert_eq!(PolicyEntry::named("top-two")?.doc, TopTwo::DOC);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn register<P: NamedPolicy>() -> Result<(), PolicyError> {
+    let mut registered = REGISTERED.write().unwrap_or_else(PoisonError::into_inner);
+    let taken = (BUILT_IN.iter().chain(&*registered)).find(|entry| entry.name == P::NAME);
+    match taken {
+        None => {
+            registered.push(PolicyEntry::custom::<P>());
+            Ok(())
+        }
+        Some(entry) if (entry.type_id)() == TypeId::of::<P>() => Ok(()),
+        Some(_) => Err(PolicyError::NameTaken { name: P::NAME }),
+    }
+}
+
+impl PolicyEntry {
+    /// The entry called `name`.
+    ///
+    /// # Errors
+    /// [`PolicyError::UnknownName`], with the names there are.
+    pub fn named(name: &str) -> Result<Self, PolicyError> {
+        let all = registry();
+        let entry = all.iter().find(|entry| entry.name == name);
+        entry.copied().ok_or_else(|| PolicyError::UnknownName {
+            what: "policy",
+            name: name.to_owned(),
+            known: named::list(all.iter().map(|entry| entry.name)),
         })
     }
 
-    /// Its name in the [`registry`].
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Confidence(_) => "confidence",
-            Self::Entropy(_) => "entropy",
-            Self::Margin(_) => "margin",
-            Self::Patience(_) => "patience",
-            Self::Gates(_) => "gates",
-            Self::Scheduler(_) => "scheduler",
-            Self::Deadline(_) => "deadline",
-            Self::FixedExit(_) => "fixed-exit",
-        }
+    fn custom<P: NamedPolicy>() -> Self {
+        entry!(P, AnyPolicy::custom)
     }
+}
 
-    /// What the thresholds compare with; `None` for a policy that looks at something else.
-    pub fn criterion(&self) -> Option<Criterion> {
-        match self {
-            Self::Confidence(_) => Some(Criterion::Confidence),
-            Self::Entropy(_) => Some(Criterion::Entropy),
-            Self::Margin(_) => Some(Criterion::Margin),
-            _ => None,
+/// Makes [`AnyPolicy`] and the table of this crate's policies from lines `Variant(Type),`; each type is
+/// a [`NamedPolicy`].
+macro_rules! policies {
+    ($($variant:ident($policy:ty),)+) => {
+        /// Any policy that a file or a command line can name.
+        ///
+        /// In JSON the key `name` has its name in the [`registry`]; files of before called the key
+        /// `kind`:
+        ///
+        /// ```
+        /// use offramp_policies::{AnyPolicy, Criterion};
+        ///
+        /// let thresholds = vec![0.3, f64::NEG_INFINITY, 0.0];
+        /// let policy = AnyPolicy::with_thresholds(Criterion::Entropy, thresholds)?;
+        /// let json = r#"{"name":"entropy","thresholds":[0.3,"-inf",0.0]}"#;
+        /// assert_eq!(serde_json::to_string(&policy)?, json);
+        /// assert_eq!(serde_json::from_str::<AnyPolicy>(json)?, policy);
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
+        #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
+        pub enum AnyPolicy {
+            $(
+                #[doc = concat!("See [`", stringify!($policy), "`].")]
+                $variant($policy),
+            )+
+            /// A policy of another crate, see [`register`].
+            Custom($crate::CustomPolicy),
         }
-    }
 
+        $(
+            impl From<$policy> for AnyPolicy {
+                fn from(policy: $policy) -> Self {
+                    Self::$variant(policy)
+                }
+            }
+        )+
+
+        impl AnyPolicy {
+            /// Its name in the [`registry`].
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => <$policy as NamedPolicy>::NAME,)+
+                    Self::Custom(policy) => policy.name(),
+                }
+            }
+
+            /// What the thresholds compare with; `None` for a policy that looks at something else.
+            pub fn criterion(&self) -> Option<Criterion> {
+                match self {
+                    $(Self::$variant(_) => <$policy as NamedPolicy>::CRITERION,)+
+                    Self::Custom(policy) => policy.criterion(),
+                }
+            }
+
+            fn inner(&self) -> &dyn $crate::ExitPolicy {
+                match self {
+                    $(Self::$variant(policy) => policy,)+
+                    Self::Custom(policy) => policy.inner(),
+                }
+            }
+        }
+
+        impl serde::Serialize for AnyPolicy {
+            fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+                match self {
+                    $(Self::$variant(policy) => $crate::named::serialize(self.name(), policy, out),)+
+                    Self::Custom(policy) => policy.serialize(out),
+                }
+            }
+        }
+
+        /// The policies of this crate.
+        const BUILT_IN: &[PolicyEntry] = &[$(registry::entry!($policy, AnyPolicy::$variant)),+];
+    };
+}
+
+pub(super) use {entry, policies};
+
+impl<'de> Deserialize<'de> for AnyPolicy {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let (name, fields) = named::deserialize(input)?;
+        let entry = PolicyEntry::named(&name).map_err(serde::de::Error::custom)?;
+        (entry.read)(fields).map_err(serde::de::Error::custom)
+    }
+}
+
+impl AnyPolicy {
     /// Refuses a policy made for another number of exits.
     ///
     /// # Errors
@@ -97,19 +300,6 @@ impl AnyPolicy {
     pub fn check_classes(&self, classes: usize) -> Result<(), PolicyError> {
         check_classes(self, classes)
     }
-
-    fn inner(&self) -> &dyn ExitPolicy {
-        match self {
-            Self::Confidence(policy) => policy,
-            Self::Entropy(policy) => policy,
-            Self::Margin(policy) => policy,
-            Self::Patience(policy) => policy,
-            Self::Gates(policy) => policy,
-            Self::Scheduler(policy) => policy,
-            Self::Deadline(policy) => policy,
-            Self::FixedExit(policy) => policy,
-        }
-    }
 }
 
 impl ExitPolicy for AnyPolicy {
@@ -117,8 +307,8 @@ impl ExitPolicy for AnyPolicy {
         self.inner().num_exits()
     }
 
-    fn score(&self, exit: usize, shown: &Shown<'_>, passed: &[Passed]) -> f64 {
-        self.inner().score(exit, shown, passed)
+    fn score(&self, exit: usize, view: &ExitView<'_>, past: &[PastExit]) -> f64 {
+        self.inner().score(exit, view, past)
     }
 
     fn decide(&self, exit: usize, score: f64) -> Decision {
@@ -163,157 +353,13 @@ pub(crate) fn check_classes(
     }
 }
 
-/// One line of the [`registry`].
-#[derive(Clone, Copy, Debug)]
-pub struct PolicyEntry {
-    /// The name: `kind` in JSON, `--policy` on the command line.
-    pub name: &'static str,
-    /// What it does, in one line.
-    pub doc: &'static str,
-    /// What its thresholds compare with; `None` for a policy that looks at something else.
-    pub criterion: Option<Criterion>,
-    /// The policy of this kind that always runs to the deepest of so many exits.
-    pub run_to_the_end: fn(num_exits: usize) -> Result<AnyPolicy, PolicyError>,
-    /// The policy of this kind that meets a target on the rows; costs as in [`fit()`].
-    pub fit: fn(&FitRows, &[u64], Target) -> Result<Fitted, PolicyError>,
-}
-
-impl PolicyEntry {
-    /// The entry called `name`.
-    ///
-    /// # Errors
-    /// [`PolicyError::UnknownName`], with the names there are.
-    pub fn named(name: &str) -> Result<Self, PolicyError> {
-        let entry = registry().iter().find(|entry| entry.name == name);
-        entry.copied().ok_or_else(|| PolicyError::UnknownName {
-            what: "policy",
-            name: name.to_owned(),
-            known: names(registry().iter().map(|entry| entry.name)),
-        })
-    }
-}
-
-pub(crate) fn names(all: impl Iterator<Item = &'static str>) -> String {
-    all.collect::<Vec<_>>().join(", ")
-}
-
-/// Every policy. Help, tables and the tests that run over all policies read this list.
-pub fn registry() -> &'static [PolicyEntry] {
-    &[
-        PolicyEntry {
-            name: "confidence",
-            doc: "stop when the largest probability reaches the exit's threshold (MSDNet)",
-            criterion: Some(Criterion::Confidence),
-            run_to_the_end: |exits| never_early(Criterion::Confidence, exits),
-            fit: |rows, macs, target| fit(rows, Criterion::Confidence, macs, target),
-        },
-        PolicyEntry {
-            name: "entropy",
-            doc: "stop when the entropy falls to the exit's threshold, in nats (BranchyNet)",
-            criterion: Some(Criterion::Entropy),
-            run_to_the_end: |exits| never_early(Criterion::Entropy, exits),
-            fit: |rows, macs, target| fit(rows, Criterion::Entropy, macs, target),
-        },
-        PolicyEntry {
-            name: "margin",
-            doc: "stop when the two largest probabilities are far enough apart",
-            criterion: Some(Criterion::Margin),
-            run_to_the_end: |exits| never_early(Criterion::Margin, exits),
-            fit: |rows, macs, target| fit(rows, Criterion::Margin, macs, target),
-        },
-        PolicyEntry {
-            name: "patience",
-            doc: "stop when so many exits in a row agree with the one before (PABEE)",
-            criterion: None,
-            run_to_the_end: |exits| {
-                Ok(AnyPolicy::Patience(PatiencePolicy::new(
-                    exits.max(1),
-                    exits,
-                )?))
-            },
-            fit: |rows, macs, target| {
-                let exits = rows.table().exits();
-                let all = (1..=exits).map(|patience| PatiencePolicy::new(patience, exits));
-                choose(rows, list(all, AnyPolicy::Patience)?, macs, target)
-            },
-        },
-        PolicyEntry {
-            name: "gates",
-            doc: "stop when the exit's trained gate on four uncertainties opens (JEI-DNN)",
-            criterion: None,
-            run_to_the_end: |exits| {
-                let early = exits.checked_sub(1).ok_or(PolicyError::NoExits)?;
-                let closed = vec![Gate::constant(-1e8); early];
-                Ok(AnyPolicy::Gates(GatePolicy::new(closed)?))
-            },
-            fit: fit_gates,
-        },
-        PolicyEntry {
-            name: "scheduler",
-            doc: "stop when the exit's trained score reaches its threshold for the budget (EENet)",
-            criterion: None,
-            run_to_the_end: |exits| {
-                let thresholds = Thresholds::new(vec![Criterion::Confidence.never(); exits])?;
-                // Of no class: it does not look at the softmax, and so fits any network.
-                let scorers = (0..exits - 1).map(Scorer::blind).collect();
-                Ok(AnyPolicy::Scheduler(SchedulerPolicy::new(
-                    thresholds, scorers,
-                )?))
-            },
-            fit: fit_scheduler,
-        },
-        PolicyEntry {
-            name: "deadline",
-            doc: "stop at the deepest exit that answers within a time limit (anytime prediction)",
-            criterion: None,
-            run_to_the_end: |exits| {
-                Ok(AnyPolicy::Deadline(DeadlinePolicy::new(
-                    vec![0.0; exits],
-                    0.0,
-                )?))
-            },
-            fit: |_, _, _| {
-                Err(PolicyError::NothingToFit {
-                    name: "deadline",
-                    why: "it needs measured times and a limit in milliseconds",
-                })
-            },
-        },
-        PolicyEntry {
-            name: "fixed-exit",
-            doc: "stop every sample at the same exit",
-            criterion: None,
-            run_to_the_end: |exits| {
-                let deepest = FixedExit::new(exits.saturating_sub(1), exits)?;
-                Ok(AnyPolicy::FixedExit(deepest))
-            },
-            fit: |rows, macs, target| {
-                let exits = rows.table().exits();
-                let all = (0..exits).map(|exit| FixedExit::new(exit, exits));
-                choose(rows, list(all, AnyPolicy::FixedExit)?, macs, target)
-            },
-        },
-    ]
-}
-
-fn never_early(criterion: Criterion, exits: usize) -> Result<AnyPolicy, PolicyError> {
-    AnyPolicy::with_thresholds(criterion, vec![criterion.never(); exits])
-}
-
-fn list<P>(
-    policies: impl Iterator<Item = Result<P, PolicyError>>,
-    wrap: fn(P) -> AnyPolicy,
-) -> Result<Vec<AnyPolicy>, PolicyError> {
-    policies.map(|policy| policy.map(wrap)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{Evidence, exit_taken};
 
-    fn shown(evidence: Evidence) -> Shown<'static> {
-        Shown {
+    fn view(evidence: Evidence) -> ExitView<'static> {
+        ExitView {
             evidence,
             probabilities: &[1.0, 0.0, 0.0],
         }
@@ -321,17 +367,17 @@ mod tests {
 
     #[test]
     fn every_entry_is_what_it_says() {
-        let certain = shown(Evidence::from_logits(&[500.0, 0.0, 0.0]));
+        let certain = view(Evidence::from_logits(&[500.0, 0.0, 0.0]));
         for entry in registry() {
-            let policy = (entry.run_to_the_end)(3).unwrap();
+            let policy = (entry.deepest)(3).unwrap();
             let json = serde_json::to_value(&policy).unwrap();
-            assert_eq!(json["kind"], entry.name);
+            assert_eq!(json["name"], entry.name);
             assert_eq!(policy.name(), entry.name);
             assert_eq!(serde_json::from_value::<AnyPolicy>(json).unwrap(), policy);
             assert_eq!(policy.criterion(), entry.criterion);
             assert_eq!(policy.num_exits(), 3);
             assert_eq!(exit_taken(&policy, |_| certain), 2, "{}", entry.name);
-            assert!((entry.run_to_the_end)(0).is_err(), "{}", entry.name);
+            assert!((entry.deepest)(0).is_err(), "{}", entry.name);
             assert!(!entry.doc.contains('\n'));
             assert_eq!(PolicyEntry::named(entry.name).unwrap().name, entry.name);
         }
@@ -349,7 +395,7 @@ mod tests {
 
     #[test]
     fn the_last_exit_stops_even_broken_evidence() {
-        let broken = shown(Evidence::from_logits(&[f32::NAN, 0.0]));
+        let broken = view(Evidence::from_logits(&[f32::NAN, 0.0]));
         for criterion in Criterion::ALL {
             let eager = AnyPolicy::with_thresholds(criterion, vec![criterion.always(); 3]).unwrap();
             let score = eager.score(0, &broken, &[]);
@@ -373,9 +419,9 @@ mod tests {
     #[test]
     fn unknown_kinds_and_fields_are_refused() {
         for json in [
-            r#"{"kind":"impatience","thresholds":[1.0]}"#,
-            r#"{"kind":"confidence","thresholds":[0.5,0.5],"treshold":1}"#,
-            r#"{"kind":"confidence"}"#,
+            r#"{"name":"impatience","thresholds":[1.0]}"#,
+            r#"{"name":"confidence","thresholds":[0.5,0.5],"treshold":1}"#,
+            r#"{"name":"confidence"}"#,
         ] {
             assert!(serde_json::from_str::<AnyPolicy>(json).is_err(), "{json}");
         }

@@ -10,8 +10,8 @@ mod softmax;
 mod view;
 
 pub use evidence::Evidence;
-pub(crate) use policy::{exit_if, exit_taken_from};
 pub use policy::{Decision, ExitPolicy, PolicyState, exit_taken};
+pub(crate) use policy::{exit_if, exit_taken_from};
 pub use prediction::Answer;
 pub use queue::{SegmentQueue, next_segment};
 pub use readout::{Readout, ReadoutState};

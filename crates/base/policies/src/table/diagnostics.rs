@@ -6,9 +6,7 @@ use super::{
     evaluate::{check_macs, mean_macs},
     metrics::{ECE_BINS, ece_bin, percent},
 };
-use crate::{
-    ExitTable, PolicyError,
-};
+use crate::{ExitTable, PolicyError};
 
 /// Work done after some exit was already right, percent of all samples.
 ///

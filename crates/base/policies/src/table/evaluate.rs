@@ -14,14 +14,16 @@ use crate::{
 /// In JSON every number is finite, but for thresholds a person set to infinity, which are strings
 /// (see [`Thresholds`](crate::Thresholds)).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct OperatingPoint {
     /// One threshold an exit, in the policy's own units; empty for a policy without thresholds.
     #[serde(with = "extended_reals")]
     pub thresholds: Vec<f64>,
     /// The share of samples that leave at each exit; sums to 1.
+    #[serde(alias = "exit_fractions")]
     pub exit_fractions: Vec<f64>,
     /// Mean cost of a sample: `sum_k fraction_k macs_k`, MACs.
+    #[serde(alias = "mean_macs")]
     pub mean_macs: f64,
     /// Samples whose prediction at the exit they take is the label, percent.
     pub top1: f64,
@@ -85,9 +87,9 @@ pub fn exits_taken(
 ) -> Result<Vec<usize>, PolicyError> {
     check_exits(policy, table.exits())?;
     check_classes(policy, table.classes())?;
-    let mut trail = Trail::default();
+    let mut state = PolicyState::default();
     Ok((0..table.samples())
-        .map(|sample| walk(policy, &mut trail, &mut |exit| table.shown(sample, exit)))
+        .map(|sample| exit_taken_from(policy, &mut state, &mut |exit| table.view(sample, exit)))
         .collect())
 }
 

@@ -2,7 +2,8 @@
 
 use super::builder::check_batch;
 use crate::{
-    Ensemble, Evidence, PolicyError, Readout, Shown, Temperatures, state::{Partition, ReadoutState},
+    Ensemble, Evidence, ExitView, PolicyError, Readout, Temperatures,
+    state::{Partition, ReadoutState},
 };
 
 /// The logits of every exit over a split, with labels: the input of every statistic.
@@ -157,9 +158,9 @@ impl ExitTable {
     ///
     /// # Panics
     /// When the table has no such sample or exit.
-    pub fn shown(&self, sample: usize, exit: usize) -> Shown<'_> {
+    pub fn view(&self, sample: usize, exit: usize) -> ExitView<'_> {
         let start = (sample * self.exits() + exit) * self.classes;
-        Shown {
+        ExitView {
             evidence: self.cell(sample, exit).evidence,
             probabilities: &self.probabilities[start..][..self.classes],
         }
@@ -196,7 +197,7 @@ impl ExitTable {
     }
 
     fn compute_cells(&mut self) {
-        let mut reading = Reading::default();
+        let mut reading = ReadoutState::default();
         let mut ensemble = vec![0.0; self.classes];
         let pairs = self.samples() * self.exits();
         self.cells.clear();
@@ -208,9 +209,9 @@ impl ExitTable {
             reading.clear();
             for logits in &self.logits {
                 let row = &logits[sample * self.classes..][..self.classes];
-                let shown = self.readout.read(row, &mut reading);
-                let evidence = shown.evidence;
-                self.probabilities.extend_from_slice(shown.probabilities);
+                let view = self.readout.read(row, &mut reading);
+                let evidence = view.evidence;
+                self.probabilities.extend_from_slice(view.probabilities);
                 let log_probabilities = reading.log_probabilities();
                 for (sum, ln_p) in ensemble.iter_mut().zip(log_probabilities) {
                     *sum += ln_p.exp();

@@ -11,8 +11,8 @@ pub use builder::ExitTableBuilder;
 pub use diagnostics::{
     Oracle, Overthinking, ReliabilityBin, agreement, oracle, overthinking, reliability,
 };
-pub(crate) use evaluate::{check_macs, mean_macs};
 pub use evaluate::{OperatingPoint, evaluate, exits_taken};
+pub(crate) use evaluate::{check_macs, mean_macs};
 pub use exit_table::ExitTable;
 pub use metrics::ExitMetrics;
 pub(crate) use metrics::percent;

@@ -99,7 +99,7 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
                     let plan = match ranges {
                         None => args
                             .engine
-                            .staged_plan(&run.net, &run.card, batch, threads)?,
+                            .multi_exit_plan(&run.net, &run.card, batch, threads)?,
                         Some(_) => precision::plan(&run, ranges.as_deref(), batch, threads)?,
                     };
                     Box::new(Compiled::new(&nets, plan, ranges.as_deref())?)

@@ -6,9 +6,9 @@ use std::time::Instant;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use offramp_core::Features;
-use offramp_executor::{Executor, Plan, StagedExecutor, StagedPlan, Stream};
+use offramp_executor::{Executor, MultiExitExecutor, MultiExitPlan, Plan, Stream};
 use offramp_heads::{ModelCard, MultiExitNet};
-use offramp_infer::{Answer, Runner, StagedNet};
+use offramp_infer::{Answer, EarlyExitNet, Runner};
 use offramp_policies::Rule;
 
 use crate::engine::{burn_runner, compiled_exits};
@@ -43,7 +43,7 @@ pub struct Nets<'a> {
 /// By the compiled executor.
 pub struct Compiled {
     single: Executor,
-    staged: StagedExecutor,
+    executor: MultiExitExecutor,
     stream: Option<(Stream, Arc<Rule>)>,
     logits: Vec<f32>,
     pixels: usize,
@@ -52,31 +52,31 @@ pub struct Compiled {
 
 impl Compiled {
     /// Compiles both networks, that with one exit in bytes where there are `rows` to choose ranges on;
-    /// `staged` is the plan of the run's.
+    /// `plan` is the plan of the run's.
     pub fn new(
         nets: &Nets<'_>,
-        staged: StagedPlan,
+        plan: MultiExitPlan,
         rows: Option<&[f32]>,
     ) -> Result<Self, CliError> {
-        let (batch, options) = (staged.batch(), staged.segments()[0].options());
+        let (batch, options) = (plan.batch(), plan.segments()[0].options());
         let graph = nets.single.graph(nets.card.image)?;
-        let plan = match rows {
+        let single = match rows {
             None => Plan::compile(&graph, batch, options)?,
             Some(rows) => {
-                let samples = rows.len() / staged.pixels();
+                let samples = rows.len() / plan.pixels();
                 Plan::quantized(&graph, batch, options, samples, &[rows.to_vec()])?
             }
         };
         let stream = |rule: &Rule| {
-            let stream = Stream::new(staged.clone(), nets.macs.to_vec())?;
+            let stream = Stream::new(plan.clone(), nets.macs.to_vec())?;
             Ok::<_, CliError>((stream, Arc::new(rule.clone())))
         };
         let classes = nets.card.classes.len();
         Ok(Self {
-            single: Executor::new(plan),
+            single: Executor::new(single),
             stream: nets.rule.map(stream).transpose()?,
-            pixels: staged.pixels(),
-            staged: StagedExecutor::new(staged),
+            pixels: plan.pixels(),
+            executor: MultiExitExecutor::new(plan),
             logits: vec![0.0; batch * classes],
             classes,
         })
@@ -91,7 +91,7 @@ impl Subject for Compiled {
     }
 
     fn all_exits(&mut self, images: &[f32]) -> Result<Vec<f64>, CliError> {
-        compiled_exits(&mut self.staged, images)
+        compiled_exits(&mut self.executor, images)
     }
 
     fn policy(&mut self, images: &[f32]) -> Result<Vec<Answer>, CliError> {
@@ -147,7 +147,7 @@ fn burn_exits(net: &MultiExitNet, x: Tensor<4>) -> Vec<f64> {
     let mut previous = None;
     let exit = |exit: usize| {
         features = net.segment(exit, features.clone());
-        let logits = StagedNet::logits(net, exit, features.map.clone(), previous.take());
+        let logits = EarlyExitNet::logits(net, exit, features.map.clone(), previous.take());
         let _on_host = logits.clone().into_data();
         previous = Some(logits);
         start.elapsed().as_secs_f64() * 1e3

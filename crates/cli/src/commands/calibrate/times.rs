@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use offramp_executor::StagedExecutor;
+use offramp_executor::MultiExitExecutor;
 use offramp_infer::{exit_times, quantile};
 use offramp_policies::{AnyPolicy, DeadlinePolicy, FitRows, Fitted, PolicyEntry, Target, evaluate};
 
@@ -75,12 +75,12 @@ fn timed(args: &CalibrateArgs, run: &Run) -> Result<Vec<Vec<f64>>, CliError> {
 
 /// As [`exit_times`], by the compiled engine.
 fn compiled_times(args: &CalibrateArgs, run: &Run) -> Result<Vec<Vec<f64>>, CliError> {
-    let plan = args.engine.staged_plan(&run.net, &run.card, 1, None)?;
+    let plan = args.engine.multi_exit_plan(&run.net, &run.card, 1, None)?;
     let image = vec![0.0; plan.pixels()];
     let mut times = vec![Vec::with_capacity(TIMED_RUNS); plan.num_exits()];
-    let mut staged = StagedExecutor::new(plan);
+    let mut executor = MultiExitExecutor::new(plan);
     for round in 0..TIMED_WARM_UP + TIMED_RUNS {
-        let exits = compiled_exits(&mut staged, &image)?;
+        let exits = compiled_exits(&mut executor, &image)?;
         for (times, ms) in times.iter_mut().zip(exits) {
             if round >= TIMED_WARM_UP {
                 times.push(ms);

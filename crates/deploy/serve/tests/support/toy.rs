@@ -8,7 +8,7 @@ use std::time::Duration;
 use offramp_data::{DatasetInfo, ImageShape};
 use offramp_policies::{
     Answer, AnyPolicy, Criterion, Decision, Ensemble, Front, OperatingPoint, Readout, Rule,
-    RuleCurve, Walk, next_segment,
+    RuleCurve, SampleState, next_segment,
 };
 use offramp_serve::{Engine, EngineError, LoadError, Model, RunFacts, Source};
 
@@ -141,7 +141,7 @@ struct Sample {
     /// Mean of each channel, in deviations.
     means: [f32; 3],
     rule: Arc<Rule>,
-    walk: Walk,
+    walk: SampleState,
 }
 
 /// What exit `exit` says of a colour.
@@ -176,7 +176,7 @@ impl Engine for ToyEngine {
             ticket,
             means: [0, 1, 2].map(mean),
             rule: Arc::clone(rule),
-            walk: Walk::default(),
+            walk: SampleState::default(),
         });
         Ok(ticket)
     }

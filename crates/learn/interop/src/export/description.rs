@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::to_string;
 
 /// Version of the description; a change that older readers would misread raises it.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Everything that has to be known of an exported network besides its weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Description {
-    /// Version of these fields, now 1.
+    /// Version of these fields, now 2; in version 1 a policy had `kind` for `name`.
     pub format: u32,
     /// Backbone, heads, places of the exits, as in a recipe's `[model]`.
     pub net: NetConfig,
@@ -22,7 +22,7 @@ pub struct Description {
     pub classes: Vec<String>,
     /// Shape of an input image.
     pub image: MapShape,
-    /// What a picture is brought to before the centre is cut out.
+    /// What an image is resized to before the centre is cut out.
     pub resize: MapShape,
     /// Mean of the pixels (0 to 1), per channel, that is subtracted before the network.
     pub mean: [f32; 3],

@@ -3,7 +3,7 @@
 use super::logistic::regress;
 use crate::{
     AnyPolicy, FitRows, Fitted, Gate, GatePolicy, PolicyError, Target, choose,
-    table::check_macs, policies::gate_features,
+    policies::gate_features, table::check_macs,
 };
 
 /// What a step in relative cost is worth in cross-entropy, nats: settings tried, rising by a factor.
@@ -49,8 +49,8 @@ fn features(rows: &FitRows) -> Vec<Vec<[f64; 5]>> {
     let table = rows.table();
     (0..table.exits() - 1)
         .map(|exit| {
-            let shown = (0..table.samples()).map(|sample| table.shown(sample, exit));
-            shown.map(|shown| gate_features(&shown)).collect()
+            let view = (0..table.samples()).map(|sample| table.view(sample, exit));
+            view.map(|view| gate_features(&view)).collect()
         })
         .collect()
 }

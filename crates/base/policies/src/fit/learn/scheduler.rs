@@ -3,9 +3,8 @@
 use super::adam::Adam;
 use crate::fit::msdnet::quota_thresholds;
 use crate::{
-    AnyPolicy, Criterion, ExitPolicy, FitRows, Fitted, Passed, PolicyError, SchedulerPolicy,
-    Scorer, Target, Thresholds, choose, table::check_macs,
-    policies::certainties,
+    AnyPolicy, Criterion, ExitPolicy, FitRows, Fitted, PastExit, PolicyError, SchedulerPolicy,
+    Scorer, Target, Thresholds, choose, policies::certainties, table::check_macs,
 };
 
 const STEPS: usize = 200;
@@ -126,18 +125,18 @@ fn with_shares(
     let never = Criterion::Confidence.never();
     let open = Thresholds::new(vec![never; table.exits()])?;
     let policy = SchedulerPolicy::new(open, scorers)?;
-    let scores: Vec<Vec<Passed>> = (0..table.samples())
+    let scores: Vec<Vec<PastExit>> = (0..table.samples())
         .map(|sample| {
-            let mut passed: Vec<Passed> = Vec::with_capacity(table.exits());
+            let mut past: Vec<PastExit> = Vec::with_capacity(table.exits());
             for exit in 0..table.exits() {
-                let shown = table.shown(sample, exit);
-                let score = policy.score(exit, &shown, &passed);
-                passed.push(Passed {
-                    prediction: shown.evidence.prediction,
+                let view = table.view(sample, exit);
+                let score = policy.score(exit, &view, &past);
+                past.push(PastExit {
+                    prediction: view.evidence.prediction,
                     score,
                 });
             }
-            passed
+            past
         })
         .collect();
     let count = |share: &f64| (share * table.samples() as f64).floor() as usize;
@@ -214,15 +213,15 @@ impl<'a> Scores<'a> {
 
     /// What the assignment sees: a 1, the two certainties, the past scores.
     fn input(&self, sample: usize, past: &[f64]) -> Vec<f64> {
-        let [confidence, certainty] = certainties(&self.rows.table().shown(sample, self.exit));
+        let [confidence, certainty] = certainties(&self.rows.table().view(sample, self.exit));
         [&[1.0, confidence, certainty], past].concat()
     }
 
     fn value(&self, sample: usize, past: &[f64]) -> f64 {
-        let shown = self.rows.table().shown(sample, self.exit);
-        let (classes, rest) = self.weights.split_at(shown.probabilities.len());
-        let seen = certainties(&shown);
-        let by_class = classes.iter().zip(shown.probabilities);
+        let view = self.rows.table().view(sample, self.exit);
+        let (classes, rest) = self.weights.split_at(view.probabilities.len());
+        let seen = certainties(&view);
+        let by_class = classes.iter().zip(view.probabilities);
         by_class.map(|(w, &p)| w * f64::from(p)).sum::<f64>()
             + rest
                 .iter()
@@ -240,12 +239,12 @@ impl<'a> Scores<'a> {
             let q = self.value(sample, past).clamp(CLIP, 1.0 - CLIP);
             let right = f64::from(u8::from(table.correct(sample, self.exit)));
             let slope = weight(sample) * (q - right) / (q * (1.0 - q));
-            let shown = table.shown(sample, self.exit);
-            let (by_class, rest) = gradient.split_at_mut(shown.probabilities.len());
-            for (sum, &p) in by_class.iter_mut().zip(shown.probabilities) {
+            let view = table.view(sample, self.exit);
+            let (by_class, rest) = gradient.split_at_mut(view.probabilities.len());
+            for (sum, &p) in by_class.iter_mut().zip(view.probabilities) {
                 *sum += slope * f64::from(p);
             }
-            for (sum, x) in rest.iter_mut().zip(certainties(&shown).iter().chain(past)) {
+            for (sum, x) in rest.iter_mut().zip(certainties(&view).iter().chain(past)) {
                 *sum += slope * x;
             }
         }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use offramp_core::Features;
-use offramp_policies::{Front, Walk, next_segment};
+use offramp_policies::{SampleState, SegmentQueue, next_segment};
 
 /// A sample that has not been answered yet.
 #[derive(Clone, Debug)]
@@ -12,7 +12,7 @@ pub(crate) struct Sample {
     /// Its place in the order of admission, from 0.
     pub(crate) ticket: u64,
     /// What was said of it so far.
-    pub(crate) walk: Walk,
+    pub(crate) state: SampleState,
 }
 
 /// Samples that are computed together, as a dense batch.
@@ -69,24 +69,24 @@ impl Group {
 
 /// What waits in front of each segment, oldest first.
 #[derive(Clone, Debug)]
-pub(crate) struct Waiting {
-    stages: Vec<VecDeque<Group>>,
+pub(crate) struct SegmentQueues {
+    queues: Vec<VecDeque<Group>>,
 }
 
-impl Waiting {
-    pub(crate) fn new(stages: usize) -> Self {
+impl SegmentQueues {
+    pub(crate) fn new(segments: usize) -> Self {
         Self {
-            stages: vec![VecDeque::new(); stages],
+            queues: vec![VecDeque::new(); segments],
         }
     }
 
-    pub(crate) fn push(&mut self, stage: usize, group: Group) {
-        self.stages[stage].push_back(group);
+    pub(crate) fn push(&mut self, segment: usize, group: Group) {
+        self.queues[segment].push_back(group);
     }
 
     /// Samples in front of a segment.
-    pub(crate) fn at(&self, stage: usize) -> usize {
-        self.stages[stage]
+    pub(crate) fn at(&self, segment: usize) -> usize {
+        self.queues[segment]
             .iter()
             .map(|group| group.samples.len())
             .sum()
@@ -94,19 +94,19 @@ impl Waiting {
 
     /// Samples in front of any segment.
     pub(crate) fn len(&self) -> usize {
-        (0..self.stages.len()).map(|stage| self.at(stage)).sum()
+        (0..self.queues.len()).map(|segment| self.at(segment)).sum()
     }
 
     /// The segment to compute next ([`next_segment`]), with the samples to compute it for, at most `most`
     /// of them; nothing when nothing waits.
     pub(crate) fn take(&mut self, most: usize, step: u64) -> Option<(usize, Group)> {
-        let front = |(stage, groups): (usize, &VecDeque<Group>)| Front {
-            samples: self.at(stage),
+        let queue = |(segment, groups): (usize, &VecDeque<Group>)| SegmentQueue {
+            samples: self.at(segment),
             waited: groups.front().map_or(0, |group| step - group.since),
         };
-        let fronts: Vec<Front> = self.stages.iter().enumerate().map(front).collect();
-        let stage = next_segment(&fronts, most)?;
-        let queue = &mut self.stages[stage];
+        let queues: Vec<SegmentQueue> = self.queues.iter().enumerate().map(queue).collect();
+        let segment = next_segment(&queues, most)?;
+        let queue = &mut self.queues[segment];
         let (mut groups, mut samples) = (Vec::new(), 0);
         while let Some(group) = queue.front()
             && (groups.is_empty() || samples + group.samples.len() <= most)
@@ -114,6 +114,6 @@ impl Waiting {
             samples += group.samples.len();
             groups.extend(queue.pop_front());
         }
-        Group::join(groups).map(|group| (stage, group))
+        Group::join(groups).map(|group| (segment, group))
     }
 }

@@ -5,7 +5,7 @@ use offramp_core::Features;
 use offramp_heads::MultiExitNet;
 
 /// A network that can be computed one segment at a time.
-pub trait StagedNet {
+pub trait EarlyExitNet {
     /// Number of exits.
     fn num_exits(&self) -> usize;
 
@@ -17,7 +17,7 @@ pub trait StagedNet {
     fn logits(&self, exit: usize, map: Tensor<4>, previous: Option<Tensor<2>>) -> Tensor<2>;
 }
 
-impl StagedNet for MultiExitNet {
+impl EarlyExitNet for MultiExitNet {
     fn num_exits(&self) -> usize {
         Self::num_exits(self)
     }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use offramp_executor::{ExecutorError, Options, StagedExecutor, StagedPlan};
+use offramp_executor::{ExecutorError, MultiExitExecutor, MultiExitPlan, Options};
 use offramp_graph::{Builder, ConvGeometry, Graph, Value, WeightNames, reference};
 use support::{Random, Weights, near};
 
@@ -86,8 +86,8 @@ fn exits_and_logits_are_those_of_the_simulator() {
             threads: 1 + seed as usize % 3,
             ..Options::default()
         };
-        let plan = StagedPlan::compile(&graphs, BATCH, options).unwrap();
-        let mut executor = StagedExecutor::new(plan);
+        let plan = MultiExitPlan::compile(&graphs, BATCH, options).unwrap();
+        let mut executor = MultiExitExecutor::new(plan);
         for images in [BATCH, 1, 0, 4, 7, 2] {
             let input = random.values(images * 3 * SIDE * SIDE);
             let exits = all_exits(&graphs, images, &input);
@@ -129,21 +129,21 @@ fn exits_and_logits_are_those_of_the_simulator() {
 fn segments_that_do_not_follow_each_other_are_refused() {
     let graphs = segments(1);
     let swapped = [graphs[0].clone(), graphs[2].clone()];
-    let error = StagedPlan::compile(&swapped, 4, Options::default()).unwrap_err();
+    let error = MultiExitPlan::compile(&swapped, 4, Options::default()).unwrap_err();
     assert!(
         matches!(error, ExecutorError::Chain { segment: 1, .. })
             && error.to_string().contains("map1"),
         "{error}"
     );
-    assert!(StagedPlan::compile(&[], 4, Options::default()).is_err());
-    let error = StagedPlan::compile(&graphs[1..], 4, Options::default()).unwrap_err();
+    assert!(MultiExitPlan::compile(&[], 4, Options::default()).is_err());
+    let error = MultiExitPlan::compile(&graphs[1..], 4, Options::default()).unwrap_err();
     assert!(error.to_string().contains("3 inputs"), "{error}");
 }
 
 #[test]
 fn calls_that_do_not_fit_are_refused() {
-    let plan = StagedPlan::compile(&segments(1), 4, Options::default()).unwrap();
-    let mut executor = StagedExecutor::new(plan);
+    let plan = MultiExitPlan::compile(&segments(1), 4, Options::default()).unwrap();
+    let mut executor = MultiExitExecutor::new(plan);
     let never = |_: usize, _: usize, _: &[f32]| false;
     let error = executor.run(5, &[0.0; 5 * 192], never).unwrap_err();
     assert_eq!(

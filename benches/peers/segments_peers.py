@@ -1,6 +1,6 @@
 """A network with exits and a policy: `offramp bench` and a chain of ONNX Runtime sessions in turn.
 
-Usage: staged_peers.py RUN [--data DIR] [--rounds 3] [--seconds 1] [--batches 1 32 128] [--threads 2]
+Usage: segments_peers.py RUN [--data DIR] [--rounds 3] [--seconds 1] [--batches 1 32 128] [--threads 2]
 RUN has a policy.json (`offramp calibrate`) of a CIFAR-100 network. Needs `cargo build --release` and a Python with numpy and
 onnxruntime. Both classify 2,048 pictures of the same test set, not the same ones; the chain is tests/python/run_staged.py's, with threads that
 spin and without, whichever is faster. Prints every measurement and the ratios of images/s.
@@ -112,7 +112,7 @@ def main():
     print(f"{hardware()}; ONNX Runtime {ort.__version__}; {options.threads} threads each")
     ratios = {}
     with tempfile.TemporaryDirectory() as folder:
-        export = [program, "export", options.run, "--format", "onnx", "--staged", "--out", folder]
+        export = [program, "export", options.run, "--format", "onnx", "--segments", "--out", folder]
         subprocess.run(export, check=True, stdout=subprocess.DEVNULL)
         chains = [chain(folder, options.threads, spin) for spin in (True, False)]
         images = pictures(options.data, chains[0])

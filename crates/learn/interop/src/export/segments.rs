@@ -34,18 +34,20 @@ impl ChainPolicy {
     }
 }
 
-/// The file `staged.json`: the chain of graphs with everything that a runtime needs.
+/// The file `segments.json`: the chain of graphs with everything that a runtime needs.
 ///
-/// A sample begins with `image` at stage 0. After stage K the policy looks at its output `exitK`; a
-/// sample that stops is answered with it, the others go on with those outputs of stage K that stage
+/// An image enters segment 0 as `image`. After segment K the policy looks at its output `exitK`; an
+/// image that stops is answered with it, the others go on with those outputs of segment K that segment
 /// K+1 names as inputs.
+///
+/// Format 1 of this file was called `staged.json` and had `stages` for `segments`; it is still read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct StagedFile {
+pub struct SegmentsFile {
     /// The network.
     #[serde(flatten)]
     pub description: Description,
-    /// When a sample stops.
+    /// When an image stops.
     #[serde(flatten)]
     pub policy: ChainPolicy,
     /// Version of ONNX's operators in the files.
@@ -53,24 +55,25 @@ pub struct StagedFile {
     /// Version of ONNX's format of the files.
     pub ir_version: i64,
     /// The files, in the order of computation.
-    pub stages: Vec<Stage>,
+    #[serde(alias = "stages")]
+    pub segments: Vec<SegmentFile>,
 }
 
 /// One file of a chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Stage {
+pub struct SegmentFile {
     /// Its name, in the folder of the JSON.
     pub file: String,
     /// SHA-256 of the file.
     pub sha256: String,
-    /// The image, or outputs of the stage before under the same names.
+    /// The image, or outputs of the segment before under the same names.
     pub inputs: Vec<TensorDescription>,
-    /// The logits, then what the next stage reads.
+    /// The logits, then what the next segment reads.
     pub outputs: Vec<TensorDescription>,
     /// Which of the outputs are the logits.
     pub logits: String,
-    /// Multiply-accumulates of this stage alone, its head counted, for one image.
+    /// Multiply-accumulates of this segment alone, its head counted, for one image.
     pub macs: u64,
 }
 
@@ -86,10 +89,10 @@ pub struct TensorDescription {
 
 /// A chain in memory.
 #[derive(Clone, Debug)]
-pub struct Staged {
+pub struct OnnxSegments {
     /// The JSON.
-    pub file: StagedFile,
-    /// The bytes of every stage's file.
+    pub file: SegmentsFile,
+    /// The bytes of every segment's file.
     pub graphs: Vec<Vec<u8>>,
 }
 
@@ -97,13 +100,13 @@ pub struct Staged {
 ///
 /// # Errors
 /// As [`onnx`](super::onnx()).
-pub fn staged(
+pub fn onnx_segments(
     net: &MultiExitNet,
     description: &Description,
     policy: &ChainPolicy,
     opset: Opset,
-) -> Result<Staged, ExportError> {
-    let mut stages = Vec::new();
+) -> Result<OnnxSegments, ExportError> {
+    let mut segments = Vec::new();
     let mut graphs = Vec::new();
     for (exit, graph) in net
         .segment_graphs(description.image)?
@@ -112,12 +115,12 @@ pub fn staged(
     {
         let mut notes = notes(description)?;
         notes.doc = format!(
-            "Stage {exit} of 0 to {} of a {}; staged.json says how they are chained.",
+            "Segment {exit} of 0 to {} of a {}; segments.json says how they are chained.",
             net.num_exits() - 1,
             description.net.backbone.name(),
         );
-        let mut stage = Stage {
-            file: format!("stage{exit}.onnx"),
+        let mut segment = SegmentFile {
+            file: format!("segment{exit}.onnx"),
             sha256: String::new(),
             inputs: tensors(&graph, graph.inputs()),
             outputs: tensors(&graph, graph.outputs()),
@@ -125,31 +128,31 @@ pub fn staged(
             macs: graph.macs(),
         };
         let bytes = graph_to_onnx(&fold_batch_norms(graph), &notes, opset)?;
-        stage.sha256 = files::sha256(&bytes);
-        stages.push(stage);
+        segment.sha256 = files::sha256(&bytes);
+        segments.push(segment);
         graphs.push(bytes);
     }
-    let file = StagedFile {
+    let file = SegmentsFile {
         description: description.clone(),
         policy: policy.clone(),
         opset: opset.version(),
         ir_version: opset.ir_version(),
-        stages,
+        segments,
     };
-    Ok(Staged { file, graphs })
+    Ok(OnnxSegments { file, graphs })
 }
 
-impl Staged {
+impl OnnxSegments {
     /// Name of the JSON in the folder.
-    pub const JSON: &str = "staged.json";
+    pub const JSON: &str = "segments.json";
 
     /// Writes the files into a folder that exists, the JSON last.
     ///
     /// # Errors
     /// When a file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<(), ExportError> {
-        for (stage, bytes) in self.file.stages.iter().zip(&self.graphs) {
-            files::write_atomic(&folder.join(&stage.file), bytes)?;
+        for (segment, bytes) in self.file.segments.iter().zip(&self.graphs) {
+            files::write_atomic(&folder.join(&segment.file), bytes)?;
         }
         let mut json = serde_json::to_vec_pretty(&self.file)?;
         json.push(b'\n');

@@ -1,12 +1,12 @@
 //! What exits for each sample save: a ResNet-20 with three exits and random weights, where every
 //! fifth sample needs the whole network, against the same network without exits.
 //!
-//! Run: `cargo run --release -p offramp-executor --example staged -- [BATCH] [THREADS] [SECONDS]`
+//! Run: `cargo run --release -p offramp-executor --example multi_exit -- [BATCH] [THREADS] [SECONDS]`
 
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use offramp_executor::{Executor, Options, Plan, StagedExecutor, StagedPlan};
+use offramp_executor::{Executor, MultiExitExecutor, MultiExitPlan, Options, Plan};
 use offramp_graph::{Builder, ConvGeometry, Graph, GraphError, Value, WeightNames};
 
 /// Convolutions with weights that are never the same.
@@ -44,7 +44,7 @@ impl Net {
     }
 
     /// Three residual blocks.
-    fn stage(&mut self, mut x: Value, width: usize, mut stride: usize) -> Made {
+    fn segment(&mut self, mut x: Value, width: usize, mut stride: usize) -> Made {
         for _ in 0..3 {
             let y = self.conv(x, width, 3, stride)?;
             let y = self.b.relu(y)?;
@@ -88,7 +88,7 @@ fn segments() -> Result<Vec<Graph>, GraphError> {
             let y = net.conv(x, width, 3, 1)?;
             x = net.b.relu(y)?;
         }
-        let map = net.stage(x, width, 1 + usize::from(k > 0))?;
+        let map = net.segment(x, width, 1 + usize::from(k > 0))?;
         shape = net.b.shape(map).to_vec();
         let logits = net.exit(map)?;
         let (exit, map_name) = (format!("exit{k}"), format!("map{k}"));
@@ -104,7 +104,7 @@ fn whole() -> Result<Graph, GraphError> {
     let y = net.conv(x, WIDTHS[0], 3, 1)?;
     let mut x = net.b.relu(y)?;
     for (k, width) in WIDTHS.into_iter().enumerate() {
-        x = net.stage(x, width, 1 + usize::from(k > 0))?;
+        x = net.segment(x, width, 1 + usize::from(k > 0))?;
     }
     let logits = net.exit(x)?;
     Ok(net.b.finish([("logits", logits)]))
@@ -150,15 +150,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         Ok(full.run(batch, &[&images], &mut [&mut logits])?)
     })?;
 
-    let mut staged = StagedExecutor::new(StagedPlan::compile(&graphs, batch, options)?);
+    let mut executor = MultiExitExecutor::new(MultiExitPlan::compile(&graphs, batch, options)?);
     // Of ten samples five leave at the first exit, three at the second, scattered over the batch.
     let leaves = |sample: usize| match sample * 7 % 10 {
         0..5 => 0,
         5..8 => 1,
         _ => 2,
     };
-    let staged_ms = median(limit, || {
-        staged.run(batch, &images, |exit, sample, _| leaves(sample) == exit)?;
+    let exits_ms = median(limit, || {
+        executor.run(batch, &images, |exit, sample, _| leaves(sample) == exit)?;
         Ok(())
     })?;
     let mut all: u64 = 0;
@@ -171,10 +171,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let spent: u64 = (0..batch).map(|sample| cumulative[leaves(sample)]).sum();
     let share = spent as f64 / (batch as f64 * whole.macs() as f64);
     println!(
-        "batch {batch}, {threads} threads: without exits {full_ms:.3} ms, with exits {staged_ms:.3} ms at \
+        "batch {batch}, {threads} threads: without exits {full_ms:.3} ms, with exits {exits_ms:.3} ms at \
          {:.1} % of the multiply-accumulates, {:.2} times as fast",
         100.0 * share,
-        full_ms / staged_ms
+        full_ms / exits_ms
     );
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::{About, Executor, ExecutorError, Options, Plan};
 
 /// One plan for each segment of a network, from an exit to the next.
 #[derive(Clone, Debug)]
-pub struct StagedPlan {
+pub struct MultiExitPlan {
     segments: Vec<Plan>,
     /// For each segment, where its inputs come from: outputs of the one before.
     sources: Vec<Vec<usize>>,
@@ -18,7 +18,7 @@ pub struct StagedPlan {
     about: Option<About>,
 }
 
-impl StagedPlan {
+impl MultiExitPlan {
     /// Compiles the graphs of a network's segments for at most `batch` images.
     ///
     /// The first graph reads the images. The first output of each are the logits of its exit; every
@@ -43,7 +43,7 @@ impl StagedPlan {
     /// - `images`: `[samples, C, H, W]`, from the validation rows
     ///
     /// # Errors
-    /// As [`StagedPlan::compile`] and [`Plan::quantized`].
+    /// As [`MultiExitPlan::compile`] and [`Plan::quantized`].
     pub fn quantized(
         graphs: &[Graph],
         batch: usize,

@@ -1,14 +1,14 @@
 //! A batch through a network with several exits: each sample leaves at its own.
 
 use crate::segments::Segments;
-use crate::{ExecutorError, StagedPlan};
+use crate::{ExecutorError, MultiExitPlan};
 
 /// A staged plan with its memory and threads, for whole batches.
 ///
 /// Knows no policy: the caller says who stops. [`Stream`](crate::Stream) follows policies, and takes
 /// samples at any time.
 #[derive(Debug)]
-pub struct StagedExecutor {
+pub struct MultiExitExecutor {
     segments: Segments,
     /// The samples of the current batch, by row.
     waiting: Vec<usize>,
@@ -30,9 +30,9 @@ pub struct Answers<'a> {
     pub reached: &'a [usize],
 }
 
-impl StagedExecutor {
+impl MultiExitExecutor {
     /// Takes the memory and starts the threads; later runs allocate nothing.
-    pub fn new(plan: StagedPlan) -> Self {
+    pub fn new(plan: MultiExitPlan) -> Self {
         let (batch, exits) = (plan.batch(), plan.num_exits());
         let classes = (0..exits).map(|exit| plan.classes(exit)).max().unwrap_or(0);
         Self {
@@ -46,7 +46,7 @@ impl StagedExecutor {
     }
 
     /// The plan.
-    pub fn plan(&self) -> &StagedPlan {
+    pub fn plan(&self) -> &MultiExitPlan {
         self.segments.plan()
     }
 
