@@ -66,7 +66,7 @@ fn a_run_is_written_in_every_form() {
         serde_json::to_value(&after.policy.policy).unwrap(),
         policy["policy"]
     );
-    assert_eq!(after.stages, before.stages);
+    assert_eq!(after.segments, before.segments);
     assert_eq!(after.description.model, policy["model"]);
 }
 

@@ -41,9 +41,10 @@ pub fn run(args: &ExportArgs) -> Result<(), CliError> {
     check(args)?;
     let (net, card) = load_model(&args.run, &DeviceSpec::Auto.device()?)?;
     let recipe = args.run.join("recipe.toml");
-    let recipe = match recipe.exists() {
-        true => Some(files::read_to_string(&recipe)?),
-        false => None,
+    let recipe = if recipe.exists() {
+        Some(files::read_to_string(&recipe)?)
+    } else {
+        None
     };
     let description = Description::new(&net, &card, recipe);
     let out = out(args);
@@ -79,12 +80,11 @@ pub fn run(args: &ExportArgs) -> Result<(), CliError> {
             plan(args, &out)?;
         }
     }
-    match args.json {
-        true => print_json(&document),
-        false => {
-            print(&document);
-            Ok(())
-        }
+    if args.json {
+        print_json(&document)
+    } else {
+        print(&document);
+        Ok(())
     }
 }
 

@@ -65,12 +65,11 @@ pub fn run(args: &ImportArgs) -> Result<(), CliError> {
         save_model(folder, &net, card)?;
         files::write_atomic(&folder.join("import.json"), &json).map_err(CliError::from)
     })?;
-    match args.json {
-        true => print_json(&document),
-        false => {
-            print(args, &document);
-            Ok(())
-        }
+    if args.json {
+        print_json(&document)
+    } else {
+        print(args, &document);
+        Ok(())
     }
 }
 
@@ -155,14 +154,15 @@ fn out(args: &ImportArgs) -> Result<PathBuf, CliError> {
             )));
         }
     };
-    match out
+    if out
         .read_dir()
         .is_ok_and(|mut entries| entries.next().is_some())
     {
-        true => Err(CliError::Usage(format!(
+        Err(CliError::Usage(format!(
             "{} is not empty; choose another folder with --out",
             out.display()
-        ))),
-        false => Ok(out),
+        )))
+    } else {
+        Ok(out)
     }
 }

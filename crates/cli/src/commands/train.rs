@@ -33,12 +33,11 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
     let Some(outcome) = report.outcome else {
         return Ok(());
     };
-    match args.json {
-        true => print_json(&outcome.test),
-        false => {
-            eval::print(&outcome.test);
-            println!("run folder: {}", report.out.display());
-            Ok(())
-        }
+    if args.json {
+        print_json(&outcome.test)
+    } else {
+        eval::print(&outcome.test);
+        println!("run folder: {}", report.out.display());
+        Ok(())
     }
 }

@@ -113,17 +113,18 @@ impl MultiExitPlan {
                 && (parts(k).inputs.iter().zip(&sources[k]))
                     .all(|(input, &output)| parts(k - 1).outputs.get(output) == Some(input))
         };
-        match first && (1..segments.len()).all(follows) {
-            true => Ok(Self {
+        if first && (1..segments.len()).all(follows) {
+            Ok(Self {
                 segments,
                 sources,
                 batch,
                 about: None,
-            }),
-            false => Err(ExecutorError::Chain {
+            })
+        } else {
+            Err(ExecutorError::Chain {
                 segment: 0,
                 reason: "what one segment writes is not what the next one reads".to_owned(),
-            }),
+            })
         }
     }
 

@@ -163,9 +163,12 @@ impl Stream {
     pub fn step(&mut self) -> Result<Vec<(u64, Answer)>, ExecutorError> {
         let mut answers = std::mem::take(&mut self.ready);
         let (last, batch) = (self.waiting.len() - 1, self.plan().batch());
-        let room = |k: usize| match k == last {
-            true => batch,
-            false => batch - self.waiting[k + 1].len(),
+        let room = |k: usize| {
+            if k == last {
+                batch
+            } else {
+                batch - self.waiting[k + 1].len()
+            }
         };
         let front = |(k, waiting): (usize, &Vec<Sample>)| SegmentQueue {
             samples: waiting.len().min(room(k)),

@@ -77,9 +77,10 @@ impl<'r, N: EarlyExitNet> Stream<'r, N> {
         let n = x.dims()[0];
         for start in (0..n).step_by(self.max_batch) {
             let end = n.min(start.saturating_add(self.max_batch));
-            let part = match end - start == n {
-                true => x.clone(),
-                false => x.clone().slice_dim(0, start..end),
+            let part = if end - start == n {
+                x.clone()
+            } else {
+                x.clone().slice_dim(0, start..end)
             };
             let samples = (start..end).map(|row| Sample {
                 ticket: first + row as u64,

@@ -124,12 +124,9 @@ impl Network {
 
 impl Network {
     fn pixels(&self, images: &[u8], normalised: bool) -> Vec<f32> {
-        match normalised {
-            false => self.about.normalise(images),
-            true => (images.as_chunks().0.iter().copied())
+        if normalised { (images.as_chunks().0.iter().copied())
                 .map(f32::from_ne_bytes)
-                .collect(),
-        }
+                .collect() } else { self.about.normalise(images) }
     }
 
     fn every_exit(&self, pixels: &[f32]) -> Result<Vec<f32>, ExecutorError> {

@@ -109,9 +109,10 @@ fn requests(folder: &Path, query: &str) -> Result<Vec<Vec<u8>>, Box<dyn Error>> 
         .iter()
         .map(request)
         .collect::<Result<_, std::io::Error>>()?;
-    match requests.is_empty() {
-        true => Err(format!("{} holds no files", folder.display()).into()),
-        false => Ok(requests),
+    if requests.is_empty() {
+        Err(format!("{} holds no files", folder.display()).into())
+    } else {
+        Ok(requests)
     }
 }
 

@@ -80,7 +80,7 @@ impl Prediction {
             class: name(info, answer.class),
             label: answer.class,
             probability: answer.confidence,
-            top_k: top_k(answer, info, top_k),
+            top_k: top_classes(answer, info, top_k),
             exit: answer.exit,
             macs: answer.macs,
             ms: done.ms,
@@ -109,7 +109,7 @@ fn name(info: &DatasetInfo, label: usize) -> String {
 }
 
 /// The likeliest classes, falling.
-fn top_k(answer: &Answer, info: &DatasetInfo, count: usize) -> Vec<ClassAnswer> {
+fn top_classes(answer: &Answer, info: &DatasetInfo, count: usize) -> Vec<ClassAnswer> {
     let labels = answer.top_k(count).into_iter();
     let class = |label| ClassAnswer {
         class: name(info, label),

@@ -40,11 +40,12 @@ impl Keys {
             }
             digests.push(digest(key.as_bytes()));
         }
-        match digests.is_empty() {
-            true => Err(ServeError::NoKeys {
+        if digests.is_empty() {
+            Err(ServeError::NoKeys {
                 path: path.to_owned(),
-            }),
-            false => Ok(Self(digests.into())),
+            })
+        } else {
+            Ok(Self(digests.into()))
         }
     }
 

@@ -164,11 +164,12 @@ fn serde_urlencoded(query: &str) -> Result<Vec<(String, String)>, Refusal> {
 }
 
 fn positive(name: &str, value: f64) -> Result<f64, Refusal> {
-    match value.is_finite() && value > 0.0 {
-        true => Ok(value),
-        false => Err(Refusal::bad(format!(
+    if value.is_finite() && value > 0.0 {
+        Ok(value)
+    } else {
+        Err(Refusal::bad(format!(
             "{name} = {value}, a number above 0 is needed"
-        ))),
+        )))
     }
 }
 

@@ -149,15 +149,14 @@ pub(crate) async fn healthz() -> Json<StateAnswer> {
     ),
 )]
 pub(crate) async fn readyz(Shared(state): Shared<State>) -> (StatusCode, Json<StateAnswer>) {
-    match state.ready() {
-        true => (StatusCode::OK, Json(StateAnswer { status: "ready" })),
-        false => {
-            let status = "not ready";
-            (
-                StatusCode::SERVICE_UNAVAILABLE,
-                Json(StateAnswer { status }),
-            )
-        }
+    if state.ready() {
+        (StatusCode::OK, Json(StateAnswer { status: "ready" }))
+    } else {
+        let status = "not ready";
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Json(StateAnswer { status }),
+        )
     }
 }
 

@@ -148,9 +148,10 @@ impl Network {
     fn top1(&self, text: &str) -> Result<Vec<Option<f64>>, String> {
         let found: Evaluation = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let costs = found.exits.iter().map(|exit| exit.macs);
-        match costs.eq(self.about.macs.iter().copied()) {
-            true => Ok(found.exits.iter().map(|exit| exit.top1).collect()),
-            false => Err("its exits cost something else".to_owned()),
+        if costs.eq(self.about.macs.iter().copied()) {
+            Ok(found.exits.iter().map(|exit| exit.top1).collect())
+        } else {
+            Err("its exits cost something else".to_owned())
         }
     }
 
@@ -223,12 +224,13 @@ impl Network {
 
     fn at_exit(&self, exit: usize) -> Result<(Rule, String), WebError> {
         let last = self.exits() - 1;
-        match exit <= last {
-            true => Ok((
+        if exit <= last {
+            Ok((
                 self.read_alike(fixed(exit, last + 1)?.policy),
                 format!("always exit {exit}"),
-            )),
-            false => Err(WebError::Exit { exit, last }),
+            ))
+        } else {
+            Err(WebError::Exit { exit, last })
         }
     }
 

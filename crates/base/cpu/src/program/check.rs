@@ -57,17 +57,17 @@ pub enum ProgramError {
 type Checked = Result<(), &'static str>;
 
 fn ensure(fits: bool, reason: &'static str) -> Checked {
-    match fits {
-        true => Ok(()),
-        false => Err(reason),
-    }
+    if fits { Ok(()) } else { Err(reason) }
 }
 
 /// Checks a whole program for `weights` words of weights.
 pub(super) fn check(parts: &Parts, weights: usize) -> Result<(), ProgramError> {
-    let fits = |fits: bool, what| match fits {
-        true => Ok(()),
-        false => Err(ProgramError::Parts(what)),
+    let fits = |fits: bool, what| {
+        if fits {
+            Ok(())
+        } else {
+            Err(ProgramError::Parts(what))
+        }
     };
     let ports = parts.inputs.iter().chain(&parts.outputs);
     for layout in ports {

@@ -188,15 +188,16 @@ impl Share {
     pub fn new(conv: &Conv, grid: Grid, task: usize, tasks: usize, images: usize) -> Self {
         let (blocks, rows) = (conv.output.layout.blocks(), grid.images * grid.rows);
         let part = |n: usize| [n * task / tasks, n * (task + 1) / tasks];
-        match conv.splits_channels(images, tasks) {
-            true => Self {
+        if conv.splits_channels(images, tasks) {
+            Self {
                 blocks: part(blocks),
                 rows: [0, rows],
-            },
-            false => Self {
+            }
+        } else {
+            Self {
                 blocks: [0, blocks],
                 rows: part(rows),
-            },
+            }
         }
     }
 }
@@ -362,9 +363,10 @@ impl Grid {
     /// Words between the cells of neighbouring columns, of which every `stride`-th is taken.
     #[inline(always)]
     pub fn step(&self, value: &Value, stride: usize) -> usize {
-        match self.across {
-            true => value.layout.words(),
-            false => value.layout.cell() * stride,
+        if self.across {
+            value.layout.words()
+        } else {
+            value.layout.cell() * stride
         }
     }
 }

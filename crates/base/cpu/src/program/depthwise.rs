@@ -61,19 +61,21 @@ impl Kernel for Depthwise<'_> {
         let blocks = conv.output.layout.blocks();
         let units = frame.images * blocks;
         // Rows are shared out where there are too few maps.
-        let share = match units < self.tasks {
-            true => Share {
+        let share = if units < self.tasks {
+            Share {
                 blocks: [0, blocks],
                 rows: part(frame.images * rows, self.task, self.tasks),
-            },
-            false => Share {
+            }
+        } else {
+            Share {
                 blocks: [0, blocks],
                 rows: [0, frame.images * rows],
-            },
+            }
         };
-        let units = match units < self.tasks {
-            true => [0, units],
-            false => part(units, self.task, self.tasks),
+        let units = if units < self.tasks {
+            [0, units]
+        } else {
+            part(units, self.task, self.tasks)
         };
         let (mut taps, mut count) = ([0; MAX_TAPS], 0);
         conv.for_each_tap(|offset| {

@@ -114,9 +114,10 @@ impl Machine {
         // SAFETY: the memory was reserved for groups of this size, the program was checked and the
         // ports have their lengths.
         unsafe {
-            match side_by_side(images, threads) && images <= threads * group.max(1) {
-                true => self.together(program, &memory, images),
-                false => self.apart(program, &memory, images, group.max(1)),
+            if side_by_side(images, threads) && images <= threads * group.max(1) {
+                self.together(program, &memory, images)
+            } else {
+                self.apart(program, &memory, images, group.max(1))
             }
         }
         Ok(())

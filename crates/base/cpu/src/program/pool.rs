@@ -111,9 +111,10 @@ unsafe fn window<S: Simd>(
             let row = from.add(layout.at(y as isize, 0));
             for x in columns[0]..columns[1] {
                 let value = load(s, layout.element, row.add(x * layout.cell()));
-                v = match is_max {
-                    true => s.max(v, value),
-                    false => s.add(v, value),
+                v = if is_max {
+                    s.max(v, value)
+                } else {
+                    s.add(v, value)
                 };
             }
         }

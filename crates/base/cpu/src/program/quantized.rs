@@ -87,9 +87,12 @@ impl Quantized {
         let [c_in, c_out] = [conv.input.layout.shape[0], conv.output.layout.shape[0]];
         let taps = conv.taps();
         assert_eq!(weight.len(), c_out * c_in * taps, "number of weights");
-        let byte = |o: usize, i: usize, tap: usize| match o < c_out && i < c_in {
-            true => weight[(o * c_in + i) * taps + tap] as u8,
-            false => 0,
+        let byte = |o: usize, i: usize, tap: usize| {
+            if o < c_out && i < c_in {
+                weight[(o * c_in + i) * taps + tap] as u8
+            } else {
+                0
+            }
         };
         let mut packed = Vec::new();
         for block in 0..c_out.div_ceil(LANES) {

@@ -137,9 +137,10 @@ unsafe fn tile<S: Simd, const P: usize, const V: usize, const STEP: usize, const
         }
         for p in 0..P {
             for v in 0..V {
-                let to = match RAW {
-                    true => at.out.add(p * tail.out[0] + v * tail.out[1]),
-                    false => sums.add((p * V + v) * LANES),
+                let to = if RAW {
+                    at.out.add(p * tail.out[0] + v * tail.out[1])
+                } else {
+                    sums.add((p * V + v) * LANES)
                 };
                 s.store(to, acc[p][v]);
             }
@@ -208,9 +209,10 @@ unsafe fn each(
         for p in 0..size {
             // SAFETY: the caller vouches for the places; null stays null.
             unsafe {
-                let residual = match at.residual.is_null() {
-                    true => at.residual,
-                    false => at.residual.add(p * tail.residual[0] + v * tail.residual[1]),
+                let residual = if at.residual.is_null() {
+                    at.residual
+                } else {
+                    at.residual.add(p * tail.residual[0] + v * tail.residual[1])
                 };
                 let out = at.out.add(p * tail.out[0] + v * tail.out[1]);
                 cell(sums.add((p * vectors + v) * LANES), out, residual);
@@ -284,15 +286,16 @@ pub(super) unsafe fn run_of_tiles<S: Simd, const STEP: usize, const RAW: bool>(
         // SAFETY: `size` outputs from `at` on belong to the run; the pointers stay within it, or one
         // past its end.
         unsafe {
-            let start = match tail.first {
-                true => Start {
+            let start = if tail.first {
+                Start {
                     from: at.bias,
                     steps: [0, LANES],
-                },
-                false => Start {
+                }
+            } else {
+                Start {
                     from: at.out.cast_const(),
                     steps: tail.out,
-                },
+                }
             };
             sized::<S, STEP, RAW>(s, sweep, tail, [size, vectors], at, start, &mut sums);
             if !RAW {

@@ -75,7 +75,7 @@ struct Version {
 
 impl PolicyFile {
     /// The version this program writes. It reads version 1 as well, which has the keys of version 2 with
-    /// underscores, `format_version` for `format` and `kind` for `name`.
+    /// underscores, `format` for `format` and `kind` for `name`.
     pub const FORMAT: u32 = 2;
 
     /// A file for `policy`, fitted on `rows` for the model with checksum `model`.

@@ -122,12 +122,11 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
         policy: chosen.map(|chosen| chosen.origin),
         measurements,
     };
-    match args.json {
-        true => print_json(&document),
-        false => {
-            show::print(&document, &macs);
-            Ok(())
-        }
+    if args.json {
+        print_json(&document)
+    } else {
+        show::print(&document, &macs);
+        Ok(())
     }
 }
 

@@ -23,16 +23,15 @@ impl Pictures {
     /// Test pictures, or random pixels of mean 0 and variance 1; repeated where a batch is larger.
     pub fn open(args: &BenchArgs, run: &Run) -> Result<Self, CliError> {
         let size = run.image_len();
-        let mut pixels = match args.random {
-            true => values(
+        let mut pixels = if args.random {
+            values(
                 Init::new(0, &run.device)
                     .normal([64, size, 1, 1], 1.0)
                     .val(),
-            ),
-            false => {
-                let splits = run.open_data(args.place.data.as_deref(), None)?;
-                precision::pixels(run, splits.get(Split::Test), &splits.info, PICTURES)?
-            }
+            )
+        } else {
+            let splits = run.open_data(args.place.data.as_deref(), None)?;
+            precision::pixels(run, splits.get(Split::Test), &splits.info, PICTURES)?
         };
         let have = pixels.len() / size;
         if have == 0 {

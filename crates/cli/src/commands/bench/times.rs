@@ -40,9 +40,10 @@ impl Times {
             p50_ms: quantile(&sorted, 0.5),
             p95_ms: quantile(&sorted, 0.95),
             p99_ms: quantile(&sorted, 0.99),
-            images_per_second: match all > 0.0 {
-                true => (batch * sorted.len()) as f64 * 1e3 / all,
-                false => 0.0,
+            images_per_second: if all > 0.0 {
+                (batch * sorted.len()) as f64 * 1e3 / all
+            } else {
+                0.0
             },
             runs: sorted.len(),
         }

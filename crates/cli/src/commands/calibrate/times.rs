@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use offramp_executor::MultiExitExecutor;
 use offramp_infer::{exit_times, quantile};
-use offramp_policies::{AnyPolicy, DeadlinePolicy, FitRows, Fitted, PolicyEntry, Target, evaluate};
+use offramp_policies::{FitRows, Fitted, PolicyEntry, Target, evaluate};
 
 use crate::args::CalibrateArgs;
 use crate::engine::{EngineKind, compiled_exits};
@@ -43,10 +43,11 @@ pub fn in_time(
     })
 }
 
-/// The deadline policy for this machine, from times of single pictures measured here and now.
+/// The policy with a time limit for this machine, from times of single pictures measured here and now.
 pub fn deadline(
     args: &CalibrateArgs,
     run: &Run,
+    entry: &PolicyEntry,
     rows: &FitRows,
     macs: &[u64],
     limit: f64,
@@ -55,7 +56,7 @@ pub fn deadline(
         .iter()
         .map(|times| quantile(times, TIMED_SHARE))
         .collect();
-    let policy = AnyPolicy::Deadline(DeadlinePolicy::new(exit_ms, limit)?);
+    let policy = (entry.from_times)(exit_ms, limit)?;
     let on_fit = evaluate(&policy, rows.table(), macs)?;
     Ok(Fitted { policy, on_fit })
 }

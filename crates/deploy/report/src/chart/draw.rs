@@ -165,13 +165,14 @@ fn tick(value: f64, width: f64) -> String {
         w if w >= 0.008 => format!("{value:.3}"),
         _ => format!("{value:.1e}"),
     };
-    match text
+    if text
         .trim_start_matches('-')
         .chars()
         .all(|c| c == '0' || c == '.')
     {
-        true => text.trim_start_matches('-').to_owned(),
-        false => text,
+        text.trim_start_matches('-').to_owned()
+    } else {
+        text
     }
 }
 

@@ -137,15 +137,17 @@ impl Chart {
     /// The chart as an SVG document with a title and a description.
     pub(crate) fn svg(&self) -> Result<String, ReportError> {
         let mut text = String::new();
-        let size = match self.categories.is_empty() {
-            true => draw::SIZE,
-            false => bars::size(self),
+        let size = if self.categories.is_empty() {
+            draw::SIZE
+        } else {
+            bars::size(self)
         };
         {
             let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
-            let drawn = match self.categories.is_empty() {
-                true => draw::draw(self, &area),
-                false => bars::draw(self, &area),
+            let drawn = if self.categories.is_empty() {
+                draw::draw(self, &area)
+            } else {
+                bars::draw(self, &area)
             };
             let drawn = drawn.and_then(|()| area.present().map_err(Into::into));
             drawn.map_err(|error| ReportError::Draw {

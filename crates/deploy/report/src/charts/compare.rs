@@ -120,9 +120,10 @@ fn calibrated(runs: &[Run], group: &Group) -> Vec<(f64, Option<Spread>)> {
         return Vec::new();
     };
     // Curves of other budgets have no points in common; then the first run stands for itself.
-    let curves = match curves.iter().all(|curve| curve.len() == first.len()) {
-        true => curves,
-        false => vec![*first],
+    let curves = if curves.iter().all(|curve| curve.len() == first.len()) {
+        curves
+    } else {
+        vec![*first]
     };
     let mean = |at: usize| {
         let macs = Spread::of(curves.iter().map(|curve| Some(curve[at].mean_macs)))?;

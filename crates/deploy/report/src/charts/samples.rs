@@ -68,11 +68,10 @@ pub(super) fn shares(run: &Run, rows: &Rows, place: usize) -> Option<Chart> {
     if cut {
         kept.drain(HALF..all - HALF);
     }
-    let which = match cut {
-        true => format!(
-            "The {HALF} classes of {all} that leave earliest and the {HALF} that leave latest"
-        ),
-        false => format!("All {all} classes, those that leave earliest first"),
+    let which = if cut {
+        format!("The {HALF} classes of {all} that leave earliest and the {HALF} that leave latest")
+    } else {
+        format!("All {all} classes, those that leave earliest first")
     };
     let part = |exit: usize| {
         let points = kept.iter().enumerate();

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use offramp_data::{DatasetInfo, ImageShape};
 use offramp_policies::{
-    Answer, AnyPolicy, Criterion, Decision, Ensemble, Front, OperatingPoint, Readout, Rule,
-    RuleCurve, SampleState, next_segment,
+    Answer, AnyPolicy, Criterion, Decision, Ensemble, OperatingPoint, Readout, Rule, RuleCurve,
+    SampleState, SegmentQueue, next_segment,
 };
 use offramp_serve::{Engine, EngineError, LoadError, Model, RunFacts, Source};
 
@@ -141,7 +141,7 @@ struct Sample {
     /// Mean of each channel, in deviations.
     means: [f32; 3],
     rule: Arc<Rule>,
-    walk: SampleState,
+    state: SampleState,
 }
 
 /// What exit `exit` says of a colour.
@@ -176,7 +176,7 @@ impl Engine for ToyEngine {
             ticket,
             means: [0, 1, 2].map(mean),
             rule: Arc::clone(rule),
-            walk: SampleState::default(),
+            state: SampleState::default(),
         });
         Ok(ticket)
     }
@@ -190,12 +190,12 @@ impl Engine for ToyEngine {
     }
 
     fn step(&mut self) -> Result<Vec<(u64, Answer)>, EngineError> {
-        let fronts = self.waiting.iter().map(|waiting| Front {
+        let queues = self.waiting.iter().map(|waiting| SegmentQueue {
             samples: waiting.len(),
             waited: 0,
         });
-        let fronts: Vec<Front> = fronts.collect();
-        let Some(exit) = next_segment(&fronts, self.toy.batch) else {
+        let queues: Vec<SegmentQueue> = queues.collect();
+        let Some(exit) = next_segment(&queues, self.toy.batch) else {
             return Ok(Vec::new());
         };
         std::thread::sleep(self.toy.pace);
@@ -213,7 +213,7 @@ impl Engine for ToyEngine {
                 continue;
             }
             let logits = logits(sample.means, exit);
-            let (shown, decision) = sample.walk.step(&sample.rule, &logits);
+            let (shown, decision) = sample.state.step(&sample.rule, &logits);
             match decision {
                 Decision::Exit => {
                     answers.push((sample.ticket, Answer::new(exit, &shown, &MACS, &logits)));
