@@ -37,12 +37,12 @@ pub enum Command {
         offramp calibrate runs/demo                  the 39 budgets of MSDNet's search\n  \
         offramp calibrate runs/demo --max-macs 60%   the best accuracy at 60 % of the full cost\n  \
         offramp calibrate runs/demo --max-drop 1     the cheapest at most 1 point below the last exit\n  \
-        offramp calibrate runs/demo --max-drop 1 --guarantee 95%   ... on new pictures, with that probability\n  \
+        offramp calibrate runs/demo --max-drop 1 --guarantee 95%   ... on new images, with that probability\n  \
         offramp calibrate runs/demo --policy gates   any policy of `offramp list policies`\n  \
-        offramp calibrate runs/demo --max-mean-ms 0.2   the best accuracy at 0.2 ms a picture on this machine\n  \
-        offramp calibrate runs/demo --policy deadline --max-ms 5   the deepest exit within 5 ms a picture")]
+        offramp calibrate runs/demo --max-mean-ms 0.2   the best accuracy at 0.2 ms per image on this machine\n  \
+        offramp calibrate runs/demo --policy deadline --max-ms 5   the deepest exit within 5 ms per image")]
     Calibrate(CalibrateArgs),
-    /// Classify pictures, stopping at the first exit that is sure enough
+    /// Classify images, stopping at the first exit that is sure enough
     #[command(after_help = "Example:\n  offramp predict runs/demo cat.png dog.jpg --json")]
     Predict(PredictArgs),
     /// How long a network takes to each exit and with its policy, beside one without early exits
@@ -56,7 +56,7 @@ pub enum Command {
         offramp report runs/demo --measure               with reliability and shares by class\n  \
         offramp report runs/demo --format svg -o figures  one file a chart, for papers")]
     Report(report::ReportArgs),
-    /// Answer over HTTP, each picture at the first exit that is sure enough; with a page at /
+    /// Answer over HTTP, each image at the first exit that is sure enough; with a page at /
     #[command(after_help = "Examples:\n  \
         offramp serve runs/demo                            http://127.0.0.1:8080, for this machine alone\n  \
         offramp serve runs/a b=runs/b --listen 0.0.0.0:8080 --keys keys.txt\n  \
@@ -183,7 +183,7 @@ pub struct EvalArgs {
 pub struct CalibrateArgs {
     /// Run folder
     pub run: PathBuf,
-    /// When a picture stops; `offramp list policies` shows what there is
+    /// When an image stops; `offramp list policies` shows what there is
     #[arg(long, default_value = "confidence", value_name = "NAME")]
     pub policy: String,
     /// What puts the answers of the exits so far together, fitted first; `offramp list policies`
@@ -195,16 +195,16 @@ pub struct CalibrateArgs {
     /// Best accuracy at this mean cost: a number, 30M, 1.2G, or 60% of the full network
     #[arg(long, value_name = "MACS", conflicts_with = "max_drop")]
     pub max_macs: Option<String>,
-    /// Best accuracy at this mean time of a picture, milliseconds, by times measured here and now
+    /// Best accuracy at this mean time of an image, milliseconds, by times measured here and now
     #[arg(long, value_name = "MS", conflicts_with_all = ["max_macs", "max_drop", "guarantee", "max_ms"])]
     pub max_mean_ms: Option<f64>,
     /// Cheapest at most this many points of accuracy below the deepest exit
     #[arg(long, value_name = "POINTS")]
     pub max_drop: Option<f64>,
-    /// Let --max-drop hold on new pictures: with this probability, such as 95%, or on average, `mean`
+    /// Let --max-drop hold on new images: with this probability, such as 95%, or on average, `mean`
     #[arg(long, value_name = "P", conflicts_with = "max_macs")]
     pub guarantee: Option<String>,
-    /// Time limit of `--policy deadline` for one picture, milliseconds
+    /// Time limit of `--policy deadline` for one image, milliseconds
     #[arg(long, value_name = "MS", conflicts_with_all = ["max_macs", "max_drop"])]
     pub max_ms: Option<f64>,
     /// Images a batch
@@ -226,7 +226,7 @@ pub struct CalibrateArgs {
 pub struct PredictArgs {
     /// Run folder
     pub run: PathBuf,
-    /// Pictures: png, jpeg, webp or bmp
+    /// Images: png, jpeg, webp or bmp
     #[arg(required = true)]
     pub images: Vec<PathBuf>,
     /// Policy file [default: policy.json of the run; without one, the deepest exit]

@@ -37,9 +37,9 @@ pub enum CliError {
     /// A file could not be written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A picture could not be written.
-    #[error("a picture for gallery.json: {0}")]
-    Picture(#[from] image::ImageError),
+    /// An image could not be written.
+    #[error("an image for gallery.json: {0}")]
+    Image(#[from] image::ImageError),
     /// Weights could not be imported.
     #[error(transparent)]
     Import(Box<ImportError>),

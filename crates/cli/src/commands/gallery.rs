@@ -1,4 +1,4 @@
-//! Pictures for a report: what left at each exit, right and wrong.
+//! Images for a report: what left at each exit, right and wrong.
 
 use std::io::Cursor;
 
@@ -10,15 +10,15 @@ use offramp_report::{Gallery, Picture, Rows};
 
 use crate::error::CliError;
 
-/// Pictures an exit, of those that it answered rightly and of the others.
-const PICTURES: usize = 6;
+/// Images an exit, of those that it answered rightly and of the others.
+const IMAGES_PER_EXIT: usize = 6;
 
-/// The first pictures that left at each exit; nothing where no policy sends any anywhere.
+/// The first images that left at each exit; nothing where no policy sends any anywhere.
 ///
 /// `answers` are those of the rows of `subset` that have a label.
 ///
 /// # Errors
-/// When a picture cannot be written as PNG.
+/// When an image cannot be written as PNG.
 pub fn gallery(
     subset: &Subset,
     answers: &Rows,
@@ -35,8 +35,8 @@ pub fn gallery(
     for (exit, said) in answers.exits.iter().enumerate() {
         let left = || (0..rows.len().min(taken.len())).filter(|&i| taken[i] == exit);
         let right = |i: &usize| said.prediction[*i] == answers.labels[*i];
-        let chosen = (left().filter(right).take(PICTURES))
-            .chain(left().filter(|i| !right(i)).take(PICTURES));
+        let chosen = (left().filter(right).take(IMAGES_PER_EXIT))
+            .chain(left().filter(|i| !right(i)).take(IMAGES_PER_EXIT));
         for i in chosen {
             let name = |class: usize| classes.get(class).cloned().unwrap_or_default();
             pictures.push(Picture {

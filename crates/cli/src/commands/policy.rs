@@ -16,7 +16,7 @@ pub struct Chosen {
 }
 
 impl Chosen {
-    /// Every picture leaves at one exit.
+    /// Every image leaves at one exit.
     pub fn fixed(exit: usize, exits: usize) -> Result<Self, CliError> {
         Ok(Self {
             rule: AnyPolicy::FixedExit(FixedExit::new(exit, exits)?).into(),
@@ -39,7 +39,7 @@ pub fn choose(
         None => {
             if exits > 1 {
                 eprintln!(
-                    "note: {} has no policy.json, every picture goes to the deepest exit; \
+                    "note: {} has no policy.json, every image goes to the deepest exit; \
                      `offramp calibrate {}` makes one",
                     run.display(),
                     run.display()

@@ -1,4 +1,4 @@
-//! `offramp predict`: pictures in, answers out, later stages not executed.
+//! `offramp predict`: images in, answers out, later stages not executed.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::engine::{Engine, images};
 use crate::error::CliError;
 use crate::table;
 
-/// Pictures that are computed together; bounds memory for long lists.
+/// Images that are computed together; bounds memory for long lists.
 const BATCH: usize = 64;
 
 #[derive(Serialize)]
@@ -34,7 +34,7 @@ struct Document {
     predictions: Vec<Row>,
 }
 
-/// Classifies pictures.
+/// Classifies images.
 pub fn run(args: &PredictArgs) -> Result<(), CliError> {
     let device = args.device.device()?;
     let (net, card) = load_model(&args.run, &device)?;
@@ -98,7 +98,7 @@ fn row(path: &Path, answer: Answer, card: &ModelCard) -> Row {
     }
 }
 
-/// What the data crate needs to decode a picture as the evaluation loader does.
+/// What the data crate needs to decode an image as the evaluation loader does.
 pub fn dataset_info(card: &ModelCard) -> DatasetInfo {
     let shape = |map: offramp_core::MapShape| ImageShape {
         channels: map.channels,

@@ -76,7 +76,7 @@ pub fn run(args: &ReportArgs) -> Result<(), CliError> {
 }
 
 /// Writes `rows.json`, what each exit says of every test row and where the run's policy stops, and with a
-/// policy `gallery.json`, pictures that left at each exit.
+/// policy `gallery.json`, images that left at each exit.
 fn measure(folder: &Path, args: &ReportArgs) -> Result<(), CliError> {
     let run = Run::open(folder, args.place.device)?;
     let splits = run.open_data(args.place.data.as_deref(), None)?;

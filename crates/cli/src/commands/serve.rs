@@ -42,13 +42,13 @@ pub struct ServeArgs {
     /// Images accepted and not answered at most, of each model; beyond it requests get 503
     #[arg(long, default_value_t = 256, value_name = "N", value_parser = at_least_one())]
     pub queue: u64,
-    /// Pictures of one request at most
+    /// Images of one request at most
     #[arg(long, default_value_t = 64, value_name = "N", value_parser = at_least_one())]
     pub max_images: u64,
     /// Megabytes of one request at most
     #[arg(long, default_value_t = 16, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..=1024))]
     pub max_body: u64,
-    /// Millions of pixels of one picture at most
+    /// Millions of pixels of one image at most
     #[arg(long, default_value_t = 40, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub max_megapixels: u64,
     /// Connections at most
@@ -113,7 +113,7 @@ pub fn run(args: &ServeArgs) -> Result<(), CliError> {
             () = control.follow_signals() => Err(CliError::Usage("stopped at once, as told".to_owned())),
         }
     });
-    // What still decodes a picture then has nobody to decode it for.
+    // What still decodes an image then has nobody to decode it for.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
 }

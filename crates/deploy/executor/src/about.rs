@@ -12,7 +12,7 @@ pub struct About {
     pub classes: Vec<String>,
     /// Channels, height and width of an image.
     pub image: [usize; 3],
-    /// Height and width that a picture is brought to before the centre of the image's size is cut out.
+    /// Height and width that an image is brought to before the centre of the image's size is cut out.
     pub resize: [usize; 2],
     /// Mean of the pixels, 0 to 1, per channel, that is subtracted.
     pub mean: [f32; 3],
@@ -50,7 +50,7 @@ impl About {
             ))
         } else if self.resize[0] < height || self.resize[1] < width {
             Some(format!(
-                "pictures of {:?} are smaller than the image",
+                "images of {:?} are smaller than the image",
                 self.resize
             ))
         } else if !finite(&self.mean) || !finite(&self.std) || self.std.contains(&0.0) {

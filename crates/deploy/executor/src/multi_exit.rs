@@ -1,4 +1,4 @@
-//! A batch through a network with several exits: each sample leaves at its own.
+//! A batch through a network with several exits: each image leaves at its own.
 
 use crate::segments::Segments;
 use crate::{ExecutorError, MultiExitPlan};
@@ -6,15 +6,15 @@ use crate::{ExecutorError, MultiExitPlan};
 /// A staged plan with its memory and threads, for whole batches.
 ///
 /// Knows no policy: the caller says who stops. [`Stream`](crate::Stream) follows policies, and takes
-/// samples at any time.
+/// images at any time.
 #[derive(Debug)]
 pub struct MultiExitExecutor {
     segments: Segments,
-    /// The samples of the current batch, by row.
+    /// The images of the current batch, by row.
     waiting: Vec<usize>,
     exits: Vec<usize>,
     logits: Vec<f32>,
-    /// Samples that each segment was computed for.
+    /// Images that each segment was computed for.
     reached: Vec<usize>,
     classes: usize,
 }
@@ -22,11 +22,11 @@ pub struct MultiExitExecutor {
 /// The answers to a batch, in its order.
 #[derive(Clone, Copy, Debug)]
 pub struct Answers<'a> {
-    /// The exit that each sample took, from 0.
+    /// The exit that each image took, from 0.
     pub exits: &'a [usize],
     /// The logits of that exit, `[N, C]`.
     pub logits: &'a [f32],
-    /// For how many samples each segment was computed.
+    /// For how many images each segment was computed.
     pub reached: &'a [usize],
 }
 
@@ -52,10 +52,10 @@ impl MultiExitExecutor {
 
     /// Answers `images` images, any number up to the plan's batch.
     ///
-    /// After each segment `stop(exit, sample, logits)` is asked for every sample that is there, in the
-    /// order of the batch; at the last exit it is not asked. Samples that go on move together, in cells
-    /// as they are; nothing is computed for a sample after its exit, and no segment runs once the last
-    /// sample has left.
+    /// After each segment `stop(exit, image, logits)` is asked for every image that is there, in the
+    /// order of the batch; at the last exit it is not asked. Images that go on move together, in cells
+    /// as they are; nothing is computed for an image after its exit, and no segment runs once the last
+    /// image has left.
     ///
     /// # Shapes
     /// - `images_in`: `[images, C, H, W]`
@@ -94,21 +94,21 @@ impl MultiExitExecutor {
         })
     }
 
-    /// Answers the samples that stop and closes the gaps that they leave.
+    /// Answers the images that stop and closes the gaps that they leave.
     fn leave(&mut self, exit: usize, stop: &mut impl FnMut(usize, usize, &[f32]) -> bool) {
         let is_last = exit + 1 == self.plan().num_exits();
         let mut kept = 0;
         for row in 0..self.waiting.len() {
-            let sample = self.waiting[row];
+            let image = self.waiting[row];
             let logits = self.segments.logits(exit, row);
-            if is_last || stop(exit, sample, logits) {
-                self.exits[sample] = exit;
-                self.logits[sample * self.classes..][..logits.len()].copy_from_slice(logits);
+            if is_last || stop(exit, image, logits) {
+                self.exits[image] = exit;
+                self.logits[image * self.classes..][..logits.len()].copy_from_slice(logits);
                 continue;
             }
             if kept < row {
                 self.segments.shift(exit, row..row + 1, kept);
-                self.waiting[kept] = sample;
+                self.waiting[kept] = image;
             }
             kept += 1;
         }

@@ -12,7 +12,7 @@ const MAX_CARRIED: usize = 64;
 pub(crate) struct Segments {
     plan: MultiExitPlan,
     machine: Machine,
-    /// By segment, then by output: rows of samples.
+    /// By segment, then by output: rows of images.
     outputs: Vec<Vec<Vec<f32>>>,
 }
 
@@ -40,7 +40,7 @@ impl Segments {
         &self.plan
     }
 
-    /// Computes segment `k` for the first `rows` samples in front of it (for the first segment, of
+    /// Computes segment `k` for the first `rows` images in front of it (for the first segment, of
     /// `images`), and writes what comes out from row `to` on.
     pub fn compute(
         &mut self,

@@ -144,7 +144,7 @@ mod tests {
         stepper.begin(&[f32::MAX; 4]).unwrap();
         let error = stepper.advance().unwrap_err().to_string();
         assert!(
-            error.contains("exit 0 gives sample 0 a logit of inf"),
+            error.contains("exit 0 gives image 0 a logit of inf"),
             "{error}"
         );
         assert!(stepper.advance().unwrap().is_none(), "it was given up");

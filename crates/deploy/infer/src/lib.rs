@@ -1,9 +1,9 @@
 //! Inference that really stops early.
 //!
 //! [`Runner`] computes a network segment by segment. After each exit the policy
-//! looks at every sample; those that stop are answered, the others are gathered
-//! into a smaller dense batch and go on. Nothing is computed for a sample after
-//! its exit, and no segment runs once the last sample has left. [`Stream`] is the same with samples
+//! looks at every image; those that stop are answered, the others are gathered
+//! into a smaller dense batch and go on. Nothing is computed for an image after
+//! its exit, and no segment runs once the last image has left. [`Stream`] is the same with images
 //! that come at any time.
 
 mod error;

@@ -13,7 +13,7 @@ pub trait EarlyExitNet {
     fn segment(&self, exit: usize, x: Features) -> Features;
 
     /// Logits of exit `exit` from its map, `[N, C]`; `previous` are those of the exit before for the
-    /// same samples, none at exit 0.
+    /// same images, none at exit 0.
     fn logits(&self, exit: usize, map: Tensor<4>, previous: Option<Tensor<2>>) -> Tensor<2>;
 }
 

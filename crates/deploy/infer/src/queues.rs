@@ -1,4 +1,4 @@
-//! Samples on their way through a network.
+//! Images on their way through a network.
 
 use std::collections::VecDeque;
 
@@ -6,35 +6,35 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use offramp_core::Features;
 use offramp_policies::{SampleState, SegmentQueue, next_segment};
 
-/// A sample that has not been answered yet.
+/// An image that has not been answered yet.
 #[derive(Clone, Debug)]
-pub(crate) struct Sample {
+pub(crate) struct WaitingImage {
     /// Its place in the order of admission, from 0.
     pub(crate) ticket: u64,
     /// What was said of it so far.
     pub(crate) state: SampleState,
 }
 
-/// Samples that are computed together, as a dense batch.
+/// Images that are computed together, as a dense batch.
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
     /// What the next segment takes.
     pub(crate) features: Features,
-    /// Logits of the exit before, for the same samples.
+    /// Logits of the exit before, for the same images.
     pub(crate) previous: Option<Tensor<2>>,
     /// In the order of the batch; at least one.
-    pub(crate) samples: Vec<Sample>,
+    pub(crate) samples: Vec<WaitingImage>,
     /// The step of the stream after which they came here.
     pub(crate) since: u64,
 }
 
 impl Group {
-    /// The samples at some places of the batch.
+    /// The images at some places of the batch.
     pub(crate) fn select(self, rows: &[usize], device: &Device) -> Self {
         let places: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
         let places: Tensor<1, Int> =
             Tensor::from_data(TensorData::new(places, [rows.len()]), device);
-        let mut samples: Vec<Option<Sample>> = self.samples.into_iter().map(Some).collect();
+        let mut samples: Vec<Option<WaitingImage>> = self.samples.into_iter().map(Some).collect();
         Self {
             features: self.features.select(places.clone()),
             previous: self.previous.map(|logits| logits.select(0, places)),
@@ -84,7 +84,7 @@ impl SegmentQueues {
         self.queues[segment].push_back(group);
     }
 
-    /// Samples in front of a segment.
+    /// Images in front of a segment.
     pub(crate) fn at(&self, segment: usize) -> usize {
         self.queues[segment]
             .iter()
@@ -92,12 +92,12 @@ impl SegmentQueues {
             .sum()
     }
 
-    /// Samples in front of any segment.
+    /// Images in front of any segment.
     pub(crate) fn len(&self) -> usize {
         (0..self.queues.len()).map(|segment| self.at(segment)).sum()
     }
 
-    /// The segment to compute next ([`next_segment`]), with the samples to compute it for, at most `most`
+    /// The segment to compute next ([`next_segment`]), with the images to compute it for, at most `most`
     /// of them; nothing when nothing waits.
     pub(crate) fn take(&mut self, most: usize, step: u64) -> Option<(usize, Group)> {
         let queue = |(segment, groups): (usize, &VecDeque<Group>)| SegmentQueue {

@@ -5,7 +5,7 @@ use offramp_policies::{Answer, AnyPolicy, PolicyError, Readout, Rule, Temperatur
 
 use crate::{EarlyExitNet, InferError, Stream};
 
-/// A network and the policy that decides where each sample leaves.
+/// A network and the policy that decides where each image leaves.
 #[derive(Clone, Debug)]
 pub struct Runner<N> {
     pub(crate) net: N,
@@ -77,7 +77,7 @@ impl<N: EarlyExitNet> Runner<N> {
         &self.rule.policy
     }
 
-    /// A stream that samples can be added to at any time.
+    /// A stream that images can be added to at any time.
     pub fn stream(&self) -> Stream<'_, N> {
         Stream::new(self)
     }
@@ -89,7 +89,7 @@ impl<N: EarlyExitNet> Runner<N> {
     ///
     /// # Errors
     /// [`ImageShape`](InferError::ImageShape) for images of another size than
-    /// [`with_image`](Self::with_image) says, and those of [`Stream::step`]; samples are named by their
+    /// [`with_image`](Self::with_image) says, and those of [`Stream::step`]; images are named by their
     /// place in the batch.
     pub fn run(&self, x: Tensor<4>) -> Result<Vec<Answer>, InferError> {
         let mut stream = self.stream();

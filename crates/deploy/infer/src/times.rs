@@ -10,7 +10,7 @@ use crate::EarlyExitNet;
 /// Runs that are not counted: memory is allocated and threads are started in them.
 const WARM_UP: usize = 5;
 
-/// Milliseconds from the images `[N, 3, H, W]` to the logits of each exit on the host, all samples going
+/// Milliseconds from the images `[N, 3, H, W]` to the logits of each exit on the host, all images going
 /// all the way; `runs` of them for each exit, from fast to slow.
 pub fn exit_times(net: &impl EarlyExitNet, x: &Tensor<4>, runs: usize) -> Vec<Vec<f64>> {
     let exits = net.num_exits();

@@ -109,7 +109,7 @@ fn a_logit_that_is_not_finite_is_an_error_with_its_sample_and_exit() {
         matches!(
             error,
             InferError::NonFiniteLogit {
-                sample: 2,
+                image: 2,
                 exit: 0,
                 class: 0,
                 ..

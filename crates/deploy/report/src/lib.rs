@@ -13,7 +13,7 @@
 //! | `calibrate.json` | the budget curve, as `offramp calibrate RUN --json` prints it |
 //! | `rows.json` | [`Rows`]: reliability diagrams and shares by class |
 //! | `latency.json` | [`Latency`]: accuracy against milliseconds |
-//! | `gallery.json` | [`Gallery`]: pictures that left at each exit |
+//! | `gallery.json` | [`Gallery`]: images that left at each exit |
 //!
 //! What is missing or damaged is said in the report and is no error; a folder that is no run is one.
 //!

@@ -42,7 +42,7 @@ struct Section {
     recipe: String,
 }
 
-/// Pictures that left at one exit with the same success.
+/// Images that left at one exit with the same success.
 struct Shelf {
     title: String,
     pictures: Vec<Picture>,

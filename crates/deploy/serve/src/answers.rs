@@ -69,7 +69,7 @@ pub(crate) struct ExitAnswer {
     pub(crate) probability: f32,
     /// Multiply-accumulates up to here.
     pub(crate) macs: u64,
-    /// Milliseconds that one picture alone takes up to here, measured when the model was loaded.
+    /// Milliseconds that one image alone takes up to here, measured when the model was loaded.
     pub(crate) ms: f64,
 }
 
@@ -154,7 +154,7 @@ struct ExitFacts {
     exit: usize,
     /// Multiply-accumulates up to here.
     macs: u64,
-    /// Milliseconds that one picture alone takes up to here, measured when the model was loaded.
+    /// Milliseconds that one image alone takes up to here, measured when the model was loaded.
     ms: f64,
     /// Accuracy on the test rows, percent, if all left here.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -40,9 +40,9 @@ pub struct Limits {
     pub body: usize,
     /// Bytes of all bodies that are held at a time.
     pub bodies: usize,
-    /// Pixels of one picture, told by its header before it is decoded.
+    /// Pixels of one image, told by its header before it is decoded.
     pub pixels: u64,
-    /// Pictures decoded at a time.
+    /// Images decoded at a time.
     pub decoders: usize,
     /// Connections at a time; more wait in the system's backlog.
     pub connections: usize,

@@ -1,7 +1,7 @@
 //! A multi-exit network as an HTTP service.
 //!
-//! Pictures come in over HTTP, one or many a request; whatever waits is computed together, and each
-//! picture is answered by the first exit that its rule is content with, while others go deeper. The
+//! Images come in over HTTP, one or many a request; whatever waits is computed together, and each
+//! image is answered by the first exit that its rule is content with, while others go deeper. The
 //! crate knows no tensors: a network is an [`Engine`], owned by a thread of its own.
 //!
 //! | step | items |
@@ -13,7 +13,7 @@
 //! | run it | [`Server`], [`Control`], [`Config`] |
 //! | what it says of itself | [`openapi`] |
 //!
-//! A request is *accepted* when its pictures have places in the queue. Accepted requests are answered,
+//! A request is *accepted* when its images have places in the queue. Accepted requests are answered,
 //! also while the service stops or loads its models anew; only their client can call them off.
 //!
 //! ```no_run
@@ -34,6 +34,7 @@ mod body;
 mod compiled;
 mod config;
 mod curve;
+mod decode;
 mod engine;
 mod error;
 mod input;
@@ -43,7 +44,6 @@ mod models;
 mod openapi;
 mod options;
 mod page;
-mod picture;
 mod plan_file;
 mod predict;
 mod refusal;

@@ -11,11 +11,11 @@ use crate::{Engine, LoadError, RunFacts};
 pub struct Model {
     /// What computes.
     pub engine: Box<dyn Engine>,
-    /// Classes, and how a picture becomes an input.
+    /// Classes, and how an image becomes an input.
     pub info: DatasetInfo,
     /// What it costs to answer at each exit, MACs, shallowest first.
     pub macs: Vec<u64>,
-    /// When pictures stop unless a request says otherwise.
+    /// When images stop unless a request says otherwise.
     pub rule: Rule,
     /// Where the rule comes from, in words.
     pub origin: String,
@@ -52,7 +52,7 @@ pub(crate) struct Card {
     pub(crate) facts: RunFacts,
     /// For each exit the rule to leave there, logits read as the model's own rule reads them.
     pub(crate) at_exit: Vec<Arc<Rule>>,
-    /// For each exit the time of one picture alone, ms, that 19 of 20 keep.
+    /// For each exit the time of one image alone, ms, that 19 of 20 keep.
     pub(crate) exit_ms: Vec<f64>,
 }
 

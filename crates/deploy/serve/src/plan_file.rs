@@ -11,7 +11,7 @@ use crate::{LoadError, Model, RunFacts, Source};
 /// A plan that `offramp export --format plan` wrote.
 ///
 /// `policy.json`, `calibrate.json` and `eval.json` are read where they lie beside it; without a policy
-/// every picture goes to the deepest exit.
+/// every image goes to the deepest exit.
 #[derive(Clone, Debug)]
 pub struct PlanFile {
     /// What requests call it.

@@ -10,10 +10,10 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant as Deadline, timeout_at};
 
 use crate::answers::{ExitAnswer, PredictAnswer, Prediction};
+use crate::decode;
 use crate::input;
 use crate::models::Live;
 use crate::options::Wish;
-use crate::picture;
 use crate::refusal::{Kind, Refusal};
 use crate::state::State;
 use crate::worker::{Ask, Done, Job};
@@ -45,11 +45,11 @@ pub(crate) async fn predict(
         ));
     }
     let asks = asks(&wish, &live);
-    let places = reserve(&live, input.pictures.len() * asks.len(), state.limits.queue)?;
+    let places = reserve(&live, input.images.len() * asks.len(), state.limits.queue)?;
     let late = |_| Refusal::new(Kind::Late, "not answered in time");
     let work = async {
-        let pixels = decode(&state, &live, input.pictures).await?;
-        // The pictures are decoded: what is left of the request is small.
+        let pixels = decode(&state, &live, input.images).await?;
+        // The images are decoded: what is left of the request is small.
         drop(held);
         answer(&live, &wish, &asks, places, pixels).await
     };
@@ -83,24 +83,21 @@ fn reserve(live: &Live, places: usize, limit: usize) -> Result<OwnedSemaphorePer
 async fn decode(
     state: &State,
     live: &Arc<Live>,
-    pictures: Vec<Bytes>,
+    images: Vec<Bytes>,
 ) -> Result<Vec<Vec<f32>>, Refusal> {
-    let count = pictures.len();
+    let count = images.len();
     let mut inputs = Vec::with_capacity(count);
-    for (number, bytes) in pictures.into_iter().enumerate() {
+    for (number, bytes) in images.into_iter().enumerate() {
         let turn = Arc::clone(&state.decoders).acquire_owned().await;
         let (live, limit) = (Arc::clone(live), state.limits.pixels);
         let decoded = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            picture::input(&bytes, &live.card.info, limit)
+            decode::input(&bytes, &live.card.info, limit)
         });
-        // A decoder that panics was given something that is no picture.
-        let decoded = decoded.await.unwrap_or_else(|_| {
-            Err(Refusal::new(
-                Kind::NoPicture,
-                "the picture cannot be decoded",
-            ))
-        });
+        // A decoder that panics was given something that is no image.
+        let decoded = decoded
+            .await
+            .unwrap_or_else(|_| Err(Refusal::new(Kind::NoPicture, "the image cannot be decoded")));
         inputs.push(decoded.map_err(|refusal| refusal.of_image(number, count))?);
     }
     Ok(inputs)

@@ -54,7 +54,7 @@ kinds! {
     TooLarge "too-large" PAYLOAD_TOO_LARGE "More bytes, images or pixels than allowed.";
     MediaType "media-type" UNSUPPORTED_MEDIA_TYPE "A body of a type that is not read.";
     BadOption "bad-option" UNPROCESSABLE_ENTITY "An option that the model cannot follow.";
-    NoPicture "no-picture" UNPROCESSABLE_ENTITY "What came is no whole picture of a format that is read.";
+    NoPicture "no-picture" UNPROCESSABLE_ENTITY "What came is no whole image of a format that is read.";
     Busy "busy" SERVICE_UNAVAILABLE "No place in the queue; come again.";
     Late "late" SERVICE_UNAVAILABLE "Not answered in time.";
     NotReady "not-ready" SERVICE_UNAVAILABLE "The engine is being started again.";

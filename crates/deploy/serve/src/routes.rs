@@ -39,16 +39,16 @@ pub(crate) fn router(state: State) -> Router {
         .with_state(state)
 }
 
-/// Classify pictures
+/// Classify images
 ///
-/// One picture as the body, several as a form, or base64 in JSON. Options may stand in the query. Each
-/// picture is answered by the first exit that its policy is content with.
+/// One image as the body, several as a form, or base64 in JSON. Options may stand in the query. Each
+/// image is answered by the first exit that its policy is content with.
 #[utoipa::path(
     post,
     path = "/v1/predict",
     params(Options),
     request_body(
-        description = "Pictures: png, jpeg, webp, bmp or gif (its first frame)",
+        description = "Images: png, jpeg, webp, bmp or gif (its first frame)",
         content(
             (JsonInput = "application/json"),
             (FormInput = "multipart/form-data"),
@@ -57,14 +57,14 @@ pub(crate) fn router(state: State) -> Router {
         ),
     ),
     responses(
-        (status = 200, description = "An answer for each picture", body = PredictAnswer),
+        (status = 200, description = "An answer for each image", body = PredictAnswer),
         (status = 400, description = "The request does not say what it wants", body = ErrorBody),
         (status = 401, description = "A key is needed", body = ErrorBody),
         (status = 404, description = "No such model", body = ErrorBody),
         (status = 408, description = "The body came too slowly", body = ErrorBody),
-        (status = 413, description = "Too many bytes, pictures or pixels", body = ErrorBody),
+        (status = 413, description = "Too many bytes, images or pixels", body = ErrorBody),
         (status = 415, description = "A body of a type that is not read", body = ErrorBody),
-        (status = 422, description = "No picture, or an option the model cannot follow", body = ErrorBody),
+        (status = 422, description = "No image, or an option the model cannot follow", body = ErrorBody),
         (status = 500, description = "The engine failed", body = ErrorBody),
         (status = 503, description = "Busy or not ready; come again after the seconds of Retry-After", body = ErrorBody),
     ),

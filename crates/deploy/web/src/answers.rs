@@ -16,7 +16,7 @@ pub struct ModelAnswer {
     pub image: [usize; 2],
     /// Its exits, shallowest first.
     pub exits: Vec<ExitFacts>,
-    /// What decides where a picture leaves, unless the page chooses.
+    /// What decides where an image leaves, unless the page chooses.
     pub policy: String,
     /// What a budget buys on the test rows, cheapest first; empty without `calibrate.json`.
     pub curve: Vec<CurvePoint>,
@@ -49,7 +49,7 @@ pub struct CurvePoint {
     pub exit_fractions: Vec<f64>,
 }
 
-/// What one exit says of a picture.
+/// What one exit says of an image.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ExitAnswer {
     /// The exit, from 0.
@@ -62,7 +62,7 @@ pub struct ExitAnswer {
     pub probability: f32,
     /// Multiply-accumulates up to here.
     pub macs: u64,
-    /// Whether the picture leaves here; exits after the first such one would not be computed.
+    /// Whether the image leaves here; exits after the first such one would not be computed.
     pub stops: bool,
     /// The five likeliest classes, falling.
     pub top_k: Vec<ClassAnswer>,

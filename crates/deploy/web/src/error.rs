@@ -57,9 +57,9 @@ pub enum WebError {
         /// Cost of the first exit, MACs.
         least: u64,
     },
-    /// The size and the bytes of a picture do not belong together.
+    /// The size and the bytes of an image do not belong together.
     #[error(
-        "a picture of {width} x {height} pixels and {bytes} bytes; RGBA has four a pixel, and at least one pixel"
+        "an image of {width} x {height} pixels and {bytes} bytes; RGBA has four a pixel, and at least one pixel"
     )]
     Image {
         /// Columns.

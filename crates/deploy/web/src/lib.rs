@@ -11,7 +11,7 @@
 //! | `load_plan()` | a plan of `offramp export --format plan` | `{}` |
 //! | `load_run()` | [`RunFiles`] as JSON | [`ModelAnswer`] |
 //! | `choose()` | [`Choice`] as JSON | `{"policy": "..."}`, in words |
-//! | `begin(width, height)` | RGBA of a picture | `{}` |
+//! | `begin(width, height)` | RGBA of an image | `{}` |
 //! | `next()` | | [`ExitAnswer`], `{}` after the last exit |
 //!
 //! Each of the last five returns the number of bytes of its answer, JSON in UTF-8. A mistake is the

@@ -1,4 +1,4 @@
-//! A network, its policy, and the picture that it looks at.
+//! A network, its policy, and the image that it looks at.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ const MOST_BYTES: usize = 512 << 20;
 
 const TOP_K: usize = 5;
 
-/// A trained network that answers for one picture at a time.
+/// A trained network that answers for one image at a time.
 ///
 /// ```no_run
 /// # fn show(plan: &[u8], rgba: &[u8]) -> Result<(), offramp_web::WebError> {
@@ -44,7 +44,7 @@ pub struct Network {
     walk: ImageState,
 }
 
-/// One picture on its way through the exits.
+/// One image on its way through the exits.
 #[derive(Debug, Default)]
 struct ImageState {
     reading: ReadoutState,
@@ -64,7 +64,7 @@ struct ExitScore {
 }
 
 impl Network {
-    /// A network of the bytes of a plan; every picture goes to the deepest exit.
+    /// A network of the bytes of a plan; every image goes to the deepest exit.
     ///
     /// # Errors
     /// [`WebError::Plan`] for damaged bytes, [`WebError::Anonymous`] for a plan that does not say what it is,
@@ -186,7 +186,7 @@ impl Network {
         }
     }
 
-    /// Says when pictures stop from now on; returns that in words.
+    /// Says when images stop from now on; returns that in words.
     ///
     /// # Errors
     /// [`WebError::Several`], [`WebError::Exit`], [`WebError::Budget`], or [`WebError::Policy`] for a policy of
@@ -242,7 +242,7 @@ impl Network {
         }
     }
 
-    /// Puts a picture in front of the first stage, brought to the network's size as the whole program does;
+    /// Puts an image in front of the first stage, brought to the network's size as the whole program does;
     /// transparency is dropped.
     ///
     /// # Shapes

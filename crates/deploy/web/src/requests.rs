@@ -23,7 +23,7 @@ pub struct RunFiles {
     pub calibrate: Option<String>,
 }
 
-/// When pictures stop; nothing means the run's own policy.
+/// When images stop; nothing means the run's own policy.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Choice {

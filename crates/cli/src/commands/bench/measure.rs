@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::pictures::Pictures;
+use super::images::TestImages;
 use super::subject::{Nets, Subject};
 use super::times::{Summary, Times};
 use crate::error::CliError;
@@ -49,7 +49,7 @@ pub struct WithPolicy {
 /// All three in turn, a block of runs each, so that what else the machine does meets them alike.
 pub fn measure(
     subject: &mut dyn Subject,
-    pictures: &Pictures,
+    test_images: &TestImages,
     nets: &Nets<'_>,
     batch: usize,
     limit: Duration,
@@ -64,7 +64,7 @@ pub fn measure(
     while rounds < MIN_ROUNDS || start.elapsed() < limit * kinds {
         rounds += 1;
         block(|counted| {
-            let images = pictures.batch(&mut at, batch);
+            let images = test_images.batch(&mut at, batch);
             let begin = Instant::now();
             subject.single(images)?;
             if counted {
@@ -73,7 +73,7 @@ pub fn measure(
             Ok(())
         })?;
         block(|counted| {
-            let to_exits = subject.all_exits(pictures.batch(&mut at, batch))?;
+            let to_exits = subject.all_exits(test_images.batch(&mut at, batch))?;
             for (times, ms) in all.iter_mut().zip(to_exits).filter(|_| counted) {
                 times.push(ms);
             }
@@ -83,7 +83,7 @@ pub fn measure(
             continue;
         }
         block(|counted| {
-            let images = pictures.batch(&mut at, batch);
+            let images = test_images.batch(&mut at, batch);
             let begin = Instant::now();
             let answers = subject.policy(images)?;
             if counted {

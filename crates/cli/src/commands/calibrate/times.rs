@@ -11,14 +11,14 @@ use crate::engine::{EngineKind, compiled_exits};
 use crate::error::CliError;
 use crate::run::Run;
 
-/// Pictures timed for a deadline, and the share of them that each exit must be in time for.
+/// Images timed for a deadline, and the share of them that each exit must be in time for.
 const TIMED_RUNS: usize = 200;
 const TIMED_SHARE: f64 = 0.95;
 
-/// Pictures before them that do not count.
+/// Images before them that do not count.
 const TIMED_WARM_UP: usize = 5;
 
-/// The most accurate thresholds whose mean time of a picture is at most `limit` milliseconds.
+/// The most accurate thresholds whose mean time of an image is at most `limit` milliseconds.
 pub fn in_time(
     args: &CalibrateArgs,
     run: &Run,
@@ -43,7 +43,7 @@ pub fn in_time(
     })
 }
 
-/// The policy with a time limit for this machine, from times of single pictures measured here and now.
+/// The policy with a time limit for this machine, from times of single images measured here and now.
 pub fn deadline(
     args: &CalibrateArgs,
     run: &Run,
@@ -61,7 +61,7 @@ pub fn deadline(
     Ok(Fitted { policy, on_fit })
 }
 
-/// Milliseconds of single pictures to each exit, from fast to slow, on the engine that `predict` uses.
+/// Milliseconds of single images to each exit, from fast to slow, on the engine that `predict` uses.
 fn timed(args: &CalibrateArgs, run: &Run) -> Result<Vec<Vec<f64>>, CliError> {
     match args.engine.kind(args.place.device)? {
         EngineKind::Compiled => compiled_times(args, run),

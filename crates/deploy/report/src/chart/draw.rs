@@ -65,7 +65,7 @@ pub(super) fn draw(chart: &Chart, area: &Area<'_>) -> DrawResult {
 type Context<'a, 'b> =
     ChartContext<'b, SVGBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
-/// `area` is the whole picture, whose coordinates are pixels.
+/// `area` is the whole image, whose coordinates are pixels.
 fn draw_series(context: &mut Context<'_, '_>, area: &Area<'_>, series: &Series) -> DrawResult {
     let colour = palette::colour(series.slot);
     match series.mark {

@@ -13,7 +13,7 @@ pub(crate) use table::Table;
 
 use crate::ReportError;
 
-/// One picture.
+/// One image.
 #[derive(Clone, Debug)]
 pub(crate) struct Chart {
     /// Unique in a report, of `[a-z0-9-]`; also the name of the file.

@@ -4,7 +4,7 @@ use crate::chart::{Axis, Chart, Mark, Series};
 use crate::run::{Rows, Run};
 use crate::stats::{BINS, calibration_error, reliability as bins, shares_by_class};
 
-/// Classes in a picture of shares: beyond twice as many, those that leave earliest and latest.
+/// Classes in an image of shares: beyond twice as many, those that leave earliest and latest.
 const HALF: usize = 12;
 
 /// A reliability diagram for each exit.

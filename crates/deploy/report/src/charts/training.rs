@@ -88,7 +88,7 @@ fn train_top1(points: &[TrainPoint], place: usize) -> Chart {
             .map(|p| (p.epoch, p.train_top1.get(exit).copied().flatten()));
         Series::new(format!("exit {exit}"), exit, Mark::Line).with(curve)
     };
-    let description = "Right answers of each exit on the training pictures as augmented, mean over \
+    let description = "Right answers of each exit on the training images as augmented, mean over \
                        each epoch.";
     Chart {
         series: (0..exits).map(line).collect(),

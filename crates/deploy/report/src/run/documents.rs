@@ -66,13 +66,13 @@ impl Calibration {
     }
 }
 
-/// `latency.json`: how long a picture takes that leaves at each exit, measured on some machine.
+/// `latency.json`: how long an image takes that leaves at each exit, measured on some machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Latency {
     /// The machine, in words.
     pub hardware: String,
-    /// Milliseconds for one picture, by the exit at which it leaves, shallowest first.
+    /// Milliseconds for one image, by the exit at which it leaves, shallowest first.
     pub exits_ms: Vec<f64>,
 }
 
@@ -92,17 +92,17 @@ impl Latency {
     }
 }
 
-/// `gallery.json`: test pictures that left at each exit.
+/// `gallery.json`: test images that left at each exit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gallery {
-    /// What sent the pictures to their exits, in words.
+    /// What sent the images to their exits, in words.
     pub policy: String,
-    /// The pictures, in the order to show them in.
+    /// The images, in the order to show them in.
     pub pictures: Vec<Picture>,
 }
 
-/// A picture of a [`Gallery`].
+/// An image of a [`Gallery`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Picture {
@@ -114,14 +114,14 @@ pub struct Picture {
     pub prediction: String,
     /// The exit's probability of that class, 0 to 1.
     pub confidence: f64,
-    /// The picture, a PNG in base64.
+    /// The image, a PNG in base64.
     pub png: String,
 }
 
 impl Gallery {
     pub(crate) fn fault(&self) -> Option<String> {
         let bad = self.pictures.iter().position(|picture| !picture.is_png());
-        bad.map(|at| format!("picture {at} is no PNG in base64"))
+        bad.map(|at| format!("image {at} is no PNG in base64"))
     }
 }
 

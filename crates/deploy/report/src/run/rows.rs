@@ -1,4 +1,4 @@
-//! `rows.json`: what every exit said of every test picture.
+//! `rows.json`: what every exit said of every test image.
 
 use offramp_policies::{AnyPolicy, ExitTable, PolicyError, ScoreRows, exits_taken};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! From the bytes of a picture to the input of a network.
+//! From the bytes of an image to the input of a network.
 
 use std::io::Cursor;
 
@@ -8,7 +8,7 @@ use offramp_executor::normalise;
 
 use crate::refusal::{Kind, Refusal};
 
-/// Width and height that a picture's header speaks of; nothing is decoded.
+/// Width and height that an image's header speaks of; nothing is decoded.
 fn size(bytes: &[u8]) -> Result<(u32, u32), Refusal> {
     let reader = ImageReader::new(Cursor::new(bytes));
     let reader = reader
@@ -16,7 +16,7 @@ fn size(bytes: &[u8]) -> Result<(u32, u32), Refusal> {
         .map_err(|error| unreadable(error.to_string()))?;
     if reader.format().is_none() {
         return Err(unreadable(
-            "not a picture; png, jpeg, webp, bmp and gif are read",
+            "not an image; png, jpeg, webp, bmp and gif are read",
         ));
     }
     reader.into_dimensions().map_err(|error| match error {
@@ -30,15 +30,15 @@ fn unreadable(reason: impl Into<String>) -> Refusal {
     Refusal::new(Kind::NoPicture, reason)
 }
 
-/// Decodes a picture as the program's other parts do, and normalises it.
+/// Decodes an image as the program's other parts do, and normalises it.
 pub(crate) fn input(bytes: &[u8], info: &DatasetInfo, limit: u64) -> Result<Vec<f32>, Refusal> {
     if bytes.is_empty() {
-        return Err(unreadable("the picture is empty"));
+        return Err(unreadable("the image is empty"));
     }
     let (width, height) = size(bytes)?;
     if u64::from(width) * u64::from(height) > limit {
         return Err(Refusal::large(format!(
-            "the picture has {width} x {height} pixels, at most {limit} are decoded"
+            "the image has {width} x {height} pixels, at most {limit} are decoded"
         )));
     }
     let planes = info.decode(bytes).map_err(|error| match error {

@@ -9,18 +9,18 @@ use crate::error::CliError;
 use crate::precision;
 use crate::run::Run;
 
-/// Test pictures that batches are taken from, one batch after the other.
-const PICTURES: usize = 2048;
+/// Test images that batches are taken from, one batch after the other.
+const IMAGES: usize = 2048;
 
 /// Images that batches are taken from.
-pub struct Pictures {
+pub struct TestImages {
     pixels: Vec<f32>,
     /// Values of an image.
     size: usize,
 }
 
-impl Pictures {
-    /// Test pictures, or random pixels of mean 0 and variance 1; repeated where a batch is larger.
+impl TestImages {
+    /// Test images, or random pixels of mean 0 and variance 1; repeated where a batch is larger.
     pub fn open(args: &BenchArgs, run: &Run) -> Result<Self, CliError> {
         let size = run.image_len();
         let mut pixels = if args.random {
@@ -31,12 +31,12 @@ impl Pictures {
             )
         } else {
             let splits = run.open_data(args.place.data.as_deref(), None)?;
-            precision::pixels(run, splits.get(Split::Test), &splits.info, PICTURES)?
+            precision::pixels(run, splits.get(Split::Test), &splits.info, IMAGES)?
         };
         let have = pixels.len() / size;
         if have == 0 {
             return Err(CliError::Usage(format!(
-                "{}: the run has no test pictures; --random measures on random pixels",
+                "{}: the run has no test images; --random measures on random pixels",
                 run.dir.display()
             )));
         }
