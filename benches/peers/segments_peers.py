@@ -2,7 +2,7 @@
 
 Usage: segments_peers.py RUN [--data DIR] [--rounds 3] [--seconds 1] [--batches 1 32 128] [--threads 2]
 RUN has a policy.json (`offramp calibrate`) of a CIFAR-100 network. Needs `cargo build --release` and a Python with numpy and
-onnxruntime. Both classify 2,048 pictures of the same test set, not the same ones; the chain is tests/python/run_staged.py's, with threads that
+onnxruntime. Both classify 2,048 images of the same test set, not the same ones; the chain is tests/python/run_staged.py's, with threads that
 spin and without, whichever is faster. Prints every measurement and the ratios of images/s.
 """
 
@@ -32,8 +32,8 @@ def chain(folder, threads, spin):
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin)))
     made.sessions = [
-        ort.InferenceSession(os.path.join(folder, stage["file"]), options, providers=["CPUExecutionProvider"])
-        for stage in made.about["stages"]
+        ort.InferenceSession(os.path.join(folder, segment["file"]), options, providers=["CPUExecutionProvider"])
+        for segment in made.segments
     ]
     return made
 
@@ -42,7 +42,7 @@ def everything(made, image):
     """All exits, nobody stops."""
     values = {"image": image}
     for k in range(len(made.sessions)):
-        values = made.stage(k, values)
+        values = made.segment(k, values)
 
 
 def measure(made, images, batch, seconds):
@@ -90,7 +90,7 @@ def ours(program, run, data, options, batch):
 
 
 def pictures(data, made):
-    """The first 2,048 CIFAR-100 test pictures as the network reads them."""
+    """The first 2,048 CIFAR-100 test images as the network reads them."""
     records = np.fromfile(data / "cifar-100-lowdata/test.bin", dtype=np.uint8).reshape(-1, 2 + 3072)
     planes = records[:2048, 2:].reshape(-1, 3, 32, 32)
     return made.normalise(planes.transpose(0, 2, 3, 1))

@@ -219,7 +219,7 @@ fn a_real_network_in_another_runtime() {
     std::fs::write(&predictions, output.stdout).unwrap();
     let staged = trained.join("export/segments");
     let compared = check(&python, &["chain", text(&staged), text(&predictions)]);
-    assert!(compared.contains("1000 pictures") && compared.contains(" 0 differ"));
+    assert!(compared.contains("1000 images") && compared.contains(" 0 differ"));
 }
 
 /// The first test pictures as files.

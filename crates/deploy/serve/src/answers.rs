@@ -28,9 +28,12 @@ pub(crate) struct Prediction {
     pub(crate) class: String,
     /// Its place in the list of classes.
     pub(crate) label: usize,
-    /// Its probability.
+    /// Its probability at the exit taken.
+    pub(crate) confidence: f32,
+    /// The name of `confidence` in earlier versions.
+    #[schema(deprecated)]
     pub(crate) probability: f32,
-    /// The likeliest classes, falling.
+    /// The most probable classes, falling.
     pub(crate) top_k: Vec<ClassAnswer>,
     /// The exit taken, from 0.
     pub(crate) exit: usize,
@@ -66,6 +69,9 @@ pub(crate) struct ExitAnswer {
     /// The place of the class in the list.
     pub(crate) label: usize,
     /// Its probability.
+    pub(crate) confidence: f32,
+    /// The name of `confidence` in earlier versions.
+    #[schema(deprecated)]
     pub(crate) probability: f32,
     /// Multiply-accumulates up to here.
     pub(crate) macs: u64,
@@ -79,6 +85,7 @@ impl Prediction {
         Self {
             class: name(info, answer.class),
             label: answer.class,
+            confidence: answer.confidence,
             probability: answer.confidence,
             top_k: top_classes(answer, info, top_k),
             exit: answer.exit,
@@ -97,6 +104,7 @@ impl ExitAnswer {
             exit: answer.exit,
             class: name(&card.info, answer.class),
             label: answer.class,
+            confidence: answer.confidence,
             probability: answer.confidence,
             macs: answer.macs,
             ms: card.exit_ms.get(answer.exit).copied().unwrap_or_default(),
@@ -128,7 +136,10 @@ pub(crate) struct ModelAnswer {
     classes: Vec<String>,
     /// The data set that it was trained on.
     dataset: String,
-    /// Height and width of what the network sees.
+    /// Height and width of an input image.
+    image_size: [usize; 2],
+    /// The name of `image_size` in earlier versions.
+    #[schema(deprecated)]
     image: [usize; 2],
     /// Its exits, shallowest first.
     exits: Vec<ExitFacts>,
@@ -191,6 +202,7 @@ impl ModelAnswer {
             name: card.name.clone(),
             classes: card.info.classes.clone(),
             dataset: card.info.name.clone(),
+            image_size: [card.info.shape.height, card.info.shape.width],
             image: [card.info.shape.height, card.info.shape.width],
             exits: exits.collect(),
             policy: card.origin.clone(),

@@ -12,8 +12,8 @@ pub struct ModelAnswer {
     pub classes: Vec<String>,
     /// The data set that it was trained on.
     pub dataset: String,
-    /// Height and width of what the network sees.
-    pub image: [usize; 2],
+    /// Height and width of an input image.
+    pub image_size: [usize; 2],
     /// Its exits, shallowest first.
     pub exits: Vec<ExitFacts>,
     /// What decides where an image leaves, unless the page chooses.
@@ -59,7 +59,7 @@ pub struct ExitAnswer {
     /// The place of the class in the list.
     pub label: usize,
     /// Its probability.
-    pub probability: f32,
+    pub confidence: f32,
     /// Multiply-accumulates up to here.
     pub macs: u64,
     /// Whether the image leaves here; exits after the first such one would not be computed.

@@ -62,7 +62,7 @@ fn write_values(folder: &Path, values: NamedTensors) {
 /// Everything that is exported of a network, and its own logits.
 fn write(parent: &Path, name: &str, config: Value, image: MapShape, opset: i64) {
     let folder = parent.join(name);
-    let chain = folder.join("staged");
+    let chain = folder.join("segments");
     std::fs::create_dir_all(&chain).unwrap();
     let opset = Opset::new(opset).unwrap();
     let (net, card) = network(config, image);
