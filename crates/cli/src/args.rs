@@ -24,7 +24,7 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Train a network as a recipe says, into a run folder
+    /// Train a network from a recipe, into a run folder
     #[command(after_help = "Example:\n  \
         offramp train recipes/cifar100-lowdata/mate.toml --data ~/data --set train.epochs=3 --out runs/try\n  \
         offramp train recipes/cifar100-lowdata/mate.toml --data ~/data --out runs/try --resume")]
@@ -158,10 +158,10 @@ pub struct EvalArgs {
     /// train, val or test
     #[arg(long, default_value_t = Split::Test)]
     pub split: Split,
-    /// Images a batch
+    /// Images per batch
     #[arg(long, default_value_t = 128, value_name = "N")]
     pub batch_size: usize,
-    /// Loader threads [default: what the recipe says]
+    /// Loader threads [default: those of the recipe]
     #[arg(long, value_name = "N")]
     pub workers: Option<usize>,
     /// Also: overthinking, an oracle, agreement between exits, reliability
@@ -186,10 +186,10 @@ pub struct CalibrateArgs {
     /// When an image stops; `offramp list policies` shows what there is
     #[arg(long, default_value = "confidence", value_name = "NAME")]
     pub policy: String,
-    /// What puts the answers of the exits so far together, fitted first; `offramp list policies`
+    /// Ensemble of the exits so far, fitted first; `offramp list policies` shows what there is
     #[arg(long, value_name = "NAME")]
     pub ensemble: Option<String>,
-    /// Fit one temperature an exit first
+    /// Fit one temperature per exit first
     #[arg(long)]
     pub temperatures: bool,
     /// Best accuracy at this mean cost: a number, 30M, 1.2G, or 60% of the full network
@@ -207,7 +207,7 @@ pub struct CalibrateArgs {
     /// Time limit of `--policy deadline` for one image, milliseconds
     #[arg(long, value_name = "MS", conflicts_with_all = ["max_macs", "max_drop"])]
     pub max_ms: Option<f64>,
-    /// Images a batch
+    /// Images per batch
     #[arg(long, default_value_t = 128, value_name = "N")]
     pub batch_size: usize,
     /// What is timed for a deadline.
@@ -260,7 +260,7 @@ pub struct ImportArgs {
     /// Number of classes [default: that of the classifier in the file]
     #[arg(long, value_name = "N")]
     pub num_classes: Option<usize>,
-    /// Names of the classes, one a line [default: numbers]
+    /// Names of the classes, one per line [default: numbers]
     #[arg(long, value_name = "FILE")]
     pub classes: Option<PathBuf>,
     /// Side of the input images [default: 224 with stem=imagenet, else 32]
@@ -276,7 +276,7 @@ pub struct ImportArgs {
     /// the tensor out (repeatable)
     #[arg(long, value_name = "REGEX=NAME")]
     pub rename: Vec<String>,
-    /// Leave tensors that are not in the file as a fresh network has them, and say which
+    /// Leave tensors that are not in the file as a fresh network has them, and list them
     #[arg(long)]
     pub allow_missing: bool,
     /// Run folder [default: runs/NAME, the name of the file]

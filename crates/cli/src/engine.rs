@@ -101,7 +101,7 @@ impl EngineArgs {
     }
 }
 
-/// So many threads, or all processors.
+/// Options with `threads` threads, or all processors.
 pub fn options(threads: Option<usize>) -> Options {
     let default = Options::default();
     Options {
@@ -110,7 +110,7 @@ pub fn options(threads: Option<usize>) -> Options {
     }
 }
 
-/// A network with the rule that says where samples leave.
+/// A network with the rule that decides where images leave.
 pub enum Engine {
     /// The compiled executor.
     Compiled {
@@ -174,7 +174,7 @@ impl Engine {
     }
 }
 
-/// Milliseconds from the images `[N, C, H, W]` to the logits of each exit, nobody stopping.
+/// Milliseconds from the images `[N, C, H, W]` to the logits of each exit, with no image stopping.
 ///
 /// # Errors
 /// [`CliError::Executor`] for more images than the plan takes.

@@ -17,7 +17,7 @@ pub enum PolicyError {
     /// No samples at all.
     #[error("there are no samples; statistics need at least one row")]
     NoSamples,
-    /// Fewer than two classes: the confidence would be 1 whatever the network says.
+    /// Fewer than two classes: the confidence would be 1 always.
     #[error("{classes} class(es): a confidence needs at least two classes to choose from")]
     TooFewClasses {
         /// The number of classes given.
@@ -40,12 +40,12 @@ pub enum PolicyError {
         found: usize,
         /// Logits needed.
         expected: usize,
-        /// Rows, one a label.
+        /// Rows, one per label.
         samples: usize,
         /// Classes.
         classes: usize,
     },
-    /// A list that should have one entry an exit has another length.
+    /// A list that should have one entry per exit has another length.
     #[error("{found} {what} for {expected} exit(s); give one for each exit, shallowest first")]
     ExitCount {
         /// What was counted.

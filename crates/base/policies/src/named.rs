@@ -1,4 +1,4 @@
-//! JSON objects that say what they are by a key `name`.
+//! JSON objects whose kind is given by a key `name`.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use serde_json::{Map, Value};
@@ -18,7 +18,7 @@ pub(crate) fn serialize<T: Serialize, S: Serializer>(
     Named { name, fields }.serialize(out)
 }
 
-/// Reads the name and the other fields. Files of before called the key `kind`.
+/// Reads the name and the other fields. Earlier formats called the key `kind`.
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
     input: D,
 ) -> Result<(String, Value), D::Error> {

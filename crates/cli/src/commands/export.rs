@@ -15,10 +15,10 @@ use crate::error::CliError;
 use crate::precision::{self, Precision};
 use crate::run::Run;
 
-/// Images a run of a plan; who loads it can ask for another number.
+/// Images per run of a plan; a program that loads it can choose another number.
 const PLAN_BATCH: usize = 64;
 
-/// What `--json` says.
+/// The output of `--json`.
 #[derive(Debug, Serialize)]
 struct Document {
     /// The run folder.
@@ -36,7 +36,7 @@ struct Document {
     ir_version: Option<i64>,
 }
 
-/// Writes the files and says which.
+/// Writes the files and prints their names.
 pub fn run(args: &ExportArgs) -> Result<(), CliError> {
     check(args)?;
     let (net, card) = load_model(&args.run, &DeviceSpec::Auto.device()?)?;

@@ -1,4 +1,4 @@
-//! `offramp predict`: images in, answers out, later stages not executed.
+//! `offramp predict`: classifies images, later segments not computed.
 
 use std::path::Path;
 

@@ -57,10 +57,10 @@ pub struct ServeArgs {
     /// Seconds for a request's body, and again for its answer
     #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = at_least_one())]
     pub timeout: u64,
-    /// Seconds to go on accepting after a signal to stop, while /readyz says no
+    /// Seconds to go on accepting after a signal to stop, while /readyz answers 503
     #[arg(long, default_value_t = 0, value_name = "SECONDS")]
     pub drain: u64,
-    /// API keys, one a line; without, everyone who reaches the service may ask
+    /// API keys, one per line; without, no key is asked for
     #[arg(long, value_name = "FILE")]
     pub keys: Option<PathBuf>,
     /// Certificate chain for TLS, PEM
@@ -75,7 +75,7 @@ fn at_least_one() -> clap::builder::RangedU64ValueParser<u64> {
     clap::value_parser!(u64).range(1..=1_000_000)
 }
 
-/// Serves until it is told to stop.
+/// Serves until a signal stops it.
 pub fn run(args: &ServeArgs) -> Result<(), CliError> {
     let of_one = args.policy.is_some() || args.plan.is_some();
     if of_one && args.runs.len() > 1 {
@@ -113,7 +113,7 @@ pub fn run(args: &ServeArgs) -> Result<(), CliError> {
             () = control.follow_signals() => Err(CliError::Usage("stopped at once, as told".to_owned())),
         }
     });
-    // What still decodes an image then has nobody to decode it for.
+    // An image that is still being decoded then is not needed any more.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
 }

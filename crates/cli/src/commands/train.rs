@@ -16,7 +16,7 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
         Some(out) => out.clone(),
         None => Path::new("runs").join(&recipe.name),
     };
-    // `auto` leaves the choice to the recipe, which says `auto` too unless it names a device.
+    // `auto` leaves the choice to the recipe, which is `auto` too unless it names a device.
     let device = (args.place.device != DeviceSpec::Auto).then_some(args.place.device);
     let mut progress = progress::for_terminal();
     let report = train(

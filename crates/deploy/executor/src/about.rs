@@ -12,7 +12,7 @@ pub struct About {
     pub classes: Vec<String>,
     /// Channels, height and width of an image.
     pub image: [usize; 3],
-    /// Height and width that an image is brought to before the centre of the image's size is cut out.
+    /// Height and width to which an image is resized before its centre is cut out.
     pub resize: [usize; 2],
     /// Mean of the pixels, 0 to 1, per channel, that is subtracted.
     pub mean: [f32; 3],
@@ -30,7 +30,8 @@ impl About {
         normalise(bytes, height * width, self.mean, self.std)
     }
 
-    /// Why this cannot be of a plan with so many exits, logits and values of an image.
+    /// The reason why this cannot belong to a plan with `exits` exits, `logits` logits and `pixels` values of an
+    /// image, if there is one.
     pub(crate) fn fault(&self, exits: usize, logits: usize, pixels: usize) -> Option<String> {
         let [channels, height, width] = self.image;
         let values = channels
@@ -50,7 +51,7 @@ impl About {
             ))
         } else if self.resize[0] < height || self.resize[1] < width {
             Some(format!(
-                "images of {:?} are smaller than the image",
+                "the resized size {:?} is smaller than the image",
                 self.resize
             ))
         } else if !finite(&self.mean) || !finite(&self.std) || self.std.contains(&0.0) {

@@ -149,7 +149,7 @@ impl Plan {
         }
     }
 
-    /// The same plan for at most so many images.
+    /// The same plan for at most `batch` images.
     #[must_use]
     pub fn with_batch(mut self, batch: usize) -> Self {
         self.batch = batch;

@@ -38,7 +38,7 @@ pub enum ExecutorError {
         /// What does not fit.
         reason: String,
     },
-    /// One cost an exit is needed.
+    /// The number of costs is not that of the exits.
     #[error("{found} costs were given for {exits} exits")]
     Costs {
         /// Number of costs.
@@ -61,7 +61,7 @@ pub enum ExecutorError {
     /// A stream without room for another image.
     #[error("{waiting} images wait already, as many as the plan was compiled for; step first")]
     Full {
-        /// Images in front of the first segment.
+        /// Images that wait for the first segment.
         waiting: usize,
     },
     /// A policy of another network.

@@ -6,8 +6,8 @@
 //! on a few threads and allocates nothing.
 //!
 //! A network with exits becomes a [`MultiExitPlan`], one plan for each segment. A [`MultiExitExecutor`] takes
-//! batches and asks its caller who stops; a [`Stream`] takes images at any time and follows their policies;
-//! a [`Stepper`] takes one image and shows its caller every exit. A plan's file says what it is
+//! batches and asks its caller which images stop; a [`Stream`] takes images at any time and follows their policies;
+//! a [`Stepper`] takes one image and returns the logits of every exit in turn. A plan's file says what it is
 //! [`About`] as well, so that it and a policy are all that a program needs.
 //!
 //! ```

@@ -3,9 +3,9 @@
 use crate::segments::Segments;
 use crate::{ExecutorError, MultiExitPlan};
 
-/// A staged plan with its memory and threads, for whole batches.
+/// A multi-exit plan with its memory and threads, for whole batches.
 ///
-/// Knows no policy: the caller says who stops. [`Stream`](crate::Stream) follows policies, and takes
+/// Knows no policy: the caller decides which images stop. [`Stream`](crate::Stream) follows policies, and takes
 /// images at any time.
 #[derive(Debug)]
 pub struct MultiExitExecutor {
@@ -52,8 +52,8 @@ impl MultiExitExecutor {
 
     /// Answers `images` images, any number up to the plan's batch.
     ///
-    /// After each segment `stop(exit, image, logits)` is asked for every image that is there, in the
-    /// order of the batch; at the last exit it is not asked. Images that go on move together, in cells
+    /// After each segment `stop(exit, image, logits)` is called for every image that is there, in the
+    /// order of the batch; at the last exit it is not called. Images that go on move together, in cells
     /// as they are; nothing is computed for an image after its exit, and no segment runs once the last
     /// image has left.
     ///

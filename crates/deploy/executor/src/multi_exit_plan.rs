@@ -148,13 +148,13 @@ impl MultiExitPlan {
         }
     }
 
-    /// What is known of the network, where somebody said it.
+    /// What is known of the network, if [`with_about`](Self::with_about) was called.
     pub fn about(&self) -> Option<&About> {
         self.about.as_ref()
     }
 
-    /// The same plan for at most so many images, at least 1. Which convolutions go by Winograd's filtering stays as it
-    /// was chosen for the batch that the plan was compiled for.
+    /// The same plan for at most `batch` images, at least 1. The choice between direct and Winograd convolutions
+    /// stays as it was made for the batch that the plan was compiled for.
     #[must_use]
     pub fn with_batch(mut self, batch: usize) -> Self {
         let batch = batch.max(1);

@@ -1,4 +1,4 @@
-//! The segments of a staged plan with their memory.
+//! The segments of a multi-exit plan with their memory.
 
 use offramp_cpu::program::Machine;
 
@@ -40,7 +40,7 @@ impl Segments {
         &self.plan
     }
 
-    /// Computes segment `k` for the first `rows` images in front of it (for the first segment, of
+    /// Computes segment `k` for the first `rows` images that wait for it (for the first segment, of
     /// `images`), and writes what comes out from row `to` on.
     pub fn compute(
         &mut self,

@@ -3,7 +3,7 @@
 use crate::segments::Segments;
 use crate::{ExecutorError, MultiExitPlan};
 
-/// A staged plan that computes one image, a segment a call: for callers that show what every exit says.
+/// A multi-exit plan that computes one image, one segment per call, for callers that need every exit.
 ///
 /// ```no_run
 /// # fn show(plan: offramp_executor::MultiExitPlan, image: &[f32]) -> Result<(), offramp_executor::ExecutorError> {
@@ -41,7 +41,7 @@ impl Stepper {
         self.segments.plan()
     }
 
-    /// Puts an image in front of the first segment; the one before is given up.
+    /// Starts with an image; the one before is given up.
     ///
     /// # Shapes
     /// - `pixels`: `[C, H, W]`, normalised as in training

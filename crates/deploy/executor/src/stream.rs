@@ -1,4 +1,4 @@
-//! Images that come at any time, each with its own policy.
+//! Images that come at any time, each with its own rule.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use offramp_policies::{Answer, Decision, Rule, SampleState, SegmentQueue, next_s
 use crate::segments::Segments;
 use crate::{ExecutorError, MultiExitPlan};
 
-/// A staged plan that takes new images while others are deep in the network.
+/// A multi-exit plan that takes new images while others are deep in the network.
 ///
-/// [`admit`](Self::admit) puts an image in front of the first segment; [`step`](Self::step) computes one
-/// segment for images that wait in front of it, whenever they came, and returns the answers of those that stop
-/// there. Survivors lie next to each other in front of the next segment, so that every segment
-/// computes a dense batch. Which segment comes next says [`next_segment`].
+/// [`admit`](Self::admit) adds an image to the queue of the first segment; [`step`](Self::step) computes one
+/// segment for images that wait for it, whenever they came, and returns the answers of those that stop
+/// there. Images that go on lie next to each other in the queue of the next segment, so that every segment
+/// computes a dense batch. [`next_segment`] chooses the segment.
 ///
 /// ```no_run
 /// # fn serve(
@@ -42,13 +42,13 @@ use crate::{ExecutorError, MultiExitPlan};
 pub struct Stream {
     segments: Segments,
     macs: Vec<u64>,
-    /// The images in front of the first segment, `[batch, C, H, W]`.
+    /// The images that wait for the first segment, `[batch, C, H, W]`.
     images: Vec<f32>,
-    /// For each segment the images in front of it, by row.
+    /// For each segment the images that wait for it, by row.
     waiting: Vec<Vec<WaitingImage>>,
     /// Answers that an error kept from being returned.
     ready: Vec<(u64, Answer)>,
-    /// Walks of images that have left, for others.
+    /// States of images that have left, to be reused.
     spare: Vec<SampleState>,
     tickets: u64,
     steps: u64,
@@ -68,11 +68,11 @@ struct WaitingImage {
 impl Stream {
     /// Takes the memory and starts the threads; `macs[k]` is what it costs to answer at exit `k`.
     ///
-    /// At most as many images as the plan's batch wait in front of each segment, and are computed
+    /// At most as many images as the plan's batch wait for each segment, and are computed
     /// together.
     ///
     /// # Errors
-    /// [`ExecutorError::Costs`] when there is not one cost an exit.
+    /// [`ExecutorError::Costs`] when the number of costs is not that of the exits.
     pub fn new(plan: MultiExitPlan, macs: Vec<u64>) -> Result<Self, ExecutorError> {
         let (exits, batch) = (plan.num_exits(), plan.batch());
         if macs.len() != exits {
@@ -119,7 +119,7 @@ impl Stream {
         self.computed
     }
 
-    /// Puts an image in front of the first segment and says its ticket, counted from 0.
+    /// Adds an image to the queue of the first segment. Returns its ticket, counted from 0.
     ///
     /// # Shapes
     /// - `pixels`: `[C, H, W]`, normalised as in training
@@ -228,8 +228,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Computes segment `k` for the first `rows` images in front of it; returns what kept one of them
-    /// from an answer.
+    /// Computes segment `k` for the first `rows` images that wait for it; returns the error that left one
+    /// of them without an answer.
     fn pass(
         &mut self,
         k: usize,
@@ -273,7 +273,7 @@ impl Stream {
         Ok(error)
     }
 
-    /// Moves the `rest` images in front of segment `k` to the place of the `rows` that were computed.
+    /// Moves the `rest` images that wait for segment `k` to the place of the `rows` that were computed.
     fn close_gap(&mut self, k: usize, rows: usize, rest: usize) {
         match k.checked_sub(1) {
             _ if rest == 0 => {}

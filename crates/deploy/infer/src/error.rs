@@ -9,7 +9,7 @@ pub enum InferError {
     /// The policy was made for another network.
     #[error("the policy does not fit the network: {0}")]
     Policy(#[from] PolicyError),
-    /// One cost an exit is needed.
+    /// The number of costs is not that of the exits.
     #[error("{found} costs were given for {exits} exits")]
     Costs {
         /// Number of costs.

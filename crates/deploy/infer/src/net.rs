@@ -1,4 +1,4 @@
-//! What a runner asks of a network.
+//! The interface of networks that a runner computes segment by segment.
 
 use burn::tensor::Tensor;
 use offramp_core::Features;

@@ -1,4 +1,4 @@
-//! Images on their way through a network.
+//! Images that wait between two exits.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ use offramp_policies::{SampleState, SegmentQueue, next_segment};
 pub(crate) struct WaitingImage {
     /// Its place in the order of admission, from 0.
     pub(crate) ticket: u64,
-    /// What was said of it so far.
+    /// What its policy knows of it so far.
     pub(crate) state: SampleState,
 }
 
@@ -67,7 +67,7 @@ impl Group {
     }
 }
 
-/// What waits in front of each segment, oldest first.
+/// The queue of each segment, oldest first.
 #[derive(Clone, Debug)]
 pub(crate) struct SegmentQueues {
     queues: Vec<VecDeque<Group>>,
@@ -84,7 +84,7 @@ impl SegmentQueues {
         self.queues[segment].push_back(group);
     }
 
-    /// Images in front of a segment.
+    /// Images that wait for a segment.
     pub(crate) fn at(&self, segment: usize) -> usize {
         self.queues[segment]
             .iter()
@@ -92,7 +92,7 @@ impl SegmentQueues {
             .sum()
     }
 
-    /// Images in front of any segment.
+    /// Images that wait for any segment.
     pub(crate) fn len(&self) -> usize {
         (0..self.queues.len()).map(|segment| self.at(segment)).sum()
     }

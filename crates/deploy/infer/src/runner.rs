@@ -5,7 +5,7 @@ use offramp_policies::{Answer, AnyPolicy, PolicyError, Readout, Rule, Temperatur
 
 use crate::{EarlyExitNet, InferError, Stream};
 
-/// A network and the policy that decides where each image leaves.
+/// A network and the policy that decides at which exit each image stops.
 #[derive(Clone, Debug)]
 pub struct Runner<N> {
     pub(crate) net: N,
@@ -38,17 +38,17 @@ impl<N: EarlyExitNet> Runner<N> {
         })
     }
 
-    /// Divides the logits of each exit by its temperature before the policy looks at them.
+    /// Divides the logits of each exit by its temperature before the policy decides.
     ///
     /// # Errors
-    /// When there is not one temperature an exit.
+    /// When the number of temperatures is not that of the exits.
     pub fn with_temperatures(mut self, temperatures: Temperatures) -> Result<Self, PolicyError> {
         temperatures.check_exits(self.net.num_exits())?;
         self.rule.readout.temperatures = Some(temperatures);
         Ok(self)
     }
 
-    /// Reads the logits of the exits so before the policy looks at them.
+    /// Applies temperatures and an ensemble before the policy decides.
     ///
     /// # Errors
     /// When temperatures or ensemble were fitted for another number of exits or classes.
@@ -89,7 +89,7 @@ impl<N: EarlyExitNet> Runner<N> {
     ///
     /// # Errors
     /// [`ImageShape`](InferError::ImageShape) for images of another size than
-    /// [`with_image`](Self::with_image) says, and those of [`Stream::step`]; images are named by their
+    /// [`with_image`](Self::with_image) gives, and those of [`Stream::step`]; images are named by their
     /// place in the batch.
     pub fn run(&self, x: Tensor<4>) -> Result<Vec<Answer>, InferError> {
         let mut stream = self.stream();

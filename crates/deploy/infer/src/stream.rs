@@ -1,4 +1,4 @@
-//! Images admitted while others are on their way.
+//! Takes new images while others are between two exits.
 
 use std::ops::Range;
 
@@ -11,11 +11,11 @@ use crate::{EarlyExitNet, InferError, Runner};
 
 /// A runner that takes new images while others are deep in the network.
 ///
-/// [`admit`](Self::admit) puts images in front of the first segment; [`step`](Self::step) computes one
-/// segment for one batch of waiting images, whichever admission they came with, and returns the
-/// answers of those that stop there. An image is answered by the very step that computes its exit: it
-/// never waits for the others of its batch. No image waits for ever either: after as many steps as
-/// the network has exits, a segment is computed next even if others have more images in front.
+/// [`admit`](Self::admit) adds images to the queue of the first segment; [`step`](Self::step) computes one
+/// segment for one batch of waiting images, whenever they were admitted, and returns the
+/// answers of those that stop there. An image is answered by the step that computes its exit: it
+/// never waits for the others of its batch. No image waits forever either: after as many steps as
+/// the network has exits, a segment is computed next even if others have more images waiting.
 ///
 /// ```no_run
 /// # fn serve(
@@ -53,16 +53,16 @@ impl<'r, N: EarlyExitNet> Stream<'r, N> {
         }
     }
 
-    /// Computes at most so many images together, at least 1; bounds memory and the time of a step.
+    /// Computes at most `images` images together, at least 1; bounds memory and the time of a step.
     ///
     /// Applies to what is admitted from now on.
     #[must_use]
-    pub fn with_max_batch(mut self, samples: usize) -> Self {
-        self.max_batch = samples.max(1);
+    pub fn with_max_batch(mut self, images: usize) -> Self {
+        self.max_batch = images.max(1);
         self
     }
 
-    /// Puts images in front of the first segment and says which tickets they got, counted from 0 in
+    /// Adds images to the queue of the first segment. Returns their tickets, counted from 0 in
     /// the order of admission.
     ///
     /// # Shapes
@@ -103,7 +103,7 @@ impl<'r, N: EarlyExitNet> Stream<'r, N> {
         self.waiting.len()
     }
 
-    /// How many images wait in front of each segment.
+    /// How many images wait for each segment.
     pub fn depths(&self) -> Vec<usize> {
         let exits = self.runner.net.num_exits();
         (0..exits).map(|exit| self.waiting.at(exit)).collect()

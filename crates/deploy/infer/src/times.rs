@@ -11,7 +11,7 @@ use crate::EarlyExitNet;
 const WARM_UP: usize = 5;
 
 /// Milliseconds from the images `[N, 3, H, W]` to the logits of each exit on the host, all images going
-/// all the way; `runs` of them for each exit, from fast to slow.
+/// all the way; `runs` times for each exit, ascending.
 pub fn exit_times(net: &impl EarlyExitNet, x: &Tensor<4>, runs: usize) -> Vec<Vec<f64>> {
     let exits = net.num_exits();
     let mut times = vec![Vec::with_capacity(runs); exits];

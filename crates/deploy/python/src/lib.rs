@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 const MOST_IMAGES: usize = 65_536;
 const MOST_THREADS: usize = 1024;
 
-/// A mapped plan with its memory, and the rule that says where images leave.
+/// A mapped plan with its memory, and the rule that decides where images leave.
 #[pyclass(frozen)]
 struct Network {
     plan: MultiExitPlan,

@@ -1,9 +1,11 @@
+//! Errors of a report.
+
 use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Why there is no report. What is missing or damaged inside a run is no error: the report says so.
+/// A report that cannot be made. What is missing or damaged inside a run is no error: the report lists it.
 #[derive(Debug, Error)]
 pub enum ReportError {
     /// No folder was named.
@@ -25,7 +27,7 @@ pub enum ReportError {
     Write {
         /// Where.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// A chart could not be drawn.
@@ -33,10 +35,10 @@ pub enum ReportError {
     Draw {
         /// The chart.
         chart: String,
-        /// What the plotting library said.
+        /// The error of the plotting library.
         message: String,
     },
-    /// The page could not be put together.
+    /// The page could not be made.
     #[error("the page cannot be put together: {0}; please report this with the run's files")]
     Page(#[from] askama::Error),
     /// Rows of another network than the policy.

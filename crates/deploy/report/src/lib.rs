@@ -1,10 +1,10 @@
 //! Charts and one self-contained HTML page from run folders.
 //!
-//! A report reads what lies in run folders and never a network: the crate knows no tensors.
+//! A report reads the files of run folders and never a network: the crate knows no tensors.
 //!
 //! | file | what the report takes from it |
 //! |---|---|
-//! | `recipe.toml` | name, seed, method; runs that differ in the seed alone are put together |
+//! | `recipe.toml` | name, seed, method; runs that differ in the seed alone are averaged |
 //! | `metrics.jsonl` | training curves, weights of teachers |
 //! | `eval.json` | accuracy, calibration error and cost of each exit |
 //! | `model.json` | classes, commit, checksum |
@@ -15,7 +15,7 @@
 //! | `latency.json` | [`Latency`]: accuracy against milliseconds |
 //! | `gallery.json` | [`Gallery`]: images that left at each exit |
 //!
-//! What is missing or damaged is said in the report and is no error; a folder that is no run is one.
+//! What is missing or damaged is named in the report and is no error; a folder that is no run is one.
 //!
 //! ```no_run
 //! use offramp_report::{Format, Report};

@@ -1,4 +1,4 @@
-//! Load from a process of its own: so many connections that each ask again as soon as they are answered.
+//! Load from a process of its own: connections that each send a request as soon as the last is answered.
 //!
 //! Run: `cargo run --release -p offramp-serve --example load -- ADDRESS FOLDER [CONNECTIONS] [SECONDS]
 //! [QUERY]`, where FOLDER holds images.

@@ -1,4 +1,4 @@
-//! What the service says.
+//! The answers of the service.
 
 use offramp_data::DatasetInfo;
 use offramp_policies::Answer;
@@ -14,17 +14,17 @@ use crate::worker::Done;
 pub(crate) struct PredictAnswer {
     /// The model that answered.
     pub(crate) model: String,
-    /// What decided where an image leaves, in words.
+    /// A description of what decided where an image leaves.
     #[schema(example = "runs/demo/policy.json")]
     pub(crate) policy: String,
-    /// One an image.
+    /// One per image.
     pub(crate) predictions: Vec<Prediction>,
 }
 
-/// What the network says of one image.
+/// The answer to one image.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Prediction {
-    /// Name of the likeliest class.
+    /// Name of the most probable class.
     pub(crate) class: String,
     /// Its place in the list of classes.
     pub(crate) label: usize,
@@ -41,7 +41,7 @@ pub(crate) struct Prediction {
     pub(crate) macs: u64,
     /// Milliseconds from its place in the queue to the answer.
     pub(crate) ms: f64,
-    /// Milliseconds of that before the first stage began.
+    /// Milliseconds of that before the first segment began.
     pub(crate) waited_ms: f64,
     /// What every exit answers, asked for by `trace`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,12 +59,12 @@ pub(crate) struct ClassAnswer {
     pub(crate) probability: f32,
 }
 
-/// What one exit says of an image.
+/// The answer of one exit to an image.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ExitAnswer {
     /// The exit, from 0.
     pub(crate) exit: usize,
-    /// Name of its likeliest class.
+    /// Name of its most probable class.
     pub(crate) class: String,
     /// The place of the class in the list.
     pub(crate) label: usize,
@@ -116,7 +116,7 @@ fn name(info: &DatasetInfo, label: usize) -> String {
     info.classes.get(label).cloned().unwrap_or_default()
 }
 
-/// The likeliest classes, falling.
+/// The most probable classes, falling.
 fn top_classes(answer: &Answer, info: &DatasetInfo, count: usize) -> Vec<ClassAnswer> {
     let labels = answer.top_k(count).into_iter();
     let class = |label| ClassAnswer {
@@ -143,9 +143,9 @@ pub(crate) struct ModelAnswer {
     image: [usize; 2],
     /// Its exits, shallowest first.
     exits: Vec<ExitFacts>,
-    /// What decides where an image leaves, unless a request says otherwise.
+    /// What decides where an image leaves, unless a request chooses.
     policy: String,
-    /// What a budget buys on the test rows, cheapest first; empty without `calibrate.json`.
+    /// Accuracy against cost on the test rows, cheapest first; empty without `calibrate.json`.
     curve: Vec<CurvePoint>,
     /// SHA-256 of the weights.
     sha256: String,
@@ -172,7 +172,7 @@ struct ExitFacts {
     top1: Option<f64>,
 }
 
-/// Thresholds and what they buy.
+/// One point of the curve.
 #[derive(Serialize, ToSchema)]
 struct CurvePoint {
     /// Mean multiply-accumulates of an image.

@@ -1,4 +1,4 @@
-//! What a budget buys, as `offramp calibrate` and `offramp eval` wrote it.
+//! Accuracy against cost, as `offramp calibrate` and `offramp eval` wrote it.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use offramp_policies::RuleCurve;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// What a run folder says of a network beyond its card.
+/// Facts of a run folder beyond the model card.
 #[derive(Clone, Debug, Default)]
 pub struct RunFacts {
     /// `calibrate.json`: what `offramp calibrate RUN --json` printed.

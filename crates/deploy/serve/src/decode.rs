@@ -1,4 +1,4 @@
-//! From the bytes of an image to the input of a network.
+//! Decodes an image to the input of a network.
 
 use std::io::Cursor;
 
@@ -6,10 +6,10 @@ use image::{ImageError, ImageReader};
 use offramp_data::{DataError, DatasetInfo};
 use offramp_executor::normalise;
 
-use crate::refusal::{Kind, Refusal};
+use crate::api_error::{ApiError, Kind};
 
-/// Width and height that an image's header speaks of; nothing is decoded.
-fn size(bytes: &[u8]) -> Result<(u32, u32), Refusal> {
+/// Width and height in an image's header; nothing is decoded.
+fn size(bytes: &[u8]) -> Result<(u32, u32), ApiError> {
     let reader = ImageReader::new(Cursor::new(bytes));
     let reader = reader
         .with_guessed_format()
@@ -21,23 +21,23 @@ fn size(bytes: &[u8]) -> Result<(u32, u32), Refusal> {
     }
     reader.into_dimensions().map_err(|error| match error {
         // A header that asks for more memory than the decoder ever takes.
-        ImageError::Limits(error) => Refusal::large(error.to_string()),
+        ImageError::Limits(error) => ApiError::large(error.to_string()),
         error => unreadable(error.to_string()),
     })
 }
 
-fn unreadable(reason: impl Into<String>) -> Refusal {
-    Refusal::new(Kind::NoPicture, reason)
+fn unreadable(reason: impl Into<String>) -> ApiError {
+    ApiError::new(Kind::NoPicture, reason)
 }
 
 /// Decodes an image as the program's other parts do, and normalises it.
-pub(crate) fn input(bytes: &[u8], info: &DatasetInfo, limit: u64) -> Result<Vec<f32>, Refusal> {
+pub(crate) fn input(bytes: &[u8], info: &DatasetInfo, limit: u64) -> Result<Vec<f32>, ApiError> {
     if bytes.is_empty() {
         return Err(unreadable("the image is empty"));
     }
     let (width, height) = size(bytes)?;
     if u64::from(width) * u64::from(height) > limit {
-        return Err(Refusal::large(format!(
+        return Err(ApiError::large(format!(
             "the image has {width} x {height} pixels, at most {limit} are decoded"
         )));
     }

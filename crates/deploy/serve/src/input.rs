@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::api_error::{ApiError, Kind};
 use crate::options::Options;
-use crate::refusal::{Kind, Refusal};
 
 /// Encoded images and what is wanted of them.
 pub(crate) struct Input {
@@ -62,12 +62,12 @@ pub(crate) async fn read(
     query: &str,
     body: Bytes,
     limit: usize,
-) -> Result<Input, Refusal> {
+) -> Result<Input, ApiError> {
     let options = Options::of_query(query)?;
     let coding = headers.get(header::CONTENT_ENCODING);
     if coding.is_some_and(|coding| coding != "identity") {
         let message = "the body is compressed; send it as it is";
-        return Err(Refusal::new(Kind::MediaType, message));
+        return Err(ApiError::new(Kind::MediaType, message));
     }
     let text = headers
         .get(header::CONTENT_TYPE)
@@ -75,7 +75,7 @@ pub(crate) async fn read(
     let text = match text {
         None => "application/octet-stream",
         Some(Ok(text)) => text,
-        Some(Err(_)) => return Err(Refusal::bad("the content type is no text")),
+        Some(Err(_)) => return Err(ApiError::bad("the content type is no text")),
     };
     let essence = text
         .split(';')
@@ -95,7 +95,7 @@ pub(crate) async fn read(
             options,
         },
         other => {
-            return Err(Refusal::new(
+            return Err(ApiError::new(
                 Kind::MediaType,
                 format!(
                     "{other:?} is not read; send image/*, application/octet-stream, \
@@ -105,32 +105,32 @@ pub(crate) async fn read(
         }
     };
     match input.images.len() {
-        0 => Err(Refusal::bad("there is no image in the request")),
+        0 => Err(ApiError::bad("there is no image in the request")),
         count if count > limit => Err(too_many(limit)),
         _ => Ok(input),
     }
 }
 
-fn too_many(limit: usize) -> Refusal {
-    Refusal::large(format!("more than {limit} images in one request"))
+fn too_many(limit: usize) -> ApiError {
+    ApiError::large(format!("more than {limit} images in one request"))
 }
 
-fn json(body: &[u8], options: Options) -> Result<Input, Refusal> {
+fn json(body: &[u8], options: Options) -> Result<Input, ApiError> {
     // What reads structures takes lists too.
     if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Refusal::bad("the JSON is no object"));
+        return Err(ApiError::bad("the JSON is no object"));
     }
     let read: JsonInput = serde_json::from_slice(body)
-        .map_err(|error| Refusal::bad(format!("the JSON cannot be used: {error}")))?;
+        .map_err(|error| ApiError::bad(format!("the JSON cannot be used: {error}")))?;
     let images = match (read.image, read.images) {
         (Some(one), None) => vec![one],
         (None, Some(many)) => many,
-        (None, None) => return Err(Refusal::bad("the JSON has neither image nor images")),
-        (Some(_), Some(_)) => return Err(Refusal::bad("the JSON has both image and images")),
+        (None, None) => return Err(ApiError::bad("the JSON has neither image nor images")),
+        (Some(_), Some(_)) => return Err(ApiError::bad("the JSON has both image and images")),
     };
     let count = images.len();
     let decoded = images.iter().enumerate().map(|(number, text)| {
-        let wrong = |error| Refusal::bad(format!("not base64: {error}")).of_image(number, count);
+        let wrong = |error| ApiError::bad(format!("not base64: {error}")).of_image(number, count);
         let text = match text
             .strip_prefix("data:")
             .and_then(|url| url.split_once(";base64,"))
@@ -167,8 +167,8 @@ async fn form(
     body: Bytes,
     options: Options,
     limit: usize,
-) -> Result<Input, Refusal> {
-    let broken = |error: multer::Error| Refusal::bad(format!("the form cannot be read: {error}"));
+) -> Result<Input, ApiError> {
+    let broken = |error: multer::Error| ApiError::bad(format!("the form cannot be read: {error}"));
     let boundary = multer::parse_boundary(content_type).map_err(broken)?;
     let mut form = Multipart::new(Body::from(body).into_data_stream(), boundary);
     let (mut images, mut own) = (Vec::new(), Options::default());
@@ -187,7 +187,7 @@ async fn form(
             images.push(bytes);
         } else {
             let text = std::str::from_utf8(&bytes)
-                .map_err(|_| Refusal::bad(format!("field {name:?} is no text")))?;
+                .map_err(|_| ApiError::bad(format!("field {name:?} is no text")))?;
             own.set(&name, text)?;
         }
     }

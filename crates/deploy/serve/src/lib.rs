@@ -1,7 +1,7 @@
 //! A multi-exit network as an HTTP service.
 //!
 //! Images come in over HTTP, one or many a request; whatever waits is computed together, and each
-//! image is answered by the first exit that its rule is content with, while others go deeper. The
+//! image is answered by the first exit at which its rule stops, while others go deeper. The
 //! crate knows no tensors: a network is an [`Engine`], owned by a thread of its own.
 //!
 //! | step | items |
@@ -9,9 +9,9 @@
 //! | what answers | [`Engine`], [`Model`], [`Source`], [`PlanFile`] |
 //! | what a budget buys | [`RunFacts`] |
 //! | how much is taken on | [`Limits`] |
-//! | who may ask | [`Keys`], [`Tls`] |
+//! | authentication | [`Keys`], [`Tls`] |
 //! | run it | [`Server`], [`Control`], [`Config`] |
-//! | what it says of itself | [`openapi`] |
+//! | description | [`openapi`] |
 //!
 //! A request is *accepted* when its images have places in the queue. Accepted requests are answered,
 //! also while the service stops or loads its models anew; only their client can call them off.
@@ -29,6 +29,7 @@
 //! ```
 
 mod answers;
+mod api_error;
 mod auth;
 mod body;
 mod compiled;
@@ -46,7 +47,6 @@ mod options;
 mod page;
 mod plan_file;
 mod predict;
-mod refusal;
 mod routes;
 mod server;
 mod state;

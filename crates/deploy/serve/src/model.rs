@@ -1,4 +1,4 @@
-//! A network with all that a service says of it.
+//! A network with its description.
 
 use std::sync::Arc;
 
@@ -15,9 +15,9 @@ pub struct Model {
     pub info: DatasetInfo,
     /// What it costs to answer at each exit, MACs, shallowest first.
     pub macs: Vec<u64>,
-    /// When images stop unless a request says otherwise.
+    /// When images stop, unless a request chooses.
     pub rule: Rule,
-    /// Where the rule comes from, in words.
+    /// A description of where the rule comes from.
     pub origin: String,
     /// Checksum of the weights.
     pub sha256: String,
@@ -27,7 +27,7 @@ pub struct Model {
     pub facts: RunFacts,
 }
 
-/// Where a model comes from: loaded at the start, and again when the service is told to.
+/// Where a model comes from: loaded at the start, and again when the service reloads.
 pub trait Source: Send + Sync {
     /// What requests call it.
     fn name(&self) -> &str;

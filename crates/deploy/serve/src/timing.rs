@@ -1,4 +1,4 @@
-//! How long one image takes, here and now.
+//! Times to each exit, measured when a model is loaded.
 
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ pub(crate) fn exit_times(engine: &mut dyn Engine, card: &Card) -> Result<Vec<f64
         runs.sort_by(f64::total_cmp);
         let place = (SHARE * runs.len() as f64).ceil() as usize;
         let measured = runs[place.saturating_sub(1)];
-        // A deeper exit is never earlier; noise must not say so.
+        // A deeper exit is never earlier; noise must not make it so.
         times.push(measured.max(times.last().copied().unwrap_or_default()));
     }
     Ok(times)

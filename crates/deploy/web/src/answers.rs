@@ -1,4 +1,4 @@
-//! What the page is told: the documents of the service, as far as a page needs them.
+//! Answers to the page: those of the service, as far as a page needs them.
 
 use offramp_policies::ExitView;
 use serde::Serialize;
@@ -18,7 +18,7 @@ pub struct ModelAnswer {
     pub exits: Vec<ExitFacts>,
     /// What decides where an image leaves, unless the page chooses.
     pub policy: String,
-    /// What a budget buys on the test rows, cheapest first; empty without `calibrate.json`.
+    /// Accuracy against cost on the test rows, cheapest first; empty without `calibrate.json`.
     pub curve: Vec<CurvePoint>,
     /// SHA-256 of the weights.
     pub sha256: String,
@@ -38,7 +38,7 @@ pub struct ExitFacts {
     pub top1: Option<f64>,
 }
 
-/// What a budget buys.
+/// One point of the curve.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CurvePoint {
     /// Mean multiply-accumulates of an image.
@@ -49,12 +49,12 @@ pub struct CurvePoint {
     pub exit_fractions: Vec<f64>,
 }
 
-/// What one exit says of an image.
+/// The answer of one exit to an image.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ExitAnswer {
     /// The exit, from 0.
     pub exit: usize,
-    /// Name of its likeliest class.
+    /// Name of its most probable class.
     pub class: String,
     /// The place of the class in the list.
     pub label: usize,
@@ -64,7 +64,7 @@ pub struct ExitAnswer {
     pub macs: u64,
     /// Whether the image leaves here; exits after the first such one would not be computed.
     pub stops: bool,
-    /// The five likeliest classes, falling.
+    /// The five most probable classes, falling.
     pub top_k: Vec<ClassAnswer>,
 }
 
@@ -80,7 +80,7 @@ pub struct ClassAnswer {
 }
 
 impl ClassAnswer {
-    /// The likeliest of all classes, falling; of equals the lower class.
+    /// The most probable classes, falling; of equals the lower class.
     pub(crate) fn top_k(view: &ExitView<'_>, classes: &[String], count: usize) -> Vec<Self> {
         let answer = |label: usize| Self {
             class: classes[label].clone(),

@@ -1,4 +1,4 @@
-//! A network, its policy, and the image that it looks at.
+//! A network, its policy, and the image at hand.
 
 use std::path::Path;
 
@@ -44,7 +44,7 @@ pub struct Network {
     walk: ImageState,
 }
 
-/// One image on its way through the exits.
+/// The state of one image.
 #[derive(Debug, Default)]
 struct ImageState {
     reading: ReadoutState,
@@ -67,7 +67,7 @@ impl Network {
     /// A network of the bytes of a plan; every image goes to the deepest exit.
     ///
     /// # Errors
-    /// [`WebError::Plan`] for damaged bytes, [`WebError::Anonymous`] for a plan that does not say what it is,
+    /// [`WebError::Plan`] for damaged bytes, [`WebError::Anonymous`] for a plan without a description of its network,
     /// [`WebError::Memory`] for one too large for a page.
     pub fn new(plan: &[u8]) -> Result<Self, WebError> {
         let plan = MultiExitPlan::from_bytes(plan)?
@@ -108,7 +108,7 @@ impl Network {
         self.stepper.plan().num_exits()
     }
 
-    /// Takes the policy and the curve of a run, and says what there is.
+    /// Takes the policy and the curve of a run, and returns what was found.
     ///
     /// A damaged or foreign `eval.json` or `calibrate.json` is left out with a note.
     ///
@@ -186,7 +186,7 @@ impl Network {
         }
     }
 
-    /// Says when images stop from now on; returns that in words.
+    /// Sets when images stop from now on; returns a description of it.
     ///
     /// # Errors
     /// [`WebError::Several`], [`WebError::Exit`], [`WebError::Budget`], or [`WebError::Policy`] for a policy of
@@ -242,8 +242,8 @@ impl Network {
         }
     }
 
-    /// Puts an image in front of the first stage, brought to the network's size as the whole program does;
-    /// transparency is dropped.
+    /// Starts with an image, resized to the network's size as in the rest of the program; transparency is
+    /// dropped.
     ///
     /// # Shapes
     /// - `rgba`: `[height, width, 4]`
@@ -275,7 +275,7 @@ impl Network {
         Ok(())
     }
 
-    /// Computes the next stage and says what its exit says; nothing after the last.
+    /// Computes the next segment and returns the answer of its exit; nothing after the last.
     ///
     /// # Errors
     /// [`WebError::Executor`] when the weights overflow.

@@ -66,7 +66,7 @@ pub struct PolicyFile {
     pub guarantee: Option<Guarantee>,
 }
 
-/// Read before the rest, so that a file of another version says so instead of naming a field.
+/// Read before the rest, so that the error for another version is not one about a field.
 #[derive(Deserialize)]
 struct Version {
     #[serde(alias = "format_version")]
@@ -164,7 +164,7 @@ impl PolicyFile {
     }
 
     /// Refuses a policy or an ensemble that was fitted for another number of classes than the model at
-    /// hand has; `path` is where the file lies, for the message.
+    /// hand has; `path` is the file, for the message.
     ///
     /// # Errors
     /// [`PolicyError::Inconsistent`].

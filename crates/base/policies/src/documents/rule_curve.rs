@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use crate::{AnyPolicy, Criterion, OperatingPoint, PolicyError, PolicyFile, Readout, Rule};
 
-/// What budgets buy, with the rule for each: thresholds from cheap to dear, what they cost and how often
-/// they are right on the rows they were scored on.
+/// Accuracy against cost, with a rule for each point: thresholds from cheap to expensive, their mean cost
+/// and their accuracy on the rows they were scored on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleCurve {
     points: Vec<(OperatingPoint, Arc<Rule>)>,
@@ -26,7 +26,7 @@ impl RuleCurve {
     /// Points are put in the order of their cost.
     ///
     /// # Errors
-    /// When thresholds or readout are for another network than one of so many exits and classes.
+    /// When thresholds or readout are for another number of exits or classes.
     pub fn new(
         criterion: Criterion,
         readout: &Readout,
@@ -51,7 +51,7 @@ impl RuleCurve {
     /// without thresholds.
     ///
     /// # Errors
-    /// In words: the text is damaged, or of another model.
+    /// A message: the text is damaged, or of another model.
     pub fn parse(
         text: &str,
         model: &str,
@@ -86,7 +86,7 @@ impl RuleCurve {
         self.points.iter().map(|(point, _)| point)
     }
 
-    /// The dearest point whose mean cost is at most `macs`, and its rule.
+    /// The most expensive point whose mean cost is at most `macs`, and its rule.
     ///
     /// Chosen by cost alone: choosing by accuracy would make the rows scored on rows to fit on.
     pub fn within(&self, macs: f64) -> Option<&(OperatingPoint, Arc<Rule>)> {
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_gets_the_dearest_point_that_fits() {
+    fn a_budget_gets_the_most_expensive_point_that_fits() {
         let points = vec![point(0.9, 40.0), point(0.2, 20.0), point(0.5, 30.0)];
         let readout = Readout::default();
         let curve = RuleCurve::new(Criterion::Confidence, &readout, points, 2, 2).unwrap();

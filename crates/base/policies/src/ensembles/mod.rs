@@ -1,7 +1,7 @@
-//! Answers put together from all exits so far.
+//! Ensembles of the exits so far.
 //!
-//! An ensemble replaces the softmax of exit `k` by a mixture of what exits `0..=k` said. It stands
-//! before the policy, like a temperature: any policy works on its answers.
+//! An ensemble replaces the softmax of exit `k` by a combination of the outputs of exits `0..=k`. It is
+//! applied before the policy, like a temperature: any policy works on its outputs.
 
 mod most_confident;
 mod product;

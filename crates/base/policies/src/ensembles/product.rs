@@ -38,7 +38,7 @@ impl TryFrom<RawProduct> for ProductEnsemble {
 }
 
 impl ProductEnsemble {
-    /// One weight an exit.
+    /// One weight per exit.
     ///
     /// # Errors
     /// [`PolicyError::NoExits`], or [`PolicyError::InvalidParameter`] for a weight that is not positive

@@ -12,7 +12,7 @@ pub struct ZtwExit {
     /// `ln` of the weight of each exit so far.
     #[serde(alias = "log_weights")]
     pub log_weights: Vec<f64>,
-    /// One number a class.
+    /// One number per class.
     pub bias: Vec<f64>,
 }
 
@@ -44,7 +44,7 @@ impl TryFrom<RawZtw> for ZtwEnsemble {
 }
 
 impl ZtwEnsemble {
-    /// One set of weights an exit.
+    /// One set of weights per exit.
     ///
     /// # Errors
     /// [`PolicyError::NoExits`], [`PolicyError::ExitCount`] when exit `k` does not weigh `k + 1` exits,

@@ -18,7 +18,7 @@ pub struct BudgetCurve {
     /// The split that fractions, cost and accuracy were counted on.
     #[serde(alias = "scored_on")]
     pub scored_on: ScoreSplit,
-    /// One point a budget, `q = 1/20` to `39/20`, from cheap to dear.
+    /// One point per budget, `q = 1/20` to `39/20`, from cheap to expensive.
     pub rows: Vec<OperatingPoint>,
 }
 

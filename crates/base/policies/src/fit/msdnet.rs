@@ -40,7 +40,7 @@ pub fn msdnet_thresholds(
     Ok(thresholds)
 }
 
-/// Thresholds on scores with which so many of the samples leave at each exit, ties aside; `None` at an
+/// Thresholds on scores with which `quotas[k]` of the samples leave at exit `k`, ties aside; `None` at an
 /// exit that no sample is to leave at, or more than are left. The last exit takes the rest.
 pub(crate) fn quota_thresholds(
     samples: usize,

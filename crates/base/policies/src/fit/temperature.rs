@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ExitTable, FitRows, PolicyError, state::Partition};
 
-/// One temperature an exit, shallowest first; the exit's logits are divided by it.
+/// One temperature per exit, shallowest first; the exit's logits are divided by it.
 ///
 /// Every one is positive and finite, also after reading from a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -13,7 +13,7 @@ use crate::{AnyPolicy, Criterion, ExitPolicy, NamedPolicy, named};
 #[derive(Clone, Debug)]
 pub struct CustomPolicy(Arc<dyn Custom>);
 
-/// What is asked of a [`NamedPolicy`] whose type is not known.
+/// A [`NamedPolicy`] without its type.
 trait Custom: Any + ExitPolicy + Debug + Send + Sync {
     fn name(&self) -> &'static str;
     fn criterion(&self) -> Option<Criterion>;

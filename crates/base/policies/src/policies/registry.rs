@@ -203,7 +203,7 @@ macro_rules! policies {
     ($($variant:ident($policy:ty),)+) => {
         /// Any policy that a file or a command line can name.
         ///
-        /// In JSON the key `name` has its name in the [`registry`]; files of before called the key
+        /// In JSON the key `name` has its name in the [`registry`]; earlier formats called the key
         /// `kind`:
         ///
         /// ```

@@ -13,7 +13,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scorer {
-    /// `u`, one weight a class.
+    /// `u`, one weight per class.
     pub classes: Vec<f64>,
     /// `v_1`, the weight of the largest probability.
     pub confidence: f64,
@@ -90,7 +90,7 @@ impl TryFrom<RawScheduler> for SchedulerPolicy {
 }
 
 impl SchedulerPolicy {
-    /// One threshold an exit, and one scorer for each exit but the last.
+    /// One threshold per exit, and one scorer for each exit but the last.
     ///
     /// # Errors
     /// [`PolicyError::ExitCount`] for a wrong number of scorers or of weights of earlier exits,

@@ -1,4 +1,4 @@
-//! One threshold an exit on a criterion.
+//! Thresholds on the confidence, the entropy or the margin, one per exit.
 
 use serde::{Deserialize, Serialize};
 

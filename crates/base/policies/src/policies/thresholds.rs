@@ -1,10 +1,10 @@
-//! Thresholds, one an exit, and how they are written to JSON.
+//! Thresholds, one per exit, and how they are written to JSON.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeSeq};
 
 use crate::PolicyError;
 
-/// One threshold an exit, shallowest first; none is NaN and there is at least one.
+/// One threshold per exit, shallowest first; none is NaN and there is at least one.
 ///
 /// The last one has no effect, because the last exit always stops; it is kept so that the list has
 /// the length of the list of exits.

@@ -1,4 +1,4 @@
-//! What a policy could gain, and where a network thinks too long.
+//! The oracle, overthinking, agreement of exits, reliability diagrams.
 
 use serde::Serialize;
 
@@ -20,7 +20,7 @@ pub struct Overthinking {
     pub destructive: f64,
 }
 
-/// How often the network thinks too long. Both shares are 0 with one exit.
+/// How often the network overthinks. Both shares are 0 with one exit.
 pub fn overthinking(table: &ExitTable) -> Overthinking {
     let last = table.exits() - 1;
     let share = |right: bool| {
@@ -32,7 +32,7 @@ pub fn overthinking(table: &ExitTable) -> Overthinking {
     }
 }
 
-/// A policy that knows the label: it stops at the first exit that is right.
+/// The policy that knows the label: it stops at the first exit that is right.
 ///
 /// No policy that answers with the exit it stops at is more accurate, and none as accurate is
 /// cheaper.

@@ -16,7 +16,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct OperatingPoint {
-    /// One threshold an exit, in the policy's own units; empty for a policy without thresholds.
+    /// One threshold per exit, in the policy's own units; empty for a policy without thresholds.
     #[serde(with = "extended_reals")]
     pub thresholds: Vec<f64>,
     /// The share of samples that leave at each exit; sums to 1.
@@ -29,7 +29,7 @@ pub struct OperatingPoint {
     pub top1: f64,
 }
 
-/// Sends each row of `table` through `policy` and counts.
+/// Simulates `policy` on each row of `table`.
 ///
 /// `macs[k]` is the cost of a sample that leaves at exit `k`: cumulative, all heads up to `k` counted.
 /// Stopping is decided by [`ExitPolicy::decide`], exit after exit, the code the runner calls too.

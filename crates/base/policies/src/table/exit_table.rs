@@ -83,7 +83,7 @@ impl ExitTable {
     /// Replaces earlier temperatures; it does not multiply with them.
     ///
     /// # Errors
-    /// [`ExitCount`](PolicyError::ExitCount) when there is not one temperature an exit.
+    /// [`ExitCount`](PolicyError::ExitCount) when the number of temperatures is not that of the exits.
     pub fn with_temperatures(mut self, temperatures: &Temperatures) -> Result<Self, PolicyError> {
         temperatures.check_exits(self.exits())?;
         self.readout.temperatures = Some(temperatures.clone());
@@ -91,7 +91,7 @@ impl ExitTable {
         Ok(self)
     }
 
-    /// The same rows with the answer of exit `k` put together from exits `0..=k`.
+    /// The same rows with the output of exit `k` combined from exits `0..=k`.
     ///
     /// Works on the logits divided by their temperatures; replaces an earlier ensemble.
     ///
@@ -120,7 +120,7 @@ impl ExitTable {
         self.classes
     }
 
-    /// The labels, one a sample.
+    /// The labels, one per sample.
     pub fn labels(&self) -> &[usize] {
         &self.labels
     }
@@ -191,7 +191,7 @@ impl ExitTable {
         &self.cells[sample * self.exits() + exit]
     }
 
-    /// One row of cells a sample, shallowest exit first.
+    /// One row of cells per sample, shallowest exit first.
     pub(crate) fn rows(&self) -> impl Iterator<Item = &[Cell]> {
         self.cells.chunks_exact(self.exits())
     }

@@ -19,7 +19,7 @@ const REST: Duration = Duration::from_millis(2);
 /// Rounds at least, however short the time.
 const MIN_ROUNDS: usize = 3;
 
-/// One batch size on so many threads.
+/// One batch size and number of threads.
 #[derive(Debug, Serialize)]
 pub struct Measurement {
     pub batch: usize,
@@ -27,19 +27,19 @@ pub struct Measurement {
     pub threads: Option<usize>,
     /// The same backbone with its last exit alone.
     pub single: Summary,
-    /// To each exit, all samples going all the way.
+    /// To each exit, no image stopping early.
     pub exits: Vec<Summary>,
     pub policy: Option<WithPolicy>,
 }
 
-/// The network when samples leave.
+/// The network with its policy.
 #[derive(Debug, Serialize)]
 pub struct WithPolicy {
     #[serde(flatten)]
     pub times: Summary,
-    /// Mean multiply-accumulates of a sample through those of the full network.
+    /// Mean multiply-accumulates of an image through those of the full network.
     pub macs_share: f64,
-    /// Shares of the samples that left at each exit.
+    /// Shares of the images that left at each exit.
     pub exit_fractions: Vec<f64>,
     /// Speed through that of all exits, and of the network with the last exit alone.
     pub speed_up: f64,

@@ -69,7 +69,7 @@ struct Document {
     hardware: String,
     engine: String,
     precision: Precision,
-    /// What decided where samples leave.
+    /// The policy that was timed.
     policy: Option<String>,
     measurements: Vec<Measurement>,
 }

@@ -19,10 +19,10 @@ pub trait Subject {
     /// The network of the same family with its last exit alone.
     fn single(&mut self, images: &[f32]) -> Result<(), CliError>;
 
-    /// All exits, nobody stops: milliseconds from the images to the logits of each on the host.
+    /// All exits, with no image stopping: milliseconds from the images to the logits of each on the host.
     fn all_exits(&mut self, images: &[f32]) -> Result<Vec<f64>, CliError>;
 
-    /// As the policy says; no answers where there is none.
+    /// With the policy; no answers without one.
     fn policy(&mut self, images: &[f32]) -> Result<Vec<Answer>, CliError>;
 }
 
@@ -36,7 +36,7 @@ pub struct Nets<'a> {
     pub card: &'a ModelCard,
     /// Costs to each exit.
     pub macs: &'a [u64],
-    /// Where samples leave, if that is to be timed.
+    /// Where images leave, if that is to be timed.
     pub rule: Option<&'a Rule>,
 }
 

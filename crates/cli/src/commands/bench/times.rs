@@ -10,10 +10,10 @@ pub struct Times {
     ms: Vec<f64>,
 }
 
-/// What is told of [`Times`].
+/// A summary of [`Times`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Summary {
-    /// Half of the runs took at most so many milliseconds.
+    /// The median, milliseconds.
     pub p50_ms: f64,
     /// 95 % of the runs.
     pub p95_ms: f64,

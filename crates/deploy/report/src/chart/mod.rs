@@ -13,13 +13,13 @@ pub(crate) use table::Table;
 
 use crate::ReportError;
 
-/// One image.
+/// One chart.
 #[derive(Clone, Debug)]
 pub(crate) struct Chart {
     /// Unique in a report, of `[a-z0-9-]`; also the name of the file.
     pub(crate) id: String,
     pub(crate) title: String,
-    /// What a reader who cannot see it should know.
+    /// Text for readers who cannot see it.
     pub(crate) description: String,
     pub(crate) x: Axis,
     pub(crate) y: Axis,
@@ -158,7 +158,7 @@ impl Chart {
         Ok(self.labelled(&text))
     }
 
-    /// Puts title and description, which the plotting library has no words for, into its SVG.
+    /// Adds title and description, which the plotting library cannot, to its SVG.
     fn labelled(&self, svg: &str) -> String {
         let (id, title) = (&self.id, escape(&self.title));
         let description = escape(&self.description);

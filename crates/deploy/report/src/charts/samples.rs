@@ -1,10 +1,10 @@
-//! What becomes of single samples: how well an exit knows itself, and who leaves where.
+//! Charts of single images: reliability diagrams, and the shares of each class at each exit.
 
 use crate::chart::{Axis, Chart, Mark, Series};
 use crate::run::{Rows, Run};
 use crate::stats::{BINS, calibration_error, reliability as bins, shares_by_class};
 
-/// Classes in an image of shares: beyond twice as many, those that leave earliest and latest.
+/// Classes in a chart of shares: beyond twice as many, those that leave earliest and latest.
 const HALF: usize = 12;
 
 /// A reliability diagram for each exit.
@@ -46,7 +46,7 @@ fn exit_reliability(rows: &Rows, exit: usize, place: usize) -> Chart {
     }
 }
 
-/// The share of the samples of each class that leaves at each exit; `None` without a policy.
+/// The share of the images of each class that leaves at each exit; `None` without a policy.
 pub(super) fn shares(run: &Run, rows: &Rows, place: usize) -> Option<Chart> {
     let taken = rows.taken.as_ref()?;
     let names = &run.card.as_ref()?.classes;

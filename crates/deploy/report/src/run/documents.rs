@@ -66,11 +66,11 @@ impl Calibration {
     }
 }
 
-/// `latency.json`: how long an image takes that leaves at each exit, measured on some machine.
+/// `latency.json`: the time of an image that leaves at each exit, measured on some machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Latency {
-    /// The machine, in words.
+    /// A description of the machine.
     pub hardware: String,
     /// Milliseconds for one image, by the exit at which it leaves, shallowest first.
     pub exits_ms: Vec<f64>,
@@ -96,7 +96,7 @@ impl Latency {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gallery {
-    /// What sent the images to their exits, in words.
+    /// A description of the policy.
     pub policy: String,
     /// The images, in the order to show them in.
     pub pictures: Vec<Picture>,

@@ -60,7 +60,7 @@ enum Line {
 }
 
 impl Metrics {
-    /// Reads all lines that can be read; says in `notes` which cannot.
+    /// Reads all lines that can be read; `notes` lists those that cannot.
     pub(crate) fn parse(bytes: &[u8], notes: &mut Vec<String>) -> Self {
         let mut metrics = Self::default();
         let mut gaps = 0;

@@ -1,12 +1,12 @@
-//! `rows.json`: what every exit said of every test image.
+//! `rows.json`: the answer of every exit to every test image.
 
 use offramp_policies::{AnyPolicy, ExitTable, PolicyError, ScoreRows, exits_taken};
 use serde::{Deserialize, Serialize};
 
 /// The answers of every exit over some rows, as `offramp report --measure` writes them into a run.
 ///
-/// Reliability diagrams and shares by class need single samples, which `eval.json` does not hold.
-/// About 12 bytes for a sample and exit.
+/// Reliability diagrams and shares by class need single images, which `eval.json` does not hold.
+/// About 12 bytes per image and exit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rows {
@@ -14,16 +14,16 @@ pub struct Rows {
     pub split: String,
     /// Checksum of the weights.
     pub model: String,
-    /// The class of each sample.
+    /// The class of each image.
     pub labels: Vec<usize>,
     /// Every exit, shallowest first.
     pub exits: Vec<Answers>,
-    /// The exit that each sample takes under the run's policy; absent without a policy.
+    /// The exit that each image takes under the run's policy; absent without a policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken: Option<Vec<usize>>,
 }
 
-/// The answers of one exit, in the order of the samples.
+/// The answers of one exit, in the order of the images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Answers {
@@ -93,7 +93,7 @@ impl Rows {
         bad.map(|confidence| format!("{confidence} is no probability"))
     }
 
-    /// (confidence, right?) of every sample at an exit.
+    /// (confidence, correct) of every image at an exit.
     pub(crate) fn samples(&self, exit: usize) -> impl Iterator<Item = (f64, bool)> {
         let answers = &self.exits[exit];
         let right = answers

@@ -15,7 +15,7 @@ pub enum Promise {
     Mean,
 }
 
-/// A promise kept on new samples of the same kind as the rows fitted on.
+/// A bound that holds on new samples of the same kind as the rows fitted on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Guarantee {
@@ -27,14 +27,14 @@ pub struct Guarantee {
     pub promise: Promise,
 }
 
-/// A policy and what is promised of it.
+/// A policy with a guarantee.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Controlled {
-    /// The cheapest of the candidates that the promise covers.
+    /// The cheapest of the candidates that the guarantee covers.
     pub policy: AnyPolicy,
     /// What it does on the rows.
     pub on_fit: OperatingPoint,
-    /// How many of the candidates, from the first, the promise covers.
+    /// How many of the candidates, from the first, the guarantee covers.
     pub covered: usize,
 }
 

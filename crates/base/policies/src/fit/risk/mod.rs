@@ -1,7 +1,7 @@
-//! Policies with a promise: how much worse than the full network they are on new samples.
+//! Policies with a guarantee on how much worse than the full network they are on new samples.
 //!
 //! Thresholds that lose at most a point on the rows they were fitted on may lose more on others. Risk
-//! control takes a sequence of policies, from one that never stops early to ever bolder ones, and says
+//! control takes a sequence of policies, from one that never stops early to ever bolder ones, and finds
 //! how far along it one may go so that the *expected* loss on new samples of the same kind stays below
 //! a level.
 

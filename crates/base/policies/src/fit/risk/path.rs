@@ -7,7 +7,7 @@ use crate::{AnyPolicy, Criterion, PolicyError};
 ///
 /// The thresholds are `1 - (i / steps)^2` of the way from the least sure softmax to the surest, for `i`
 /// from 0: dense where the exits are sure, since that is where well-trained networks have most of their
-/// samples. They depend on nothing but the number of classes, so the path may be walked on any rows.
+/// samples. They depend on nothing but the number of classes, so the path may be tested on any rows.
 ///
 /// # Errors
 /// [`PolicyError::NoExits`].

@@ -10,7 +10,7 @@ use crate::{AnyPolicy, FitRows, OperatingPoint, PolicyError, evaluate, table::ch
 /// candidate is simulated once.
 ///
 /// # Errors
-/// [`PolicyError::NoneMeets`], which says what is reachable; [`PolicyError::InvalidTarget`]; those of
+/// [`PolicyError::NoneMeets`], which names what is reachable; [`PolicyError::InvalidTarget`]; those of
 /// [`evaluate`](crate::evaluate()).
 pub fn choose(
     rows: &FitRows,

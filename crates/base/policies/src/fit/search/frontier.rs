@@ -10,23 +10,23 @@ use crate::{
 
 /// Bound on the work of a search, in table cells read by scans.
 const WORK: usize = 50_000_000;
-/// Points of the front whose neighbourhood is scanned before the front is looked at again.
+/// Points of the frontier whose neighbourhood is scanned before the frontier is taken again.
 const ROUND: usize = 32;
 
-/// The best operating points found on `rows`, from cheap to dear: each is more accurate than all
-/// cheaper ones.
+/// The best operating points found on `rows`, from cheap to expensive: each is more accurate than all
+/// cheaper ones (a Pareto frontier).
 ///
-/// A local search for the whole front at once. Starting from the 39 budgets of MSDNet's search
+/// A local search for the whole frontier at once. Starting from the 39 budgets of MSDNet's search
 /// and from each exit taken alone, it changes one exit's threshold at a time: one scan of the rows
 /// gives the outcome of *every* value of that threshold, and each outcome that is cheaper than what
-/// was known for its number of right answers is kept. The neighbours of kept points on the front
-/// are scanned in turn, until nothing on the front is new or the work reaches a fixed bound. Hence
+/// was known for its number of right answers is kept. The neighbours of kept points on the frontier
+/// are scanned in turn, until nothing on the frontier is new or the work reaches a fixed bound. Hence
 ///
-/// - no point of MSDNet's search is better, on these rows, than the front;
-/// - with two exits the front is exact; with more it is a local optimum. Against brute force on
+/// - no point of MSDNet's search is better, on these rows, than the frontier;
+/// - with two exits the frontier is exact; with more it is a local optimum. Against brute force on
 ///   small tables (`tests/search.rs`) it was exact at all of 21,546 budgets with three exits and
 ///   at 46,818 of 46,833 with four;
-/// - same rows, same front: no randomness, and costs and right answers are whole numbers.
+/// - same rows, same frontier: no randomness, and costs and right answers are whole numbers.
 ///
 /// Cost: `O(K^2 N)` a point scanned, bounded by 5e7 cell reads beyond the starting points. For 10,000
 /// rows and 4 exits [`fit`](super::fit) takes 0.13 s on one busy core (`examples/frontier.rs`; four
@@ -44,7 +44,7 @@ pub fn frontier(
 ) -> Result<Vec<OperatingPoint>, PolicyError> {
     let search = Search::run(rows, criterion, macs)?;
     search
-        .front()
+        .frontier()
         .into_iter()
         .rev()
         .map(|entry| Ok(search.point(rows, &entry)?.1))
@@ -98,7 +98,7 @@ impl<'a> Search<'a> {
         Ok(search)
     }
 
-    /// Everybody leaves at `exit`.
+    /// Every sample leaves at `exit`.
     fn alone(&self, exit: usize) -> Vec<u32> {
         (0..self.table.choices())
             .map(|k| if k == exit { self.table.top(k) } else { 0 })
@@ -118,7 +118,7 @@ impl<'a> Search<'a> {
                 }
             }
             let fresh: Vec<_> = self
-                .front()
+                .frontier()
                 .iter()
                 .map(|entry| self.levels_of(entry))
                 .filter(|levels| !scanned.contains(levels))
@@ -159,17 +159,17 @@ impl<'a> Search<'a> {
     }
 
     /// The points that no other beats in both cost and accuracy, the most accurate first.
-    pub(super) fn front(&self) -> Vec<Entry> {
-        let mut front: Vec<Entry> = Vec::new();
+    pub(super) fn frontier(&self) -> Vec<Entry> {
+        let mut frontier: Vec<Entry> = Vec::new();
         for entry in self.cheapest.iter().rev().flatten() {
-            if front
+            if frontier
                 .last()
-                .is_none_or(|dearer| entry.outcome.macs < dearer.outcome.macs)
+                .is_none_or(|last| entry.outcome.macs < last.outcome.macs)
             {
-                front.push(*entry);
+                frontier.push(*entry);
             }
         }
-        front
+        frontier
     }
 
     /// The policy of an entry, and what it really does on the rows.

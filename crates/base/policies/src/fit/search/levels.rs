@@ -5,7 +5,7 @@ use crate::{Criterion, ExitTable};
 /// The rows of a table with scores replaced by ranks, and costs beside them.
 ///
 /// At each exit only the order of the scores matters: a threshold is a *level* `l`, the number of
-/// distinct scores that leave. Level 0 lets nobody leave, the highest level everybody.
+/// distinct scores that leave. At level 0 no sample leaves, at the highest level every sample.
 pub(super) struct LevelTable<'a> {
     criterion: Criterion,
     macs: &'a [u64],
@@ -75,7 +75,7 @@ impl<'a> LevelTable<'a> {
         self.exits.len() - 1
     }
 
-    /// The level at which everybody leaves.
+    /// The level at which every sample leaves.
     pub(super) fn top(&self, exit: usize) -> u32 {
         self.exits[exit].scores.len() as u32
     }
@@ -91,7 +91,7 @@ impl<'a> LevelTable<'a> {
         exits.map(leaving).collect()
     }
 
-    /// Thresholds, one an exit, in the criterion's own units.
+    /// Thresholds, one per exit, in the criterion's own units.
     ///
     /// Half-way between two neighbouring scores, so that a logit rounded differently elsewhere does
     /// not change sides.
@@ -110,7 +110,7 @@ impl<'a> LevelTable<'a> {
     }
 
     /// Calls `visit(level, outcome)` for every level of `exit` that makes a difference, the other
-    /// exits' levels staying as they are; from nobody leaving at `exit` to everybody.
+    /// exits' levels staying as they are; from no sample leaving at `exit` to every one.
     ///
     /// One pass over the rows and one over the order of the scores: `O(N K)`.
     pub(super) fn scan(

@@ -1,4 +1,4 @@
-//! A search of our own for thresholds: better than MSDNet's on the rows it is fitted on.
+//! A search for thresholds that are at least as good as MSDNet's on the rows fitted on.
 
 mod choose;
 mod frontier;

@@ -9,9 +9,9 @@ use crate::{
 /// What thresholds should reach on the rows they are fitted on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Target {
-    /// At most so many MACs a sample on average; as accurate as possible.
+    /// At most this many MACs per sample on average; as accurate as possible.
     MaxMacs(f64),
-    /// At most so many points of top-1 below the deepest exit; as cheap as possible. Negative:
+    /// At most this many points of top-1 below the deepest exit; as cheap as possible. Negative:
     /// above it.
     MaxDrop(f64),
 }
@@ -34,7 +34,7 @@ impl Target {
 /// A policy that meets its target.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fitted {
-    /// Of the kind asked for.
+    /// The policy.
     pub policy: AnyPolicy,
     /// What it does on the rows it was fitted on: too good for a score, right for a comparison.
     pub on_fit: OperatingPoint,
@@ -43,8 +43,8 @@ pub struct Fitted {
 /// The best thresholds found that meet `target` on `rows`.
 ///
 /// One point of the [`frontier`](super::frontier()), where its search, guarantee and cost are
-/// described. The front does not depend on the target, so a larger budget never gives a less
-/// accurate policy, and a larger drop never a dearer one; among equals the cheaper is taken.
+/// described. The frontier does not depend on the target, so a larger budget never gives a less
+/// accurate policy, and a larger drop never a more expensive one; among equals the cheaper is taken.
 /// `macs` as in [`evaluate`](crate::evaluate).
 ///
 /// ```
@@ -59,7 +59,7 @@ pub struct Fitted {
 /// ```
 ///
 /// # Errors
-/// [`PolicyError::UnreachableMacs`] or [`PolicyError::UnreachableDrop`], which say what is reachable;
+/// [`PolicyError::UnreachableMacs`] or [`PolicyError::UnreachableDrop`], which name what is reachable;
 /// [`PolicyError::InvalidTarget`] for a target that is not finite; those of
 /// [`frontier`](super::frontier()).
 pub fn fit(
@@ -70,28 +70,28 @@ pub fn fit(
 ) -> Result<Fitted, PolicyError> {
     target.check()?;
     let search = Search::run(rows, criterion, macs)?;
-    let front = search.front();
+    let frontier = search.frontier();
     let chosen = match target {
-        Target::MaxMacs(max_macs) => most_accurate(&front, max_macs, rows)?,
-        Target::MaxDrop(max_drop) => cheapest(&front, max_drop, rows)?,
+        Target::MaxMacs(max_macs) => most_accurate(&frontier, max_macs, rows)?,
+        Target::MaxDrop(max_drop) => cheapest(&frontier, max_drop, rows)?,
     };
     let (policy, on_fit) = search.point(rows, chosen)?;
     Ok(Fitted { policy, on_fit })
 }
 
-/// The first entry cheap enough; `front` starts with the most accurate.
+/// The first entry cheap enough; `frontier` starts with the most accurate.
 fn most_accurate<'a>(
-    front: &'a [Entry],
+    frontier: &'a [Entry],
     max_macs: f64,
     rows: &FitRows,
 ) -> Result<&'a Entry, PolicyError> {
     let samples = rows.table().samples();
     let mean = |entry: &Entry| mean_macs(entry.outcome.macs, samples);
-    front
+    frontier
         .iter()
         .find(|entry| mean(entry) <= max_macs)
         .ok_or_else(|| {
-            let last = front.last();
+            let last = frontier.last();
             PolicyError::UnreachableMacs {
                 max_macs,
                 cheapest_macs: last.map_or(f64::NAN, mean),
@@ -103,7 +103,7 @@ fn most_accurate<'a>(
 
 /// The last entry accurate enough.
 fn cheapest<'a>(
-    front: &'a [Entry],
+    frontier: &'a [Entry],
     max_drop: f64,
     rows: &FitRows,
 ) -> Result<&'a Entry, PolicyError> {
@@ -115,12 +115,12 @@ fn cheapest<'a>(
     // In hundredths of a sample, where a drop of whole points is a whole number.
     let drop = |entry: &Entry| 100.0 * (deepest as f64 - entry.outcome.correct as f64);
     let allowed = max_drop * samples as f64;
-    front
+    frontier
         .iter()
         .rev()
         .find(|entry| drop(entry) <= allowed)
         .ok_or_else(|| {
-            let (best, deepest_top1) = (front.first(), percent(deepest, samples));
+            let (best, deepest_top1) = (frontier.first(), percent(deepest, samples));
             PolicyError::UnreachableDrop {
                 max_drop,
                 wanted_top1: deepest_top1 - max_drop,

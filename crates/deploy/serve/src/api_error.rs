@@ -1,4 +1,4 @@
-//! Why a request is refused.
+//! Errors of requests, with their HTTP status.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -6,14 +6,14 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// A refusal with its reason.
+/// An error that is answered with its HTTP status.
 #[derive(Clone, Debug)]
-pub(crate) struct Refusal {
+pub(crate) struct ApiError {
     kind: Kind,
     message: String,
 }
 
-/// The body of a refusal.
+/// The body of an error.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ErrorBody {
     /// The reason in one word, for programs.
@@ -46,22 +46,22 @@ macro_rules! kinds {
 }
 
 kinds! {
-    BadRequest "bad-request" BAD_REQUEST "The request does not say what it wants in the form agreed.";
+    BadRequest "bad-request" BAD_REQUEST "The request cannot be read.";
     NoKey "no-key" UNAUTHORIZED "No API key, or none that is known.";
     NotFound "not-found" NOT_FOUND "No such path or model.";
-    BadMethod "bad-method" METHOD_NOT_ALLOWED "The path knows other methods.";
+    BadMethod "bad-method" METHOD_NOT_ALLOWED "The path takes other methods.";
     Slow "too-slow" REQUEST_TIMEOUT "The body did not come in time.";
     TooLarge "too-large" PAYLOAD_TOO_LARGE "More bytes, images or pixels than allowed.";
-    MediaType "media-type" UNSUPPORTED_MEDIA_TYPE "A body of a type that is not read.";
+    MediaType "media-type" UNSUPPORTED_MEDIA_TYPE "A body of an unsupported type.";
     BadOption "bad-option" UNPROCESSABLE_ENTITY "An option that the model cannot follow.";
-    NoPicture "no-picture" UNPROCESSABLE_ENTITY "What came is no whole image of a format that is read.";
-    Busy "busy" SERVICE_UNAVAILABLE "No place in the queue; come again.";
+    NoPicture "no-picture" UNPROCESSABLE_ENTITY "No complete image of a supported format.";
+    Busy "busy" SERVICE_UNAVAILABLE "No place in the queue; try again.";
     Late "late" SERVICE_UNAVAILABLE "Not answered in time.";
     NotReady "not-ready" SERVICE_UNAVAILABLE "The engine is being started again.";
     Failed "failed" INTERNAL_SERVER_ERROR "The engine failed.";
 }
 
-impl Refusal {
+impl ApiError {
     pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -93,7 +93,7 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.kind.status();
         let body = ErrorBody {
