@@ -1,4 +1,4 @@
-//! What computes a trained network: the compiled executor on a CPU, burn elsewhere.
+//! Engines that compute a trained network: the compiled executor on a CPU, burn elsewhere.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! How a fetch shows itself on stderr: a bar on a terminal, a line now and then elsewhere.
+//! The progress of a fetch on stderr: a bar on a terminal, a line now and then elsewhere.
 
 use std::io::{self, IsTerminal, Write};
 

@@ -1,4 +1,4 @@
-//! What a compiled network computes with.
+//! The number format of a compiled network: `f32` or `int8`.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The whole way, through the program: train, evaluate, calibrate, predict.
+//! The main job, through the program: train, evaluate, calibrate, predict.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! What can be wrong with rows, thresholds and files.
+//! Errors of rows, thresholds and files.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Do the promises hold? A population of rows, of which the risk is known exactly; validation rows drawn
+//! Do the guarantees hold? A population of rows, of which the risk is known exactly; validation rows drawn
 //! from it again and again; the share of draws after which the risk of the chosen policy is above its
 //! level, against what was promised.
 

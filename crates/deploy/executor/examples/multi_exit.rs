@@ -1,4 +1,4 @@
-//! What exits for each sample save: a ResNet-20 with three exits and random weights, where every
+//! What early exits save: a ResNet-20 with three exits and random weights, where every
 //! fifth sample needs the whole network, against the same network without exits.
 //!
 //! Run: `cargo run --release -p offramp-executor --example multi_exit -- [BATCH] [THREADS] [SECONDS]`

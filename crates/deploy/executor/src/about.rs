@@ -1,4 +1,4 @@
-//! What a program must know of a network to use its plan.
+//! The description of a network that a program needs to use its plan.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! From a graph to a plan.
+//! Compiles a graph to a plan.
 
 use offramp_cpu::program::{Element, Parts, Phase, Place, Program, Step, Weights};
 use offramp_graph::{Graph, Value, fold_batch_norms};

@@ -1,4 +1,4 @@
-//! What can go wrong.
+//! Errors of compiling and running.
 
 use offramp_cpu::program::ProgramError;
 use offramp_policies::PolicyError;

@@ -1,4 +1,4 @@
-//! Exits for each sample: the same answers as the interpreter with every exit computed.
+//! An exit for each image: the same answers as the interpreter with every exit computed.
 
 mod support;
 

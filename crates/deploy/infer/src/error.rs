@@ -1,4 +1,4 @@
-//! What can go wrong with a runner.
+//! Errors of a runner.
 
 use offramp_policies::PolicyError;
 use thiserror::Error;

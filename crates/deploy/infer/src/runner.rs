@@ -1,4 +1,4 @@
-//! The runner.
+//! The runner: a network with its policy.
 
 use burn::tensor::Tensor;
 use offramp_policies::{Answer, AnyPolicy, PolicyError, Readout, Rule, Temperatures};

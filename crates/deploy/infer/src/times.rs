@@ -1,4 +1,4 @@
-//! How long a network takes to each exit.
+//! Times of a network to each exit.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! The runner on whole batches: answers and calls are what the simulator says.
+//! The runner on whole batches: answers and calls are those of the simulator.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! How a service listens, and how much it takes on.
+//! Addresses and limits of a service.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What computes.
+//! The interface of engines.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Images and options out of a body.
+//! Parses images and options from a body.
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};

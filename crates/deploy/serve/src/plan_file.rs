@@ -1,4 +1,4 @@
-//! Models out of plan files, which need neither run folder nor burn.
+//! Models from plan files, which need neither run folder nor burn.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! The paths.
+//! The routes.
 
 use axum::Json;
 use axum::Router;

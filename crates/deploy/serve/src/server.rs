@@ -1,4 +1,4 @@
-//! Connections, from the first to the last.
+//! The server: connections, reloading, shutting down.
 
 use std::net::SocketAddr;
 use std::pin::pin;

@@ -1,4 +1,4 @@
-//! What can go wrong.
+//! Errors of a network and of requests to it.
 
 use offramp_executor::{ExecutorError, FileError};
 use offramp_policies::PolicyError;

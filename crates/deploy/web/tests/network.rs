@@ -1,4 +1,4 @@
-//! A network with two exits and hand-made weights: what it says follows from formulas.
+//! A network with two exits and hand-made weights: its answers follow from formulas.
 
 use offramp_executor::{About, MultiExitPlan, Options};
 use offramp_graph::{Builder, Graph, WeightNames};

@@ -1,4 +1,4 @@
-//! What files and command lines know of each policy, and how policies of other crates are added.
+//! The table of policies for files and command lines; registration of policies of other crates.
 
 use std::any::TypeId;
 use std::fmt::Debug;

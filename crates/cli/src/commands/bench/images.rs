@@ -1,4 +1,4 @@
-//! What the networks look at while they are measured.
+//! The images that networks are measured on.
 
 use offramp_data::Split;
 use offramp_nn::Init;

@@ -1,4 +1,4 @@
-//! What the options of `calibrate` ask for.
+//! Checks of the options of `calibrate`, and the targets that they set.
 
 use offramp_policies::{Guarantee, PolicyEntry, Promise, RiskLoss, Target, registry};
 

@@ -1,4 +1,4 @@
-//! Thresholds and deadlines from times measured here and now.
+//! Thresholds and deadlines from times measured on this machine.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -43,7 +43,7 @@ pub fn in_time(
     })
 }
 
-/// The policy with a time limit for this machine, from times of single images measured here and now.
+/// The policy with a time limit for this machine, from times of single images measured on this machine.
 pub fn deadline(
     args: &CalibrateArgs,
     run: &Run,

@@ -1,4 +1,4 @@
-//! Which charts a report has.
+//! The charts of a report.
 
 mod compare;
 mod samples;

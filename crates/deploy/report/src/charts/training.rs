@@ -1,4 +1,4 @@
-//! What happened while a run was trained.
+//! Charts of the training of a run.
 
 use std::collections::{BTreeMap, BTreeSet};
 

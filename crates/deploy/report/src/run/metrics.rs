@@ -1,4 +1,4 @@
-//! `metrics.jsonl`, read with patience: an interrupted run leaves half a line.
+//! `metrics.jsonl`; an interrupted run leaves half a line, which is skipped.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! `recipe.toml`: shown as it is, and compared without the keys that make a run a repetition.
+//! `recipe.toml`: shown as it is, and compared without the keys in which repetitions differ.
 
 use toml::{Table, Value};
 

@@ -1,4 +1,4 @@
-//! Runs that are not as they should be.
+//! Damaged runs.
 
 use std::fs;
 

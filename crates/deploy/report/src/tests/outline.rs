@@ -1,4 +1,4 @@
-//! What a page is made of, read by a parser that knows nothing of how it was made.
+//! What a page is made of, read by an independent parser.
 
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};

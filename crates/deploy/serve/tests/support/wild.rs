@@ -1,4 +1,4 @@
-//! Pictures as the world has them: odd, damaged, and not pictures at all.
+//! Unusual images: odd formats, damaged files, and files that are no images.
 
 use std::io::Write;
 

@@ -1,4 +1,4 @@
-//! How surprising a small mean loss is, if the true risk were above a level.
+//! p-values of a small mean loss, if the true risk were above a level.
 //!
 //! Each function is a p-value of the hypothesis `E[loss] > alpha`: over independent losses for which it
 //! holds, the value is at most `u` with probability at most `u`, for every `u`.
