@@ -19,7 +19,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Alignment of every buffer, a cache line, in bytes.
 pub const ALIGNMENT: usize = 64;
 
-/// Idle buffers are kept up to this many bytes in all; beyond it the shelf is emptied,
+/// Idle buffers are kept up to this many bytes in all; beyond it the pool is emptied,
 /// because it is full of sizes that are no longer asked for.
 const KEEP_BYTES: usize = 512 << 20;
 
@@ -33,12 +33,12 @@ unsafe impl Send for Idle {}
 
 /// Idle buffers by the values they hold.
 #[derive(Default)]
-struct Shelf {
+struct BufferPool {
     idle: HashMap<usize, Vec<Idle>>,
     bytes: usize,
 }
 
-impl Shelf {
+impl BufferPool {
     fn take(&mut self, capacity: usize) -> Option<NonNull<f32>> {
         let Idle(start) = self.idle.get_mut(&capacity)?.pop()?;
         self.bytes -= capacity * size_of::<f32>();
@@ -83,11 +83,11 @@ unsafe fn free(start: NonNull<f32>, capacity: usize) {
     unsafe { dealloc(start.as_ptr().cast(), layout(capacity)) }
 }
 
-static SHELF: Mutex<Option<Shelf>> = Mutex::new(None);
+static POOL: Mutex<Option<BufferPool>> = Mutex::new(None);
 
-fn shelf() -> MutexGuard<'static, Option<Shelf>> {
-    // The shelf is consistent between statements, a panic elsewhere cannot harm it.
-    SHELF.lock().unwrap_or_else(PoisonError::into_inner)
+fn pool() -> MutexGuard<'static, Option<BufferPool>> {
+    // The pool is consistent between statements, a panic elsewhere cannot harm it.
+    POOL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Values of `f32` with unspecified contents, aligned to a cache line.
@@ -106,8 +106,8 @@ impl Buffer {
     pub fn new(len: usize) -> Self {
         let capacity = capacity(len);
         if is_large(capacity)
-            && let Some(shelf) = shelf().as_mut()
-            && let Some(start) = shelf.take(capacity)
+            && let Some(pool) = pool().as_mut()
+            && let Some(start) = pool.take(capacity)
         {
             return Self { start, len };
         }
@@ -141,7 +141,7 @@ impl Buffer {
     }
 }
 
-/// Whether the shelf keeps such a block; the allocator is quick for the others.
+/// Whether the pool keeps such a block; the allocator is quick for the others.
 fn is_large(capacity: usize) -> bool {
     capacity * size_of::<f32>() >= SMALL_BYTES && !cfg!(exact_buffers)
 }
@@ -166,7 +166,7 @@ impl Drop for Buffer {
     fn drop(&mut self) {
         let capacity = capacity(self.len);
         if is_large(capacity) {
-            shelf().get_or_insert_default().put(self.start, capacity);
+            pool().get_or_insert_default().put(self.start, capacity);
         } else if capacity > 0 {
             // SAFETY: the block came from `fresh`, and its owner goes.
             unsafe { free(self.start, capacity) }

@@ -32,9 +32,9 @@ pub fn gallery(
         .filter(|&row| subset.label(row) >= 0)
         .collect();
     let mut pictures = Vec::new();
-    for (exit, said) in answers.exits.iter().enumerate() {
+    for (exit, exit_answers) in answers.exits.iter().enumerate() {
         let left = || (0..rows.len().min(taken.len())).filter(|&i| taken[i] == exit);
-        let right = |i: &usize| said.prediction[*i] == answers.labels[*i];
+        let right = |i: &usize| exit_answers.prediction[*i] == answers.labels[*i];
         let chosen = (left().filter(right).take(IMAGES_PER_EXIT))
             .chain(left().filter(|i| !right(i)).take(IMAGES_PER_EXIT));
         for i in chosen {
@@ -42,8 +42,8 @@ pub fn gallery(
             pictures.push(Picture {
                 exit,
                 label: name(answers.labels[i]),
-                prediction: name(said.prediction[i]),
-                confidence: said.confidence[i],
+                prediction: name(exit_answers.prediction[i]),
+                confidence: exit_answers.confidence[i],
                 png: png(subset.image(rows[i]), subset.shape())?,
             });
         }

@@ -22,7 +22,8 @@ impl<N: EarlyExitNet> Runner<N> {
     ///
     /// # Errors
     /// When the policy or the costs are for another number of exits.
-    pub fn new(net: N, policy: AnyPolicy, macs: Vec<u64>) -> Result<Self, InferError> {
+    pub fn new(net: N, policy: impl Into<AnyPolicy>, macs: Vec<u64>) -> Result<Self, InferError> {
+        let policy = policy.into();
         policy.check_exits(net.num_exits())?;
         if macs.len() != net.num_exits() {
             return Err(InferError::Costs {

@@ -163,6 +163,13 @@ fn a_chain_names_what_goes_from_segment_to_segment() {
     let json = std::fs::read(folder.path().join(OnnxSegments::JSON)).unwrap();
     let read: SegmentsFile = serde_json::from_slice(&json).unwrap();
     assert_eq!(read, chained.file);
+    // Format 1 was called `staged.json`.
+    let text = String::from_utf8(json).unwrap();
+    let old = text.replace("\"segments\"", "\"stages\"");
+    let old = old.replace("\"name\": \"confidence\"", "\"kind\": \"confidence\"");
+    assert_ne!(old, text);
+    let read: SegmentsFile = serde_json::from_str(&old).unwrap();
+    assert_eq!(read, chained.file);
     let first = std::fs::read(folder.path().join("segment0.onnx")).unwrap();
     assert_eq!(first, chained.graphs[0]);
 }
