@@ -57,13 +57,13 @@
     return answer;
   }
 
-  // Milliseconds of one picture alone up to each exit: the fastest of some blocks, since something else may
-  // run meanwhile, of several pictures each, since clocks of browsers are coarse.
+  // Milliseconds of one image alone up to each exit: the fastest of some blocks, since something else may
+  // run meanwhile, of several images each, since clocks of browsers are coarse.
   function time() {
     const grey = new Uint8Array(4).fill(128), blocks = model.exits.map(() => []);
     for (let block = -1; block < BLOCKS; block++) {
       const spent = model.exits.map(() => 0);
-      let pictures = 0;
+      let images = 0;
       while (spent.at(-1) < BLOCK_MS) {
         ask("begin", grey, 1, 1);
         const begin = performance.now();
@@ -71,19 +71,19 @@
           ask("next");
           spent[k] += performance.now() - begin;
         }
-        pictures++;
+        images++;
       }
       // The first one is slower: the browser is still compiling.
-      if (block >= 0) spent.forEach((ms, k) => blocks[k].push(ms / pictures));
+      if (block >= 0) spent.forEach((ms, k) => blocks[k].push(ms / images));
     }
     model.exits.forEach((exit, k) => { exit.ms = Math.min(...blocks[k]); });
   }
 
-  // As the program reads pictures: turned as the camera noted, colour profiles left alone.
+  // As the program reads images: turned as the camera noted, colour profiles left alone.
   async function pixels(blob) {
     const options = { premultiplyAlpha: "none", colorSpaceConversion: "none" };
     let bitmap = await createImageBitmap(blob, options).catch(() => {
-      throw new Error("this is no picture that the browser can read");
+      throw new Error("this is no image that the browser can read");
     });
     const all = bitmap.width * bitmap.height;
     if (all > MOST_PIXELS) {
@@ -118,13 +118,13 @@
       trace.push({ ...exit, ms: model.exits[exit.exit].ms });
       if (stops) taken = { ...exit, ms, waited_ms: 0, top_k: top_k.slice(0, Number(wish.get("top_k") ?? 5)) };
       if (taken && wish.get("trace") !== "true") break;
-      // A stage of a large network takes long enough to be noticed.
+      // A segment of a large network takes long enough to be noticed.
       if (took > 20) await new Promise((done) => setTimeout(done));
     }
     return { model: model.name, policy, predictions: [{ ...taken, trace }] };
   }
 
-  // One question at a time: the module looks at one picture.
+  // One question at a time: the module looks at one image.
   window.offramp = (path, options = {}) => {
     const [name, query] = path.split("?");
     const work = () => (name === "v1/models" ? open() : predict(query, options.body));

@@ -87,7 +87,7 @@ def budget(point):
 
 def says(expected):
     """Whether the page shows this answer."""
-    begin, middle = f"{expected['class']}, {100 * expected['probability']:.1f} %", f"at exit {expected['exit']}:"
+    begin, middle = f"{expected['class']}, {100 * expected['confidence']:.1f} %", f"at exit {expected['exit']}:"
     return lambda state: state["said"].startswith(begin) and middle in state["said"]
 
 
@@ -95,7 +95,7 @@ def must_say(exits, taken, expected):
     """What each exit says on the page is what the API says of it."""
     assert taken == expected["exit"], (taken, expected)
     for shown, exit in zip(exits, expected["trace"], strict=True):
-        assert exit["class"] in shown and f"{100 * exit['probability']:.1f} %" in shown, (shown, exit)
+        assert exit["class"] in shown and f"{100 * exit['confidence']:.1f} %" in shown, (shown, exit)
 
 
 def differing(curve, paths, ask):
@@ -179,7 +179,7 @@ def damaged(driver):
         file.flush()
         upload(driver, file.name)
         WebDriverWait(driver, 20).until(lambda d: text(d, "error"))
-        assert "picture" in text(driver, "error"), text(driver, "error")
+        assert "image" in text(driver, "error"), text(driver, "error")
     # Chromium notes every answer of 4xx on the console; this one was asked for.
     must_be_silent(driver, expected=["422"])
 

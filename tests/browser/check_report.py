@@ -40,9 +40,9 @@ return [...document.querySelectorAll('figure')].map(figure => {
 """
 
 PICTURES = """
-return [...document.querySelectorAll('section.run')].map(run => [...run.querySelectorAll('.gallery h4')].map(shelf => ({
-  title: shelf.textContent,
-  pictures: [...shelf.nextElementSibling.querySelectorAll('li')].map(li => {
+return [...document.querySelectorAll('section.run')].map(run => [...run.querySelectorAll('.gallery h4')].map(section => ({
+  title: section.textContent,
+  pictures: [...section.nextElementSibling.querySelectorAll('li')].map(li => {
     const img = li.querySelector('img'), box = img.getBoundingClientRect();
     return {drawn: img.complete && img.naturalWidth > 0 && box.width > 40 && box.height > 40,
             said: li.textContent, name: img.alt};
@@ -111,13 +111,13 @@ def look_at_charts(driver, name, runs):
 
 def look_at_pictures(driver, name, runs):
     count = 0
-    for run, shelves in zip(runs, driver.execute_script(PICTURES), strict=True):
-        found = collections.Counter({shelf["title"]: len(shelf["pictures"]) for shelf in shelves})
+    for run, sections in zip(runs, driver.execute_script(PICTURES), strict=True):
+        found = collections.Counter({section["title"]: len(section["pictures"]) for section in sections})
         assert found == expected_shelves(run), (name, run, found)
-        for shelf in shelves:
-            for picture in shelf["pictures"]:
-                assert picture["drawn"] and picture["name"], (name, shelf["title"], picture)
-                assert ("taken for" in picture["said"]) == shelf["title"].endswith("wrong"), (name, shelf["title"], picture)
+        for section in sections:
+            for picture in section["pictures"]:
+                assert picture["drawn"] and picture["name"], (name, section["title"], picture)
+                assert ("taken for" in picture["said"]) == section["title"].endswith("wrong"), (name, section["title"], picture)
         count += found.total()
     return count
 

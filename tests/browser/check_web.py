@@ -75,7 +75,7 @@ def decided(answer):
 def distance(found, expected):
     """Largest difference of a probability: the answer's, each exit's, the likeliest classes'."""
     def probabilities(answer):
-        return [said["probability"] for said in (answer, *answer["trace"], *answer["top_k"])]
+        return [said["confidence"] for said in (answer, *answer["trace"])] + [said["probability"] for said in answer["top_k"]]
     return max(abs(a - b) for a, b in zip(probabilities(found), probabilities(expected), strict=True))
 
 
@@ -132,7 +132,7 @@ def predicts(program, run, plan, url, paths):
     for path, native in zip(paths, json.loads(said.stdout)["predictions"], strict=True):
         served = service.ask(url, "", path)
         assert all(served[name] == native[name] for name in ("label", "exit", "macs")), (path, served, native)
-        assert abs(served["probability"] - native["confidence"]) < 1e-6, (path, served, native)
+        assert abs(served["confidence"] - native["confidence"]) < 1e-6, (path, served, native)
     print(f"the service beside `offramp predict`: {len(paths)} answers the same")
 
 

@@ -3,12 +3,12 @@
     pip install -r tests/python/requirements.txt
     OFFRAMP_PYTHON=python cargo test --release --workspace --test python     # every backbone and head
     python tests/python/check_export.py networks FOLDER      # what that test wrote
-    python tests/python/check_export.py chain STAGED predictions.json
+    python tests/python/check_export.py chain SEGMENTS predictions.json
     python tests/python/check_export.py accuracy model.onnx DATA/cifar-100-lowdata
 
-`networks`: the logits of ONNX Runtime, whole and stage by stage, and of PyTorch with the exported weights are
+`networks`: the logits of ONNX Runtime, whole and segment by segment, and of PyTorch with the exported weights are
 within 1e-4 of offramp's, relative to the largest. `chain`: every picture that `offramp predict --json` answered
-leaves the chain at the same exit with the same class. `accuracy`: top-1 of every exit over CIFAR-100's test pictures.
+leaves the chain at the same exit with the same class. `accuracy`: top-1 of every exit over CIFAR-100's test images.
 """
 
 import json
@@ -51,16 +51,16 @@ def whole(folder, inputs, expected):
     return max(errors + [error(one[name], expected[name][:1]) for name in names])
 
 
-def staged(folder, image, expected):
-    """All stages in turn, nobody leaves."""
+def segments(folder, image, expected):
+    """All segments in turn, no image leaves."""
     for name in sorted(os.listdir(folder)):
         if name.endswith(".onnx"):
             onnx.checker.check_model(os.path.join(folder, name), full_check=True)
     chain = Chain(folder)
     values, worst = {"image": image}, 0.0
-    for k, stage in enumerate(chain.about["stages"]):
-        values = chain.stage(k, values)
-        worst = max(worst, error(values[stage["logits"]], expected[stage["logits"]]))
+    for k, segment in enumerate(chain.segments):
+        values = chain.segment(k, values)
+        worst = max(worst, error(values[segment["logits"]], expected[segment["logits"]]))
     return worst
 
 
@@ -95,7 +95,7 @@ def pytorch(path, image, expected):
 def networks(folder):
     versions = f"onnx {onnx.__version__}, onnxruntime {onnxruntime.__version__}"
     print(f"{versions}; largest difference of logits, relative to the largest logit")
-    print(f"{'network':44} {'whole':>8} {'staged':>8} {'PyTorch':>8}")
+    print(f"{'network':44} {'whole':>8} {'segments':>8} {'PyTorch':>8}")
     failed = []
     for case in sorted(os.listdir(folder)):
         path = os.path.join(folder, case)
@@ -103,8 +103,8 @@ def networks(folder):
         inputs = {name[3:]: x for name, x in values.items() if name.startswith("in.")}
         expected = {name[4:]: x for name, x in values.items() if name.startswith("out.")}
         errors = [whole(path, inputs, expected), None, None]
-        if os.path.isdir(os.path.join(path, "staged")):
-            errors[1] = staged(os.path.join(path, "staged"), inputs["image"], expected)
+        if os.path.isdir(os.path.join(path, "segments")):
+            errors[1] = segments(os.path.join(path, "segments"), inputs["image"], expected)
         if os.path.exists(os.path.join(path, "pytorch.safetensors")):
             weights = os.path.join(path, "pytorch.safetensors")
             errors[2] = pytorch(weights, inputs["image"], expected)
@@ -132,7 +132,7 @@ def chain(folder, predictions):
     ]
     difference = np.abs(confidences - [p["confidence"] for p in predictions]).max()
     counts = np.bincount(exits, minlength=len(chain.sessions)).tolist()
-    print(f"{len(predictions)} pictures, {counts} at each exit, {len(wrong)} differ")
+    print(f"{len(predictions)} images, {counts} at each exit, {len(wrong)} differ")
     print(f"largest difference of confidences {difference:.1e}")
     if wrong:
         raise SystemExit(f"another exit or class: {', '.join(wrong[:10])}")

@@ -129,7 +129,7 @@ def main(program):
         [thread.start() for thread in threads]
         [thread.join() for thread in threads]
         assert not wrong
-    print(f"offramp {offramp.__version__} for Python: {len(images)} pictures as on the command line, 15 refusals")
+    print(f"offramp {offramp.__version__} for Python: {len(images)} images as on the command line, 15 refusals")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Runs a chain of `offramp export --format onnx --staged` and stops early.
+"""Runs a chain of `offramp export --format onnx --segments` and stops early.
 
     pip install onnxruntime numpy pillow
-    python tests/python/run_staged.py runs/demo/export/staged cat.png dog.png
+    python tests/python/run_staged.py runs/demo/export/segments cat.png dog.png
 
-A short program to start from: the classes `Chain` and `Policy` are all that it takes.
+A short program to start from: the classes `Chain` and `Policy` are all that it takes. Chains of format 1
+(`staged.json`) are read too.
 """
 
 import json
@@ -18,7 +19,8 @@ class Policy:
     """Evidence and thresholds as in docs/src/policies.md: sums in float64, numbers compared in float32."""
 
     def __init__(self, policy, temperatures, exits):
-        self.kind = policy["kind"]
+        # Format 1 had `kind` for `name`.
+        self.name = policy.get("name") or policy["kind"]
         self.last = exits - 1
         self.exit = policy.get("exit")
         self.thresholds = [float(t) for t in policy.get("thresholds", [])]
@@ -33,80 +35,83 @@ class Policy:
         """Which rows stop at this exit."""
         if exit == self.last:
             return np.ones(len(p), dtype=bool)
-        if self.kind == "fixed-exit":
+        if self.name == "fixed-exit":
             return np.full(len(p), exit >= self.exit)
         threshold = self.thresholds[exit]
         two = np.sort(p, axis=1)[:, -2:]
-        if self.kind == "confidence":
+        if self.name == "confidence":
             return two[:, 1].astype(np.float32) >= threshold
-        if self.kind == "margin":
+        if self.name == "margin":
             return (two[:, 1] - two[:, 0]).astype(np.float32) >= threshold
-        if self.kind == "entropy":
+        if self.name == "entropy":
             terms = np.where(p > 0, p * np.log(np.maximum(p, 1e-300)), 0.0)
             return np.maximum(-terms.sum(axis=1), 0).astype(np.float32) <= threshold
-        raise SystemExit(f"policy {self.kind} is not known to this program")
+        raise SystemExit(f"policy {self.name} is not known to this program")
 
 
 class Chain:
     def __init__(self, folder):
-        with open(os.path.join(folder, "staged.json")) as file:
+        names = [os.path.join(folder, name) for name in ("segments.json", "staged.json")]
+        with open(next(filter(os.path.exists, names), names[0])) as file:
             self.about = json.load(file)
-        files = [os.path.join(folder, stage["file"]) for stage in self.about["stages"]]
+        # Format 1 had `stages` for `segments`.
+        self.segments = self.about.get("segments") or self.about["stages"]
+        files = [os.path.join(folder, segment["file"]) for segment in self.segments]
         self.sessions = [
             onnxruntime.InferenceSession(f, providers=["CPUExecutionProvider"]) for f in files
         ]
-        exits = len(self.about["stages"])
+        exits = len(self.segments)
         self.policy = Policy(self.about["policy"], self.about.get("temperatures"), exits)
 
     def normalise(self, pixels):
-        """`[N, H, W, 3]` bytes to what the first stage reads."""
+        """`[N, H, W, 3]` bytes to what the first segment reads."""
         mean, std = (np.array(self.about[key], dtype=np.float32) for key in ("mean", "std"))
         x = (pixels.astype(np.float32) / 255 - mean) / std
         return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
 
-    def stage(self, k, values):
-        """The outputs of stage K by name, from those of the stage before (or the image)."""
-        stage = self.about["stages"][k]
-        names = [output["name"] for output in stage["outputs"]]
-        inputs = {port["name"]: values[port["name"]] for port in stage["inputs"]}
+    def segment(self, k, values):
+        """The outputs of segment K by name, from those of the segment before (or the image)."""
+        segment = self.segments[k]
+        names = [output["name"] for output in segment["outputs"]]
+        inputs = {port["name"]: values[port["name"]] for port in segment["inputs"]}
         return dict(zip(names, self.sessions[k].run(names, inputs)))
 
     def run(self, image):
-        """Exit, class and confidence of every row; a stage sees only the rows that reach it."""
+        """Exit, class and confidence of every image; a segment sees only the images that reach it."""
         exits, classes = np.zeros(len(image), int), np.zeros(len(image), int)
         confidences = np.zeros(len(image), np.float32)
         rows, values = np.arange(len(image)), {"image": image}
-        for k, stage in enumerate(self.about["stages"]):
+        for k, segment in enumerate(self.segments):
             if not len(rows):
                 break
-            values = self.stage(k, values)
-            p = self.policy.probabilities(values[stage["logits"]], k)
+            values = self.segment(k, values)
+            p = self.policy.probabilities(values[segment["logits"]], k)
             stop = self.policy.stops(p, k)
             exits[rows[stop]] = k
-            classes[rows[stop]] = values[stage["logits"]][stop].argmax(axis=1)
+            classes[rows[stop]] = values[segment["logits"]][stop].argmax(axis=1)
             confidences[rows[stop]] = p[stop].max(axis=1)
             rows = rows[~stop]
             values = {name: value[~stop] for name, value in values.items()}
         return exits, classes, confidences
 
 
-def main(folder, pictures):
+def main(folder, images):
     from PIL import Image
 
     chain = Chain(folder)
-    image, resize = chain.about["image"], chain.about["resize"]
-    for picture in pictures:
-        pixels = Image.open(picture).convert("RGB")
-        if pixels.size != (image["width"], image["height"]):
+    size, resize = chain.about["image"], chain.about["resize"]
+    for image in images:
+        pixels = Image.open(image).convert("RGB")
+        if pixels.size != (size["width"], size["height"]):
             # offramp's own resampling differs in the last bits.
             pixels = pixels.resize((resize["width"], resize["height"]), Image.Resampling.BILINEAR)
-            left = (resize["width"] - image["width"]) // 2
-            top = (resize["height"] - image["height"]) // 2
-            pixels = pixels.crop((left, top, left + image["width"], top + image["height"]))
+            left = (resize["width"] - size["width"]) // 2
+            top = (resize["height"] - size["height"]) // 2
+            pixels = pixels.crop((left, top, left + size["width"], top + size["height"]))
         exits, classes, confidences = chain.run(chain.normalise(np.asarray(pixels)[None]))
         name = chain.about["classes"][classes[0]]
         macs = chain.about["exits"][exits[0]]["macs"]
-        print(f"{picture}: {name} ({confidences[0]:.3f}) at exit {exits[0]}, {macs:,} MACs")
+        print(f"{image}: {name} ({confidences[0]:.3f}) at exit {exits[0]}, {macs:,} MACs")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Train a network as a recipe says, into a run folder
+    /// Train a network from a recipe, into a run folder
     #[command(after_help = "Example:\n  \
         offramp train recipes/cifar100-lowdata/mate.toml --data ~/data --set train.epochs=3 --out runs/try\n  \
         offramp train recipes/cifar100-lowdata/mate.toml --data ~/data --out runs/try --resume")]
@@ -37,12 +37,12 @@ pub enum Command {
         offramp calibrate runs/demo                  the 39 budgets of MSDNet's search\n  \
         offramp calibrate runs/demo --max-macs 60%   the best accuracy at 60 % of the full cost\n  \
         offramp calibrate runs/demo --max-drop 1     the cheapest at most 1 point below the last exit\n  \
-        offramp calibrate runs/demo --max-drop 1 --guarantee 95%   ... on new pictures, with that probability\n  \
+        offramp calibrate runs/demo --max-drop 1 --guarantee 95%   ... on new images, with that probability\n  \
         offramp calibrate runs/demo --policy gates   any policy of `offramp list policies`\n  \
-        offramp calibrate runs/demo --max-mean-ms 0.2   the best accuracy at 0.2 ms a picture on this machine\n  \
-        offramp calibrate runs/demo --policy deadline --max-ms 5   the deepest exit within 5 ms a picture")]
+        offramp calibrate runs/demo --max-mean-ms 0.2   the best accuracy at 0.2 ms per image on this machine\n  \
+        offramp calibrate runs/demo --policy deadline --max-ms 5   the deepest exit within 5 ms per image")]
     Calibrate(CalibrateArgs),
-    /// Classify pictures, stopping at the first exit that is sure enough
+    /// Classify images, stopping at the first exit that is sure enough
     #[command(after_help = "Example:\n  offramp predict runs/demo cat.png dog.jpg --json")]
     Predict(PredictArgs),
     /// How long a network takes to each exit and with its policy, beside one without early exits
@@ -56,7 +56,7 @@ pub enum Command {
         offramp report runs/demo --measure               with reliability and shares by class\n  \
         offramp report runs/demo --format svg -o figures  one file a chart, for papers")]
     Report(report::ReportArgs),
-    /// Answer over HTTP, each picture at the first exit that is sure enough; with a page at /
+    /// Answer over HTTP, each image at the first exit that is sure enough; with a page at /
     #[command(after_help = "Examples:\n  \
         offramp serve runs/demo                            http://127.0.0.1:8080, for this machine alone\n  \
         offramp serve runs/a b=runs/b --listen 0.0.0.0:8080 --keys keys.txt\n  \
@@ -72,7 +72,7 @@ pub enum Command {
     /// Write a network for other programs
     #[command(after_help = "Examples:\n  \
         offramp export runs/demo --format onnx             one graph with all exits\n  \
-        offramp export runs/demo --format onnx --staged    one graph a stage, and the JSON that chains them\n  \
+        offramp export runs/demo --format onnx --segments  one graph per segment, and the JSON that chains them\n  \
         offramp export runs/demo --format safetensors      for PyTorch's load_state_dict\n  \
         offramp export runs/demo --format plan --precision int8   compiled, with bytes")]
     Export(ExportArgs),
@@ -158,10 +158,10 @@ pub struct EvalArgs {
     /// train, val or test
     #[arg(long, default_value_t = Split::Test)]
     pub split: Split,
-    /// Images a batch
+    /// Images per batch
     #[arg(long, default_value_t = 128, value_name = "N")]
     pub batch_size: usize,
-    /// Loader threads [default: what the recipe says]
+    /// Loader threads [default: those of the recipe]
     #[arg(long, value_name = "N")]
     pub workers: Option<usize>,
     /// Also: overthinking, an oracle, agreement between exits, reliability
@@ -183,31 +183,31 @@ pub struct EvalArgs {
 pub struct CalibrateArgs {
     /// Run folder
     pub run: PathBuf,
-    /// When a picture stops; `offramp list policies` shows what there is
+    /// When an image stops; `offramp list policies` shows what there is
     #[arg(long, default_value = "confidence", value_name = "NAME")]
     pub policy: String,
-    /// What puts the answers of the exits so far together, fitted first; `offramp list policies`
+    /// Ensemble of the exits so far, fitted first; `offramp list policies` shows what there is
     #[arg(long, value_name = "NAME")]
     pub ensemble: Option<String>,
-    /// Fit one temperature an exit first
+    /// Fit one temperature per exit first
     #[arg(long)]
     pub temperatures: bool,
     /// Best accuracy at this mean cost: a number, 30M, 1.2G, or 60% of the full network
     #[arg(long, value_name = "MACS", conflicts_with = "max_drop")]
     pub max_macs: Option<String>,
-    /// Best accuracy at this mean time of a picture, milliseconds, by times measured here and now
+    /// Best accuracy at this mean time of an image, milliseconds, by times measured here and now
     #[arg(long, value_name = "MS", conflicts_with_all = ["max_macs", "max_drop", "guarantee", "max_ms"])]
     pub max_mean_ms: Option<f64>,
     /// Cheapest at most this many points of accuracy below the deepest exit
     #[arg(long, value_name = "POINTS")]
     pub max_drop: Option<f64>,
-    /// Let --max-drop hold on new pictures: with this probability, such as 95%, or on average, `mean`
+    /// Let --max-drop hold on new images: with this probability, such as 95%, or on average, `mean`
     #[arg(long, value_name = "P", conflicts_with = "max_macs")]
     pub guarantee: Option<String>,
-    /// Time limit of `--policy deadline` for one picture, milliseconds
+    /// Time limit of `--policy deadline` for one image, milliseconds
     #[arg(long, value_name = "MS", conflicts_with_all = ["max_macs", "max_drop"])]
     pub max_ms: Option<f64>,
-    /// Images a batch
+    /// Images per batch
     #[arg(long, default_value_t = 128, value_name = "N")]
     pub batch_size: usize,
     /// What is timed for a deadline.
@@ -260,7 +260,7 @@ pub struct ImportArgs {
     /// Number of classes [default: that of the classifier in the file]
     #[arg(long, value_name = "N")]
     pub num_classes: Option<usize>,
-    /// Names of the classes, one a line [default: numbers]
+    /// Names of the classes, one per line [default: numbers]
     #[arg(long, value_name = "FILE")]
     pub classes: Option<PathBuf>,
     /// Side of the input images [default: 224 with stem=imagenet, else 32]
@@ -276,7 +276,7 @@ pub struct ImportArgs {
     /// the tensor out (repeatable)
     #[arg(long, value_name = "REGEX=NAME")]
     pub rename: Vec<String>,
-    /// Leave tensors that are not in the file as a fresh network has them, and say which
+    /// Leave tensors that are not in the file as a fresh network has them, and list them
     #[arg(long)]
     pub allow_missing: bool,
     /// Run folder [default: runs/NAME, the name of the file]
@@ -314,11 +314,14 @@ pub struct ExportArgs {
     /// What to write
     #[arg(long)]
     pub format: ExportFormat,
-    /// One graph for each stage with its exit, for runtimes that stop early
+    /// One graph for each segment with its exit, for runtimes that stop early
     #[arg(long)]
+    pub segments: bool,
+    /// The name of --segments in earlier versions; writes to export/staged
+    #[arg(long, hide = true)]
     pub staged: bool,
-    /// File, or folder of the stages; what was there from an earlier export is replaced [default:
-    /// export/pytorch.safetensors, export/model.onnx or export/staged in the run folder]
+    /// File, or folder of the segments; what was there from an earlier export is replaced [default:
+    /// export/pytorch.safetensors, export/model.onnx or export/segments in the run folder]
     #[arg(long, value_name = "PATH")]
     pub out: Option<PathBuf>,
     /// Policy file that goes with it [default: policy.json of the run; without one, the deepest exit]
@@ -336,6 +339,13 @@ pub struct ExportArgs {
     /// Print one JSON document and nothing else on stdout
     #[arg(long)]
     pub json: bool,
+}
+
+impl ExportArgs {
+    /// Whether each segment is to be a graph of its own.
+    pub fn by_segment(&self) -> bool {
+        self.segments || self.staged
+    }
 }
 
 /// What a network can be written as.

@@ -1,4 +1,4 @@
-//! What computes a trained network: the compiled executor on a CPU, burn elsewhere.
+//! Engines that compute a trained network: the compiled executor on a CPU, burn elsewhere.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 use clap::{Args, ValueEnum};
 use offramp_core::DeviceSpec;
 use offramp_core::images::normalise;
-use offramp_executor::{CompiledEngine, Options, StagedPlan};
+use offramp_executor::{CompiledEngine, MultiExitPlan, Options};
 use offramp_heads::{ModelCard, MultiExitNet};
 use offramp_infer::BurnEngine;
 use offramp_run::Engine;
@@ -74,19 +74,19 @@ impl EngineArgs {
     /// # Errors
     /// When the file is damaged, of another model or for smaller batches, or a node of the network has
     /// no compiled form.
-    pub fn staged_plan(
+    pub fn multi_exit_plan(
         &self,
         net: &MultiExitNet,
         card: &ModelCard,
         batch: usize,
         threads: Option<usize>,
-    ) -> Result<StagedPlan, CliError> {
+    ) -> Result<MultiExitPlan, CliError> {
         let options = options(threads);
         let Some(path) = &self.plan else {
             let graphs = net.segment_graphs(card.image)?;
-            return Ok(StagedPlan::compile(&graphs, batch, options)?);
+            return Ok(MultiExitPlan::compile(&graphs, batch, options)?);
         };
-        let plan = StagedPlan::load(path)?;
+        let plan = MultiExitPlan::load(path)?;
         let model = plan.about().map_or("", |about| about.model.as_str());
         if model != card.sha256 {
             return Err(CliError::OtherPlan {
@@ -99,7 +99,7 @@ impl EngineArgs {
     }
 }
 
-/// So many threads, or all processors.
+/// Options with `threads` threads, or all processors.
 pub fn options(threads: Option<usize>) -> Options {
     let default = Options::default();
     Options {
@@ -111,7 +111,7 @@ pub fn options(threads: Option<usize>) -> Options {
 /// What computes the network, for batches of at most `batch` images.
 ///
 /// # Errors
-/// Those of [`EngineArgs::kind`] and [`EngineArgs::staged_plan`].
+/// Those of [`EngineArgs::kind`] and [`EngineArgs::multi_exit_plan`].
 pub fn engine(
     args: &EngineArgs,
     spec: DeviceSpec,
@@ -122,7 +122,7 @@ pub fn engine(
 ) -> Result<Box<dyn Engine>, CliError> {
     match args.kind(spec)? {
         EngineKind::Compiled => {
-            let plan = args.staged_plan(net, card, batch, None)?;
+            let plan = args.multi_exit_plan(net, card, batch, None)?;
             Ok(Box::new(CompiledEngine::new(plan, macs(net, card))?))
         }
         EngineKind::Burn => Ok(Box::new(burn_engine(net, card, batch, device)?)),

@@ -1,4 +1,4 @@
-//! What ends the program with a message.
+//! Errors that end the program with a message.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! How a fetch shows itself on stderr: a bar on a terminal, a line now and then elsewhere.
+//! The progress of a fetch on stderr: a bar on a terminal, a line now and then elsewhere.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -90,7 +90,7 @@ impl<W: Write> Lines<W> {
             }
             _ => return,
         };
-        // Nobody is left to be told if stderr is closed.
+        // If stderr is closed, there is nothing to report to.
         let _ = writeln!(self.out, "{}: {line}", self.name);
     }
 }
@@ -102,7 +102,7 @@ struct Step {
     total: Option<u64>,
 }
 
-/// Without a total, a line for so many bytes.
+/// Without a total, a line each time this many bytes have come.
 const UNKNOWN_TENTH: u64 = 50_000_000;
 
 impl Step {

@@ -1,10 +1,10 @@
-//! What a compiled network computes with.
+//! The number format of a compiled network: `f32` or `int8`.
 
 use std::path::Path;
 
 use clap::ValueEnum;
 use offramp_data::{DatasetInfo, Loader, LoaderConfig, Split, Subset};
-use offramp_executor::{About, StagedPlan};
+use offramp_executor::{About, MultiExitPlan};
 use serde::Serialize;
 
 use crate::engine::{images, macs, options, values};
@@ -36,14 +36,14 @@ pub fn plan(
     rows: Option<&[f32]>,
     batch: usize,
     threads: Option<usize>,
-) -> Result<StagedPlan, CliError> {
+) -> Result<MultiExitPlan, CliError> {
     let graphs = run.net.segment_graphs(run.card.image)?;
     let options = options(threads);
     let plan = match rows {
-        None => StagedPlan::compile(&graphs, batch, options)?,
+        None => MultiExitPlan::compile(&graphs, batch, options)?,
         Some(rows) => {
             let samples = rows.len() / run.image_len().max(1);
-            StagedPlan::quantized(&graphs, batch, options, samples, rows)?
+            MultiExitPlan::quantized(&graphs, batch, options, samples, rows)?
         }
     };
     Ok(plan.with_about(about(run))?)

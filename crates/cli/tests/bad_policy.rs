@@ -55,10 +55,10 @@ fn damaged_files(run: &Path) {
     });
     assert_names(&message, &["2 exit(s)", "the model has 3"]);
     let message = refusal(run, |file| {
-        file["policy"] = json!({"kind": "patience", "patience": 0, "num_exits": 3});
+        file["policy"] = json!({"name": "patience", "patience": 0, "num-exits": 3});
     });
     assert_names(&message, &["patience is 0"]);
-    let message = refusal(run, |file| file["policy"]["kind"] = json!("coin"));
+    let message = refusal(run, |file| file["policy"]["name"] = json!("coin"));
     assert_names(&message, &["coin", "patience"]);
     let message = refusal(run, |file| file["temperatures"] = json!([1.0, 1.0]));
     assert_names(&message, &["temperatures have 2"]);
@@ -85,7 +85,7 @@ fn files_of_other_models(folder: &Path, run: &Path) {
     let scorer = |exit: usize| json!({"classes": [0.0, 1.0], "confidence": 1.0, "certainty": 0.0, "past": vec![0.0; exit]});
     let message = refusal(run, |file| {
         file["policy"] = json!({
-            "kind": "scheduler",
+            "name": "scheduler",
             "thresholds": file["expected"]["thresholds"],
             "scorers": [scorer(0), scorer(1)],
         });
@@ -93,8 +93,8 @@ fn files_of_other_models(folder: &Path, run: &Path) {
     });
     assert_names(&message, &["2 classes", "10"]);
     let message = refusal(run, |file| {
-        let exit = |k: usize| json!({"log_weights": vec![0.0; k + 1], "bias": [0.0, 0.0]});
-        file["ensemble"] = json!({"kind": "zero-time-waste", "exits": [exit(0), exit(1), exit(2)]});
+        let exit = |k: usize| json!({"log-weights": vec![0.0; k + 1], "bias": [0.0, 0.0]});
+        file["ensemble"] = json!({"name": "zero-time-waste", "exits": [exit(0), exit(1), exit(2)]});
     });
     assert_names(&message, &["2 classes", "10"]);
 
@@ -197,8 +197,8 @@ fn every_policy_predicts(folder: &Path, run: &Path) {
         };
         let document = run_json(&[&["calibrate", text(run), "--json"], &options[..]].concat());
         match entry["table"].as_str() {
-            Some("--ensemble") => assert_eq!(document["policy"]["ensemble"]["kind"], name),
-            _ => assert_eq!(document["policy"]["policy"]["kind"], name),
+            Some("--ensemble") => assert_eq!(document["policy"]["ensemble"]["name"], name),
+            _ => assert_eq!(document["policy"]["policy"]["name"], name),
         }
         predict();
     }

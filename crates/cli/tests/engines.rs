@@ -226,8 +226,8 @@ fn options_that_make_no_sense(run: &Path) {
     );
     refused(
         "export",
-        &["--format", "plan", "--staged"],
-        &["--staged", "onnx"],
+        &["--format", "plan", "--segments"],
+        &["--segments", "onnx"],
     );
     let recipe = run.join("recipe.toml");
     let kept = std::fs::read_to_string(&recipe).unwrap();

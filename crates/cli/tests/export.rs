@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use offramp_data::{DataConfig, open};
-use offramp_interop::export::{Staged, StagedFile};
+use offramp_interop::export::{OnnxSegments, SegmentsFile};
 use serde_json::Value;
 use support::{RESNET56, TINY, assert_names, failure, import_resnet56, json, recipe, run, text};
 
@@ -17,8 +17,8 @@ fn trained(folder: &Path) -> PathBuf {
     run
 }
 
-fn chain(folder: &Path) -> StagedFile {
-    serde_json::from_slice(&std::fs::read(folder.join(Staged::JSON)).unwrap()).unwrap()
+fn chain(folder: &Path) -> SegmentsFile {
+    serde_json::from_slice(&std::fs::read(folder.join(OnnxSegments::JSON)).unwrap()).unwrap()
 }
 
 #[test]
@@ -41,8 +41,8 @@ fn a_run_is_written_in_every_form() {
     assert_eq!(document["policy"], "always exit 2");
     assert_eq!(document["exits"].as_array().unwrap().len(), 3);
 
-    exported(&["onnx", "--staged"]);
-    let staged = run_folder.join("export/staged");
+    exported(&["onnx", "--segments"]);
+    let staged = run_folder.join("export/segments");
     let before = chain(&staged);
     assert_eq!(before.opset, 17);
     let recipe = std::fs::read_to_string(run_folder.join("recipe.toml")).unwrap();
@@ -56,7 +56,7 @@ fn a_run_is_written_in_every_form() {
         "80%",
         "--json",
     ]);
-    let document = exported(&["onnx", "--staged"]);
+    let document = exported(&["onnx", "--segments"]);
     assert_eq!(document["policy"], text(&run_folder.join("policy.json")));
     assert_eq!(document["files"].as_array().unwrap().len(), 4);
     let policy = std::fs::read(run_folder.join("policy.json")).unwrap();
@@ -66,7 +66,7 @@ fn a_run_is_written_in_every_form() {
         serde_json::to_value(&after.policy.policy).unwrap(),
         policy["policy"]
     );
-    assert_eq!(after.stages, before.stages);
+    assert_eq!(after.segments, before.segments);
     assert_eq!(after.description.model, policy["model"]);
 }
 
@@ -80,7 +80,7 @@ fn mistakes_write_nothing() {
         message
     };
     for option in [
-        &["--staged"][..],
+        &["--segments"][..],
         &["--opset", "17"],
         &["--policy", "p.json"],
     ] {
@@ -102,7 +102,7 @@ fn mistakes_write_nothing() {
     let other = folder.path().join("thesis");
     std::fs::create_dir(&other).unwrap();
     std::fs::write(other.join("thesis.tex"), "x").unwrap();
-    let message = refused(&["--format", "onnx", "--staged", "--out", text(&other)]);
+    let message = refused(&["--format", "onnx", "--segments", "--out", text(&other)]);
     assert_names(&message, &["thesis.tex", "--out"]);
     assert!(other.join("thesis.tex").exists());
     assert_names(
@@ -202,7 +202,7 @@ fn a_real_network_in_another_runtime() {
         text(&trained),
         "--format",
         "onnx",
-        "--staged",
+        "--segments",
         "--json",
     ]);
 
@@ -217,9 +217,9 @@ fn a_real_network_in_another_runtime() {
     );
     let predictions = folder.path().join("predictions.json");
     std::fs::write(&predictions, output.stdout).unwrap();
-    let staged = trained.join("export/staged");
+    let staged = trained.join("export/segments");
     let compared = check(&python, &["chain", text(&staged), text(&predictions)]);
-    assert!(compared.contains("1000 pictures") && compared.contains(" 0 differ"));
+    assert!(compared.contains("1000 images") && compared.contains(" 0 differ"));
 }
 
 /// The first test pictures as files.

@@ -1,4 +1,4 @@
-//! The whole way, through the program: train, evaluate, calibrate, predict.
+//! The main job, through the program: train, evaluate, calibrate, predict.
 
 mod support;
 
@@ -70,16 +70,16 @@ fn evaluates_alike(run: &Path) {
 
 fn calibrates(run: &Path) -> f64 {
     let curve = json(&["calibrate", text(run), "--json"]);
-    assert_eq!(curve["fitted_on"], "val");
-    assert_eq!(curve["scored_on"], "test");
+    assert_eq!(curve["fitted-on"], "val");
+    assert_eq!(curve["scored-on"], "test");
     let rows = curve["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 39);
     for row in rows {
-        let fractions = numbers(&row["exit_fractions"]);
+        let fractions = numbers(&row["exit-fractions"]);
         assert_eq!(row["thresholds"].as_array().unwrap().len(), 3);
         assert!((fractions.iter().sum::<f64>() - 1.0).abs() < 1e-9);
     }
-    assert!(rows[0]["mean_macs"].as_f64() < rows[38]["mean_macs"].as_f64());
+    assert!(rows[0]["mean-macs"].as_f64() < rows[38]["mean-macs"].as_f64());
     assert!(run.join("policy.json").exists());
 
     let budget = json(&[
@@ -93,7 +93,7 @@ fn calibrates(run: &Path) -> f64 {
     ]);
     assert_eq!(budget["rows"].as_array().unwrap().len(), 1);
     let full = budget["full"]["macs"].as_f64().unwrap();
-    let expected = budget["policy"]["expected"]["mean_macs"].as_f64().unwrap();
+    let expected = budget["policy"]["expected"]["mean-macs"].as_f64().unwrap();
     assert!(expected <= 0.8 * full, "met on the rows it was fitted on");
     full
 }

@@ -5,28 +5,27 @@
 //! Work is split into tasks by shape alone and every sum has one fixed order,
 //! hence no result depends on the number of threads.
 //!
+//! | folder | what |
+//! |---|---|
+//! | `kernels` | forward and backward passes for training: [`conv`], [`norm`], [`pool`], [`cross_entropy`], [`sgd`] |
+//! | [`program`] | inference: checked steps over planned memory |
+//! | [`simd`], [`memory`], `parallel` | vectors, buffers and threads, for both |
+//!
 //! The instruction set is found at run time: AVX-512, AVX2 with FMA, or portable code; on 64-bit
-//! ARM it is NEON, in WebAssembly `simd128` where the build asks for it. The environment variable `OFFRAMP_KERNELS` (`avx512`, `avx2`, `portable`) asks
-//! for a lesser one.
+//! ARM it is NEON, in WebAssembly `simd128` where the build asks for it. The environment variable
+//! `OFFRAMP_KERNELS` (`avx512`, `avx2`, `portable`) asks for a lesser one.
 
 // Unchecked loads and stores are what this module is for; each block says why it is sound.
 #![allow(unsafe_code)]
 // Register arrays are walked by constant indices: the form the compiler keeps in registers.
 #![allow(clippy::needless_range_loop)]
 
-pub mod conv;
-pub mod cross_entropy;
-pub mod elementwise;
-pub mod map;
+mod kernels;
 pub mod memory;
-pub mod norm;
 pub(crate) mod parallel;
-pub mod pool;
 pub mod program;
-pub mod sgd;
 pub mod simd;
 #[cfg(test)]
 pub(crate) mod testing;
-// WebAssembly has no threads.
-#[cfg(all(test, not(target_family = "wasm")))]
-mod threads;
+
+pub use kernels::{conv, cross_entropy, elementwise, map, norm, pool, sgd};

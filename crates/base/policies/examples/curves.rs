@@ -167,7 +167,7 @@ fn policies(mut val: FitRows, mut test: ScoreRows, macs: &[u64]) -> Outcome<Stri
             val = val.with_ensemble(&ensemble)?;
             test = test.with_ensemble(&ensemble)?;
         }
-        for policy in registry().iter().filter(|policy| policy.name != "deadline") {
+        for policy in registry().into_iter().filter(|policy| !policy.timed) {
             if !before.is_empty() && policy.name != "confidence" && policy.name != "fixed-exit" {
                 continue;
             }
@@ -369,7 +369,7 @@ fn svg(points: &[Point], macs: &[u64]) -> String {
     }
     let _ = writeln!(
         text,
-        "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">mean cost, share of the full network's MACs</text>\n<text x=\"{}\" y=\"24\">top-1 on test pictures</text>\n</svg>",
+        "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">mean cost, share of the full network's MACs</text>\n<text x=\"{}\" y=\"24\">top-1 on test images</text>\n</svg>",
         SIZE.0 / 2.0,
         SIZE.1 - 14.0,
         EDGE

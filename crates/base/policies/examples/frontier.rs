@@ -1,4 +1,4 @@
-//! What the search of our own costs, and what it gains over MSDNet's on rows it has not seen.
+//! The cost of the frontier search, and its gain over MSDNet's on rows it has not seen.
 //!
 //! `cargo run --release -p offramp-policies --example frontier [ROWS] [EXITS]`
 

@@ -1,3 +1,5 @@
+//! Errors of rows and thresholds.
+
 use crate::Criterion;
 
 /// Everything that can be wrong with a table or a policy.
@@ -13,7 +15,7 @@ pub enum PolicyError {
     /// No samples at all.
     #[error("there are no samples; statistics need at least one row")]
     NoSamples,
-    /// Fewer than two classes: the confidence would be 1 whatever the network says.
+    /// Fewer than two classes: the confidence would be 1 always.
     #[error("{classes} class(es): a confidence needs at least two classes to choose from")]
     TooFewClasses {
         /// The number of classes given.
@@ -36,12 +38,12 @@ pub enum PolicyError {
         found: usize,
         /// Logits needed.
         expected: usize,
-        /// Rows, one a label.
+        /// Rows, one per label.
         samples: usize,
         /// Classes.
         classes: usize,
     },
-    /// A list that should have one entry an exit has another length.
+    /// A list that should have one entry per exit has another length.
     #[error("{found} {what} for {expected} exit(s); give one for each exit, shallowest first")]
     ExitCount {
         /// What was counted.
@@ -257,6 +259,18 @@ pub enum PolicyError {
         name: &'static str,
         /// What it needs.
         why: &'static str,
+    },
+    /// A policy that is not made from measured times.
+    #[error("the policy `{name}` is fitted on rows, not made from times; give it a target instead")]
+    NoTimes {
+        /// The policy.
+        name: &'static str,
+    },
+    /// Two policies of one name.
+    #[error("another policy is called `{name}`; give the new one a name of its own")]
+    NameTaken {
+        /// The name.
+        name: &'static str,
     },
     /// The rows to score are the rows the thresholds were fitted on.
     #[error(

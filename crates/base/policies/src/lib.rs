@@ -1,22 +1,17 @@
 //! When a multi-exit network stops, and how its thresholds are chosen.
 //!
-//! A network with `K` exits answers at exit 0, 1, ... `K - 1`, each dearer than the one before. A
-//! policy looks at an exit's softmax ([`Evidence`]) and decides whether to stop
-//! ([`ExitPolicy::decide`]). The crate knows no tensors: logits come in as slices.
+//! A network with `K` exits can answer at exit 0, 1, ... `K - 1`, each more expensive than the one
+//! before. A policy looks at an exit's softmax ([`Evidence`]) and decides whether to stop
+//! ([`ExitPolicy::decide`]). A *segment* is what is computed between two exits. The crate knows no
+//! tensors: logits come in as slices. A *sample* is one image of a split, a row of its table.
 //!
-//! | step | items |
-//! |---|---|
-//! | decide | [`Evidence`], [`ExitPolicy`], [`Trail`], [`AnyPolicy`], [`registry`] |
-//! | run | [`Rule`], [`Walk`], [`Answer`], [`next_segment`] |
-//! | put exits together | [`Ensemble`], [`ensembles`], [`Readout`] |
-//! | collect the exits' logits over a split | [`ExitTableBuilder`], [`ExitTable`] |
-//! | say which split it is | [`FitRows`], [`ScoreRows`] |
-//! | calibrate confidences | [`fit_temperatures`], [`Temperatures`] |
-//! | choose thresholds, on the rows to fit on | [`msdnet_thresholds`], [`fit()`], [`frontier`] |
-//! | train what learns | [`fit_gates`], [`fit_scheduler`], [`fit_zero_time_waste`] |
-//! | promise how little is lost | [`control`], [`Guarantee`], [`threshold_path`] |
-//! | simulate, on the rows to score | [`evaluate()`], [`budget_curve`] |
-//! | look closer | [`ExitTable::metrics`], [`overthinking`], [`oracle`], [`agreement`], [`reliability`] |
+//! | folder | what | items |
+//! |---|---|---|
+//! | `state` | what is known of a sample at an exit; stepping through the exits | [`ExitPolicy`], [`ExitView`], [`PolicyState`], [`Rule`], [`SampleState`], [`Answer`], [`next_segment`] |
+//! | `policies` | the policies and their table; policies of other crates | [`AnyPolicy`], [`NamedPolicy`], [`registry`], [`register`], [`Criterion`] |
+//! | `ensembles` | combine the exits so far | [`Ensemble`], [`ensembles`], [`Readout`] |
+//! | `table` | logits of a split, metrics, simulation; rows to fit on and rows to score | [`ExitTable`], [`FitRows`], [`ScoreRows`], [`evaluate()`], [`oracle`] |
+//! | `fit` | temperatures, thresholds, learned policies, guarantees, on rows to fit on | [`fit_temperatures`], [`msdnet_thresholds`], [`fit()`], [`frontier`], [`control`], [`budget_curve`] |
 //!
 //! ```
 //! use offramp_policies::*;
@@ -35,60 +30,34 @@
 //! # Ok::<(), PolicyError>(())
 //! ```
 
-mod criterion;
-mod curve;
-mod diagnostics;
 mod ensembles;
 mod error;
-mod evaluate;
-mod evidence;
-mod learn;
-mod metrics;
-mod msdnet;
+mod fit;
+mod named;
 mod policies;
-mod policy;
-mod readout;
-mod registry;
-mod risk;
-mod rows;
-mod rule;
-mod search;
-mod shuffle;
-mod softmax;
+mod state;
 mod table;
-mod table_builder;
-mod temperature;
-mod thresholds;
 
-pub use criterion::Criterion;
-pub use curve::{BudgetCurve, budget_curve};
-pub use diagnostics::{
-    Oracle, Overthinking, ReliabilityBin, agreement, oracle, overthinking, reliability,
-};
 pub use ensembles::{
     Ensemble, EnsembleEntry, MostConfident, ProductEnsemble, ZtwEnsemble, ZtwExit, ensembles,
 };
 pub use error::PolicyError;
-pub use evaluate::{OperatingPoint, evaluate, exits_taken};
-pub use evidence::Evidence;
-pub use learn::{fit_gates, fit_scheduler, fit_zero_time_waste};
-pub use metrics::ExitMetrics;
-pub use msdnet::msdnet_thresholds;
+pub use fit::{
+    BudgetCurve, Controlled, Fitted, Guarantee, Promise, RiskLoss, Target, Temperatures,
+    budget_curve, choose, control, fit, fit_temperatures, frontier, losses, msdnet_thresholds,
+    threshold_path,
+};
 pub use policies::{
-    ConfidencePolicy, DeadlinePolicy, EntropyPolicy, FixedExit, Gate, GatePolicy, MarginPolicy,
-    PatiencePolicy, SchedulerPolicy, Scorer,
+    AnyPolicy, ConfidencePolicy, Criterion, CustomPolicy, DeadlinePolicy, EntropyPolicy, FixedExit,
+    Gate, GatePolicy, MarginPolicy, NamedPolicy, PatiencePolicy, PolicyEntry, SchedulerPolicy,
+    Scorer, Thresholds, register, registry,
 };
-pub use policy::{Decision, ExitPolicy, Passed, Shown, Trail, exit_taken};
-pub use readout::{Reading, Readout};
-pub use registry::{AnyPolicy, PolicyEntry, registry};
-pub use risk::{
-    Controlled, Guarantee, Promise, RiskLoss, betting_p_value, binomial_p_value, control,
-    hoeffding_bentkus_p_value, losses, threshold_path,
+pub use state::{
+    Answer, Decision, Evidence, ExitPolicy, ExitView, PastExit, PolicyState, Readout, ReadoutState,
+    Rule, SampleState, SegmentQueue, exit_taken, next_segment,
 };
-pub use rows::{FitRows, FitSplit, ScoreRows, ScoreSplit};
-pub use rule::{Answer, Front, Rule, Walk, next_segment};
-pub use search::{Fitted, Target, choose, fit, frontier};
-pub use table::ExitTable;
-pub use table_builder::ExitTableBuilder;
-pub use temperature::{Temperatures, fit_temperatures};
-pub use thresholds::Thresholds;
+pub use table::{
+    ExitMetrics, ExitTable, ExitTableBuilder, FitRows, FitSplit, OperatingPoint, Oracle,
+    Overthinking, ReliabilityBin, ScoreRows, ScoreSplit, agreement, evaluate, exits_taken, oracle,
+    overthinking, reliability,
+};

@@ -62,7 +62,7 @@ const SUREST: [[f64; 3]; 3] = [
 #[track_caller]
 fn assert_answers(table: &ExitTable, expected: &[[f64; 3]; 3]) {
     for (exit, expected) in expected.iter().enumerate() {
-        let found = table.shown(0, exit).probabilities;
+        let found = table.view(0, exit).probabilities;
         for (found, expected) in found.iter().zip(expected) {
             let gap = (f64::from(*found) - expected).abs();
             assert!(gap < 1e-6, "exit {exit}: {found} for {expected}");
@@ -129,10 +129,10 @@ fn an_ensemble_of_another_network_is_refused() {
         "{error}"
     );
     for json in [
-        r#"{"kind":"product","weights":[1.0,0.0]}"#,
-        r#"{"kind":"product","weights":[]}"#,
-        r#"{"kind":"zero-time-waste","exits":[{"log_weights":[0.0,0.0],"bias":[0.0]}]}"#,
-        r#"{"kind":"mean"}"#,
+        r#"{"name":"product","weights":[1.0,0.0]}"#,
+        r#"{"name":"product","weights":[]}"#,
+        r#"{"name":"zero-time-waste","exits":[{"log-weights":[0.0,0.0],"bias":[0.0]}]}"#,
+        r#"{"name":"mean"}"#,
     ] {
         assert!(serde_json::from_str::<Ensemble>(json).is_err(), "{json}");
     }
@@ -163,17 +163,17 @@ proptest! {
         for entry in ensembles() {
             let ensemble = (entry.fit)(&rows).unwrap();
             let json = serde_json::to_value(&ensemble).unwrap();
-            prop_assert_eq!(&json["kind"], entry.name);
+            prop_assert_eq!(&json["name"], entry.name);
             prop_assert_eq!(&serde_json::from_value::<Ensemble>(json).unwrap(), &ensemble);
             rows = rows.with_ensemble(&ensemble).unwrap();
             let table = rows.table();
             for (sample, exit) in (0..table.samples()).flat_map(|i| (0..table.exits()).map(move |k| (i, k))) {
-                let shown = table.shown(sample, exit);
-                let sum: f32 = shown.probabilities.iter().sum();
-                prop_assert!((sum - 1.0).abs() < 1e-5, "{}: {:?}", entry.name, shown);
+                let view = table.view(sample, exit);
+                let sum: f32 = view.probabilities.iter().sum();
+                prop_assert!((sum - 1.0).abs() < 1e-5, "{}: {:?}", entry.name, view);
                 prop_assert_eq!(
-                    shown.probabilities[shown.evidence.prediction],
-                    shown.evidence.confidence
+                    view.probabilities[view.evidence.prediction],
+                    view.evidence.confidence
                 );
             }
         }
@@ -201,7 +201,7 @@ proptest! {
             .collect();
         let table = table.with_ensemble(&product).unwrap();
         let plain: Vec<f32> = (0..table.samples() * exits)
-            .flat_map(|i| table.shown(i / exits, i % exits).probabilities.to_vec())
+            .flat_map(|i| table.view(i / exits, i % exits).probabilities.to_vec())
             .collect();
         for (row, mask) in plain.chunks(4).zip(mask.chunks(4)) {
             if mask.iter().any(|out| !out) {
@@ -215,7 +215,7 @@ proptest! {
         for i in 0..scaled.samples() * exits {
             let (sample, exit) = (i / exits, i % exits);
             if mask[i * 4..][..4].iter().any(|out| !out) {
-                prop_assert_eq!(scaled.shown(sample, exit).probabilities, &plain[i * 4..][..4]);
+                prop_assert_eq!(scaled.view(sample, exit).probabilities, &plain[i * 4..][..4]);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! MSDNet's budget search: test T8 of the methods page, and a literal walk as the twin.
+//! MSDNet's budget search: test T8 of the methods page, and a literal implementation as the twin.
 
 mod support;
 

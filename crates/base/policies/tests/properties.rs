@@ -142,7 +142,7 @@ proptest! {
         let last = table.exits() - 1;
         let macs = &[5u64, 11, 20, 40][..=last];
         for entry in registry() {
-            let policy = (entry.run_to_the_end)(last + 1).unwrap();
+            let policy = (entry.deepest)(last + 1).unwrap();
             let point = evaluate(&policy, &table, macs).unwrap();
             prop_assert_eq!(point.mean_macs, macs[last] as f64, "{}", entry.name);
             prop_assert_eq!(point.top1, table.metrics()[last].top1, "{}", entry.name);

@@ -1,4 +1,4 @@
-//! The search of our own against brute force and against MSDNet's search.
+//! The frontier search against brute force and against MSDNet's search.
 
 mod support;
 

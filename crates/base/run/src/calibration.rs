@@ -79,7 +79,7 @@ impl Document for Calibration {
             }
             let shown = format!("a list of {found}");
             let rule = format!("the policy has {exits} exit(s)");
-            Err(Fault::new("exit_fractions", shown, rule))
+            Err(Fault::new("exit-fractions", shown, rule))
         };
         for (row, found) in self.rows.iter().enumerate() {
             point(found).map_err(|fault| fault.below(&format!("rows[{row}]")))?;

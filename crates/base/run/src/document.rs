@@ -25,11 +25,13 @@ pub trait Document: Serialize + DeserializeOwned {
     const FILE: &'static str;
     /// What messages call it.
     const NAME: &'static str;
-    /// Version that is written and read.
+    /// Version that is written.
     const FORMAT: u32;
-    /// The key that holds the version, if the file holds one. A file of a document without such a key is of
-    /// version 1.
-    const FORMAT_KEY: Option<&'static str> = None;
+    /// Oldest version that is read.
+    const OLDEST: u32 = Self::FORMAT;
+    /// The keys that may hold the version, the one that is written first. A file of a document without
+    /// such a key is of version 1.
+    const FORMAT_KEYS: &'static [&'static str] = &[];
     /// What to do about a file that cannot be used.
     const REMEDY: &'static str;
 
@@ -65,12 +67,19 @@ pub trait Document: Serialize + DeserializeOwned {
         };
         let mut value: Value = serde_json::from_str(text)
             .map_err(|error| invalid(String::new(), String::new(), error.to_string()))?;
-        match (take_format(&mut value, Self::FORMAT_KEY), Self::FORMAT_KEY) {
-            (Some(found), _) if found == Value::from(Self::FORMAT) => {}
-            (Some(found), key) => {
+        let is_read = |found: &Value| {
+            let known = u64::from(Self::OLDEST)..=u64::from(Self::FORMAT);
+            found.as_u64().is_some_and(|found| known.contains(&found))
+        };
+        match (
+            take_format(&mut value, Self::FORMAT_KEYS),
+            Self::FORMAT_KEYS.first(),
+        ) {
+            (Some(found), _) if is_read(&found) => {}
+            (Some(found), _) => {
                 return Err(DocumentError::Format {
                     path: path.to_owned(),
-                    key: key.unwrap_or("format").replace('_', " "),
+                    key: "format".to_owned(),
                     found: found.to_string(),
                     expected: Self::FORMAT,
                     remedy: Self::REMEDY,
@@ -79,7 +88,7 @@ pub trait Document: Serialize + DeserializeOwned {
             // What is no document at all is said to be none below; anything else has a version.
             (None, Some(key)) if value.is_object() => {
                 let reason = "the version is missing".to_owned();
-                return Err(invalid(key.to_owned(), String::new(), reason));
+                return Err(invalid((*key).to_owned(), String::new(), reason));
             }
             (None, _) => {}
         }
@@ -336,11 +345,11 @@ fn text(bytes: Vec<u8>) -> String {
 
 /// The version in a file. It stays in a document that has a key for it, and is taken out of others, which
 /// know no such key in version 1.
-fn take_format(value: &mut Value, key: Option<&str>) -> Option<Value> {
-    match key {
-        Some(key) => value.get(key).cloned(),
-        None => value.as_object_mut()?.remove("format"),
+fn take_format(value: &mut Value, keys: &[&str]) -> Option<Value> {
+    if keys.is_empty() {
+        return value.as_object_mut()?.remove("format");
     }
+    keys.iter().find_map(|key| value.get(key)).cloned()
 }
 
 fn place(key: &str, value: &str) -> String {

@@ -54,7 +54,7 @@ impl<Net: Serialize + DeserializeOwned> Document for ModelCard<Net> {
     const FILE: &'static str = "model.json";
     const NAME: &'static str = "model card";
     const FORMAT: u32 = 1;
-    const FORMAT_KEY: Option<&'static str> = Some("format");
+    const FORMAT_KEYS: &'static [&'static str] = &["format"];
     const REMEDY: &'static str = "use the offramp version that trained it, or train again";
 
     fn check(&self) -> Result<(), Fault> {

@@ -6,7 +6,7 @@ use offramp_policies::{
     AnyPolicy, Criterion, Ensemble, ExitPolicy, FitRows, FitSplit, Guarantee, OperatingPoint,
     Promise, Readout, Rule, Temperatures,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::check::{json, not_negative, percent, share};
 use crate::document::{Document, DocumentError, Fault, faulty, same_model};
@@ -17,7 +17,7 @@ use crate::document::{Document, DocumentError, Fault, faulty, same_model};
 pub struct FittedOn {
     /// The split.
     pub split: FitSplit,
-    /// How many rows.
+    /// Number of rows.
     pub samples: usize,
 }
 
@@ -36,10 +36,11 @@ impl From<&FitRows> for FittedOn {
 /// (see [`Thresholds`](offramp_policies::Thresholds)). A file belongs to one model, which it names by the
 /// checksum of its weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct PolicyFile {
-    /// The version of this format, 1.
-    pub format_version: u32,
+    /// The version of this format; 2 whatever the version of the file that was read.
+    #[serde(alias = "format_version", deserialize_with = "newest")]
+    pub format: u32,
     /// The checksum of the model the policy was fitted for, as the run folder writes it.
     pub model: String,
     /// What the thresholds compare with; absent for a policy without thresholds.
@@ -48,10 +49,11 @@ pub struct PolicyFile {
     /// What the logits of each exit are divided by before the policy sees them; absent: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperatures: Option<Temperatures>,
-    /// What puts the answers of the exits so far together; absent: each exit answers alone.
+    /// Combines the outputs of the exits so far; absent: each exit answers alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ensemble: Option<Ensemble>,
     /// The rows the policy, and the temperatures and the ensemble if any, were fitted on.
+    #[serde(alias = "fitted_on")]
     pub fitted_on: FittedOn,
     /// The policy.
     pub policy: AnyPolicy,
@@ -60,6 +62,11 @@ pub struct PolicyFile {
     /// What is promised beyond the rows fitted on; absent: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guarantee: Option<Guarantee>,
+}
+
+/// The version that is written, in the place of the one that was read.
+fn newest<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    u32::deserialize(deserializer).map(|_| PolicyFile::FORMAT)
 }
 
 impl PolicyFile {
@@ -78,7 +85,7 @@ impl PolicyFile {
         } = rows.table().readout().clone();
         let scaled = |list: &Temperatures| list.as_slice().iter().any(|&t| t != 1.0);
         Self {
-            format_version: Self::FORMAT,
+            format: Self::FORMAT,
             model: model.into(),
             criterion: policy.criterion(),
             temperatures: temperatures.filter(scaled),
@@ -166,7 +173,7 @@ impl PolicyFile {
         let temperatures = self.temperatures.as_ref().map(|t| t.as_slice().len());
         let lengths = [
             (
-                "expected.exit_fractions",
+                "expected.exit-fractions",
                 "the expected point has",
                 expected,
             ),
@@ -182,9 +189,9 @@ impl PolicyFile {
         }
         if self.criterion != self.policy.criterion() {
             let name = |c: Option<Criterion>| c.map_or("none", Criterion::name);
-            let (said, is) = (name(self.criterion), name(self.policy.criterion()));
-            let rule = format!("the criterion is {said}, the policy's is {is}");
-            return Some(Fault::new("criterion", said, rule));
+            let (file, policy) = (name(self.criterion), name(self.policy.criterion()));
+            let rule = format!("the criterion is {file}, the policy's is {policy}");
+            return Some(Fault::new("criterion", file, rule));
         }
         if self.expected.thresholds != self.policy.thresholds() {
             return Some(Fault::new(
@@ -200,14 +207,17 @@ impl PolicyFile {
 impl Document for PolicyFile {
     const FILE: &'static str = "policy.json";
     const NAME: &'static str = "policy file";
-    const FORMAT: u32 = 1;
-    const FORMAT_KEY: Option<&'static str> = Some("format_version");
+    const FORMAT: u32 = 2;
+    /// Version 1 has the keys of version 2 with underscores, `format_version` for `format` and `kind` for
+    /// `name`.
+    const OLDEST: u32 = 1;
+    const FORMAT_KEYS: &'static [&'static str] = &["format", "format_version"];
     const REMEDY: &'static str = "run `offramp calibrate` again";
 
     fn check(&self) -> Result<(), Fault> {
         if self.fitted_on.samples == 0 {
             let rule = "a policy is fitted on at least one row";
-            return Err(Fault::new("fitted_on.samples", 0, rule));
+            return Err(Fault::new("fitted-on.samples", 0, rule));
         }
         match self.contradiction() {
             Some(fault) => Err(fault),
@@ -250,16 +260,16 @@ const ROUNDING: f64 = 1e-6;
 pub(crate) fn check_point(point: &OperatingPoint) -> Result<(), Fault> {
     let exits = point.exit_fractions.len();
     if exits == 0 {
-        return Err(Fault::new("exit_fractions", "[]", "a network has exits"));
+        return Err(Fault::new("exit-fractions", "[]", "a network has exits"));
     }
     for (exit, &fraction) in point.exit_fractions.iter().enumerate() {
-        share(format!("exit_fractions[{exit}]"), fraction)?;
+        share(format!("exit-fractions[{exit}]"), fraction)?;
     }
     let sum: f64 = point.exit_fractions.iter().sum();
     if (sum - 1.0).abs() > ROUNDING {
         let shares = format!("{:?}", point.exit_fractions);
         let rule = format!("the shares are {} together, not 1", json(sum));
-        return Err(Fault::new("exit_fractions", shares, rule));
+        return Err(Fault::new("exit-fractions", shares, rule));
     }
     let thresholds = point.thresholds.len();
     if thresholds != 0 && thresholds != exits {
@@ -271,6 +281,6 @@ pub(crate) fn check_point(point: &OperatingPoint) -> Result<(), Fault> {
         let key = format!("thresholds[{exit}]");
         return Err(Fault::new(key, "NaN", "a threshold is a number"));
     }
-    not_negative("mean_macs", point.mean_macs)?;
+    not_negative("mean-macs", point.mean_macs)?;
     percent("top1", point.top1)
 }

@@ -10,8 +10,8 @@ use crate::document::{Document, DocumentError, Fault, compact, faulty, same_mode
 
 /// The answers of every exit over some rows, as `offramp report --measure` writes them into a run.
 ///
-/// Reliability diagrams and shares by class need single samples, which `eval.json` does not hold.
-/// About 12 bytes for a sample and exit.
+/// Reliability diagrams and shares by class need single images, which `eval.json` does not hold.
+/// About 12 bytes per image and exit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rows {
@@ -19,16 +19,16 @@ pub struct Rows {
     pub split: String,
     /// Checksum of the weights.
     pub model: String,
-    /// The class of each sample.
+    /// The class of each image.
     pub labels: Vec<usize>,
     /// Every exit, shallowest first.
     pub exits: Vec<Answers>,
-    /// The exit that each sample takes under the run's policy; absent without a policy.
+    /// The exit that each image takes under the run's policy; absent without a policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken: Option<Vec<usize>>,
 }
 
-/// The answers of one exit, in the order of the samples.
+/// The answers of one exit, in the order of the images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Answers {

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_gets_the_dearest_point_that_fits() {
+    fn a_budget_gets_the_most_expensive_point_that_fits() {
         let points = vec![point(0.9, 40.0), point(0.2, 20.0), point(0.5, 30.0)];
         let readout = Readout::default();
         let curve = RuleCurve::new(Criterion::Confidence, &readout, points, 2, 2).unwrap();

@@ -173,32 +173,32 @@ fn values_that_cannot_be_are_named_in_the_scores() {
 fn values_that_cannot_be_are_named_in_policy_and_calibration() {
     refused::<PolicyFile>(&[
         ("/format_version", json!(2), "format version 2"),
-        ("/fitted_on/samples", json!(0), "`fitted_on.samples` is 0"),
+        ("/fitted-on/samples", json!(0), "`fitted-on.samples` is 0"),
         (
-            "/fitted_on/split",
+            "/fitted-on/split",
             json!("test"),
-            "`fitted_on.split` is \"test\"",
+            "`fitted-on.split` is \"test\"",
         ),
         ("/expected/top1", json!(100.5), "`expected.top1` is 100.5"),
         (
-            "/expected/mean_macs",
+            "/expected/mean-macs",
             json!(-1.0),
-            "`expected.mean_macs` is -1.0",
+            "`expected.mean-macs` is -1.0",
         ),
         (
-            "/expected/exit_fractions/0",
+            "/expected/exit-fractions/0",
             json!(1.5),
-            "`expected.exit_fractions[0]` is 1.5",
+            "`expected.exit-fractions[0]` is 1.5",
         ),
         (
-            "/expected/exit_fractions",
+            "/expected/exit-fractions",
             json!([0.5, 0.25, 0.0]),
-            "`expected.exit_fractions`",
+            "`expected.exit-fractions`",
         ),
         (
-            "/expected/exit_fractions",
+            "/expected/exit-fractions",
             json!([1.0]),
-            "`expected.exit_fractions`",
+            "`expected.exit-fractions`",
         ),
         (
             "/expected/thresholds/0",
@@ -211,11 +211,11 @@ fn values_that_cannot_be_are_named_in_policy_and_calibration() {
     ]);
     refused::<Calibration>(&[
         ("/rows/5/top1", json!(-0.5), "`rows[5].top1` is -0.5"),
-        ("/rows/0/exit_fractions", json!([1.0]), "`rows[0]."),
+        ("/rows/0/exit-fractions", json!([1.0]), "`rows[0]."),
         (
-            "/rows/38/mean_macs",
+            "/rows/38/mean-macs",
             json!("many"),
-            "`rows[38].mean_macs` is \"many\"",
+            "`rows[38].mean-macs` is \"many\"",
         ),
         ("/scored/top1", json!(200), "`scored.top1` is 200"),
         ("/full/top1", json!(200), "`full.top1` is 200"),
@@ -225,9 +225,9 @@ fn values_that_cannot_be_are_named_in_policy_and_calibration() {
             "`policy.expected.top1` is 100.5",
         ),
         (
-            "/policy/fitted_on/samples",
+            "/policy/fitted-on/samples",
             json!(0),
-            "`policy.fitted_on.samples` is 0",
+            "`policy.fitted-on.samples` is 0",
         ),
     ]);
     let path = old().document::<Calibration>();
@@ -326,7 +326,7 @@ fn values_that_cannot_be_are_named_in_the_metrics() {
 fn an_unknown_version_is_named() {
     fn refuses<D: Document + std::fmt::Debug>() {
         let mut file = value::<D>();
-        let key = D::FORMAT_KEY.unwrap_or("format");
+        let key = D::FORMAT_KEYS.first().copied().unwrap_or("format");
         file[key] = json!(D::FORMAT + 1);
         let error = D::parse(&file.to_string(), Path::new(D::FILE)).unwrap_err();
         let found = (D::FORMAT + 1).to_string();

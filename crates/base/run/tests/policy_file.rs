@@ -5,7 +5,8 @@ mod support;
 use std::{fs, path::Path};
 
 use offramp_policies::{
-    AnyPolicy, Criterion, FitRows, FixedExit, Target, Temperatures, evaluate, fit,
+    AnyPolicy, Criterion, DeadlinePolicy, Ensemble, FitRows, FixedExit, Gate, GatePolicy,
+    PatiencePolicy, Target, Temperatures, evaluate, fit,
 };
 use offramp_run::{Document, PolicyFile};
 use serde_json::{Value, json};
@@ -67,23 +68,99 @@ fn what_is_written_comes_back() {
 #[test]
 fn the_layout_is_fixed() {
     let json = serde_json::to_value(file(&val(t8()))).unwrap();
-    assert_eq!(json["format_version"], 1);
+    assert_eq!(json["format"], 2);
     assert_eq!(json["model"], "sha256:abc");
     assert_eq!(json["criterion"], "entropy");
-    assert_eq!(json["fitted_on"], json!({ "split": "val", "samples": 6 }));
-    assert_eq!(json["policy"]["kind"], "entropy");
+    assert_eq!(json["fitted-on"], json!({ "split": "val", "samples": 6 }));
+    assert_eq!(json["policy"]["name"], "entropy");
     assert_eq!(json["policy"]["thresholds"], json["expected"]["thresholds"]);
     assert!(json.get("temperatures").is_none());
 }
 
+/// Files of format 1, as the program wrote them for each kind of policy and ensemble.
+#[test]
+fn format_1_is_read() {
+    let read = |policy: &str, criterion: &str, thresholds: &str, ensemble: &str| {
+        let text = format!(
+            r#"{{
+                "format_version": 1, "model": "sha256:abc"{criterion}{ensemble},
+                "fitted_on": {{ "split": "val", "samples": 6 }},
+                "policy": {policy},
+                "expected": {{ "thresholds": {thresholds}, "exit_fractions": [0.5, 0.25, 0.25],
+                    "mean_macs": 22.5, "top1": 75.0 }},
+                "guarantee": {{ "loss": "drop", "level": 0.01, "promise": {{ "probability": 0.95 }} }}
+            }}"#
+        );
+        let file =
+            PolicyFile::parse_for(&text, Path::new("policy.json"), "sha256:abc", 3, 2).unwrap();
+        assert_eq!((file.format, file.expected.mean_macs), (2, 22.5));
+        assert_eq!(file.expected.exit_fractions, [0.5, 0.25, 0.25]);
+        file
+    };
+    let list = r#"["inf", 0.5, -1e8]"#;
+    let entropy = format!(r#"{{ "kind": "entropy", "thresholds": {list} }}"#);
+    let file = read(&entropy, r#", "criterion": "entropy""#, list, "");
+    let thresholds = vec![f64::INFINITY, 0.5, -1e8];
+    let expected = AnyPolicy::with_thresholds(Criterion::Entropy, thresholds).unwrap();
+    assert_eq!(file.policy, expected);
+    let none = |policy: &str| read(policy, "", "[]", "").policy;
+    assert_eq!(
+        none(r#"{ "kind": "patience", "patience": 2, "num_exits": 3 }"#),
+        PatiencePolicy::new(2, 3).unwrap().into()
+    );
+    assert_eq!(
+        none(r#"{ "kind": "fixed-exit", "exit": 1, "num_exits": 3 }"#),
+        FixedExit::new(1, 3).unwrap().into()
+    );
+    assert_eq!(
+        none(r#"{ "kind": "deadline", "exit_ms": [1.0, 2.0, 3.0], "limit_ms": 2.5 }"#),
+        DeadlinePolicy::new(vec![1.0, 2.0, 3.0], 2.5)
+            .unwrap()
+            .into()
+    );
+    let gate = r#"{ "confidence": 1.0, "entropy": 2.0, "margin": 3.0, "power_entropy": 4.0, "bias": 5.0 }"#;
+    let gates = vec![Gate::from([1.0, 2.0, 3.0, 4.0, 5.0]); 2];
+    assert_eq!(
+        none(&format!(
+            r#"{{ "kind": "gates", "gates": [{gate}, {gate}] }}"#
+        )),
+        GatePolicy::new(gates).unwrap().into()
+    );
+    let ztw = r#", "ensemble": { "kind": "zero-time-waste", "exits": [
+        { "log_weights": [0.5], "bias": [0.0, 1.0] },
+        { "log_weights": [0.5, 0.25], "bias": [0.0, 1.0] },
+        { "log_weights": [0.5, 0.25, 0.125], "bias": [0.0, 1.0] } ] }"#;
+    let file = read(
+        r#"{ "kind": "fixed-exit", "exit": 1, "num_exits": 3 }"#,
+        "",
+        "[]",
+        ztw,
+    );
+    let Some(Ensemble::ZeroTimeWaste(ensemble)) = &file.ensemble else {
+        panic!("{:?}", file.ensemble);
+    };
+    assert_eq!(ensemble.exits()[2].log_weights, [0.5, 0.25, 0.125]);
+
+    // Written again, it is of the newest format.
+    let json = serde_json::to_value(&file).unwrap();
+    assert_eq!(json["format"], 2);
+    assert_eq!(json["ensemble"]["name"], "zero-time-waste");
+    assert_eq!(
+        json["policy"],
+        json!({ "name": "fixed-exit", "exit": 1, "num-exits": 3 })
+    );
+    assert_eq!(json["expected"]["mean-macs"], 22.5);
+    assert!(json.get("format_version").is_none());
+}
+
 #[test]
 fn what_does_not_belong_is_refused() {
-    let error = refusal(|json| json["format_version"] = json!(2));
+    let error = refusal(|json| json["format"] = json!(3));
     assert!(
-        error.contains("format version 2, this program reads version 1"),
+        error.contains("format version 3, this program reads versions up to 2"),
         "{error}"
     );
-    let error = refusal(|json| *json = json!({ "format_version": 9, "anything": "else" }));
+    let error = refusal(|json| *json = json!({ "format": 9, "anything": "else" }));
     assert!(error.contains("format version 9"), "{error}");
     let error = refusal(|json| json["model"] = json!("sha256:def"));
     assert!(
@@ -109,7 +186,7 @@ fn what_does_not_belong_is_refused() {
     assert!(error.contains("the temperatures have 2 exit(s)"), "{error}");
     let error = refusal(|json| json["temperatures"] = json!([1.0, -2.0, 1.0]));
     assert!(error.contains("the temperature of exit 1 is -2"), "{error}");
-    let error = refusal(|json| json["fitted_on"]["split"] = json!("test"));
+    let error = refusal(|json| json["fitted-on"]["split"] = json!("test"));
     assert!(error.contains("unknown variant `test`"), "{error}");
     let error = refusal(|json| json["policy"]["thresholds"][0] = json!("NaN"));
     assert!(error.contains("a number, \"inf\" or \"-inf\""), "{error}");

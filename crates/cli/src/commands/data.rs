@@ -49,11 +49,10 @@ fn run_fetch(target: &DataTarget) -> Result<(), CliError> {
         return print_json(&fetched);
     }
     let (name, folder) = (&fetched.name, fetched.folder.display());
-    match present_before {
-        true => {
-            println!("{name} is in {folder} already; `offramp data verify {name}` checks its files")
-        }
-        false => println!("{name} is in {folder}"),
+    if present_before {
+        println!("{name} is in {folder} already; `offramp data verify {name}` checks its files")
+    } else {
+        println!("{name} is in {folder}")
     }
     Ok(())
 }
@@ -111,22 +110,24 @@ fn facts(info: &Info, root: &Path) -> Vec<(&'static str, String)> {
 
 fn run_verify(target: &DataTarget) -> Result<(), CliError> {
     let report = verify(&target.name, root(target))?;
-    match target.json {
-        true => print_json(&report)?,
-        false => print_report(&report),
+    if target.json {
+        print_json(&report)?
+    } else {
+        print_report(&report)
     }
     let failed = report
         .checks
         .iter()
         .filter(|c| c.outcome == Outcome::Failed);
     let failed: Vec<&str> = failed.map(|check| check.what.as_str()).collect();
-    match report.ok {
-        true => Ok(()),
-        false => Err(CliError::Damaged {
+    if report.ok {
+        Ok(())
+    } else {
+        Err(CliError::Damaged {
             name: report.name.clone(),
             folder: report.folder.clone().unwrap_or_default(),
             failed: failed.join(", "),
-        }),
+        })
     }
 }
 

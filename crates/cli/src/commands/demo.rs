@@ -1,4 +1,4 @@
-//! `offramp demo`: the main job on pictures that the program draws itself.
+//! `offramp demo`: the main job on images that the program draws itself.
 
 use std::path::Path;
 use std::time::Instant;
@@ -36,7 +36,7 @@ pub fn run(args: &DemoArgs) -> Result<(), CliError> {
         },
     )?;
     if let Some(outcome) = &report.outcome {
-        println!("\nEvery exit, if all pictures left there:");
+        println!("\nEvery exit, if all images left there:");
         eval::print(&outcome.test);
     }
 

@@ -19,15 +19,14 @@ use crate::table;
 /// Scores a split, prints the report; the scores of the run's own test rows also go to `eval.json`.
 pub fn run(args: &EvalArgs) -> Result<(), CliError> {
     let document = evaluate(args)?;
-    match args.json {
-        true => print_json(&document),
-        false => {
-            print(&document.report);
-            if let Some(diagnostics) = &document.diagnostics {
-                print_diagnostics(diagnostics);
-            }
-            Ok(())
+    if args.json {
+        print_json(&document)
+    } else {
+        print(&document.report);
+        if let Some(diagnostics) = &document.diagnostics {
+            print_diagnostics(diagnostics);
         }
+        Ok(())
     }
 }
 
@@ -66,15 +65,16 @@ fn evaluate(args: &EvalArgs) -> Result<Document, CliError> {
     if let Some(path) = &args.logits {
         write_logits(&table, &macs, path)?;
     }
-    let diagnostics = match args.diagnostics {
-        true => Some(Diagnostics {
+    let diagnostics = if args.diagnostics {
+        Some(Diagnostics {
             overthinking: overthinking(&table),
             oracle: oracle(&table, &macs)?,
             agreement: agreement(&table),
             running_ensemble: table.running_ensemble_top1(),
             reliability: reliability(&table),
-        }),
-        false => None,
+        })
+    } else {
+        None
     };
     Ok(Document {
         report,

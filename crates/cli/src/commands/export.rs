@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use offramp_core::DeviceSpec;
 use offramp_heads::{ModelCard, MultiExitNet, load_model};
-use offramp_interop::export::{self, ChainPolicy, Description, Opset, Staged};
+use offramp_interop::export::{self, ChainPolicy, Description, OnnxSegments, Opset};
 use offramp_run::files::{self, FileError};
 use offramp_run::{ChosenPolicy, Document as _, PolicyFile, RecipeText, RunPaths};
 use serde::Serialize;
@@ -15,10 +15,10 @@ use crate::error::CliError;
 use crate::precision::{self, Precision};
 use crate::run::Run;
 
-/// Images a run of a plan; who loads it can ask for another number.
+/// Images per run of a plan; a program that loads it can choose another number.
 const PLAN_BATCH: usize = 64;
 
-/// What `--json` says.
+/// The output of `--json`.
 #[derive(Debug, Serialize)]
 struct Document {
     /// The run folder.
@@ -36,7 +36,7 @@ struct Document {
     ir_version: Option<i64>,
 }
 
-/// Writes the files and says which.
+/// Writes the files and prints their names.
 pub fn run(args: &ExportArgs) -> Result<(), CliError> {
     check(args)?;
     let (net, card) = load_model(&args.run, &DeviceSpec::Auto.device()?)?;
@@ -72,19 +72,18 @@ pub fn run(args: &ExportArgs) -> Result<(), CliError> {
             document.opset = Some(opset.version());
             document.ir_version = Some(opset.ir_version());
             document.policy = Some(chosen.origin.clone());
-            document.files = onnx(args.staged, &out, &net, &description, chosen, opset)?;
+            document.files = onnx(args.by_segment(), &out, &net, &description, chosen, opset)?;
         }
         ExportFormat::Plan => {
             document.format = "plan";
             plan(args, &out)?;
         }
     }
-    match args.json {
-        true => print_json(&document),
-        false => {
-            print(&document);
-            Ok(())
-        }
+    if args.json {
+        print_json(&document)
+    } else {
+        print(&document);
+        Ok(())
     }
 }
 
@@ -92,7 +91,7 @@ pub fn run(args: &ExportArgs) -> Result<(), CliError> {
 fn check(args: &ExportArgs) -> Result<(), CliError> {
     let onnx = args.format == ExportFormat::Onnx;
     let given = [
-        ("--staged", args.staged && !onnx, "onnx"),
+        ("--segments", args.by_segment() && !onnx, "onnx"),
         ("--policy", args.policy.is_some() && !onnx, "onnx"),
         ("--opset", args.opset.is_some() && !onnx, "onnx"),
         (
@@ -111,9 +110,11 @@ fn check(args: &ExportArgs) -> Result<(), CliError> {
 }
 
 fn out(args: &ExportArgs) -> PathBuf {
-    let name = match (args.format, args.staged) {
+    let name = match (args.format, args.by_segment()) {
         (ExportFormat::Safetensors, _) => "pytorch.safetensors",
         (ExportFormat::Onnx, false) => "model.onnx",
+        (ExportFormat::Onnx, true) if args.segments => "segments",
+        // Scripts of before find the folder where it was.
         (ExportFormat::Onnx, true) => "staged",
         (ExportFormat::Plan, _) => match args.precision {
             Precision::F32 => "f32.plan",
@@ -146,7 +147,7 @@ fn protect(run: &Path, out: &Path) -> Result<(), CliError> {
 }
 
 fn onnx(
-    staged: bool,
+    by_segment: bool,
     out: &Path,
     net: &MultiExitNet,
     description: &Description,
@@ -164,19 +165,23 @@ fn onnx(
         policy: chosen.rule.policy,
         temperatures: chosen.rule.readout.temperatures,
     };
-    if !staged {
+    if !by_segment {
         write(out, &export::onnx(net, description, &policy, opset)?)?;
         return Ok(vec![out.to_owned()]);
     }
-    let staged = export::staged(net, description, &policy, opset)?;
+    let chain = export::onnx_segments(net, description, &policy, opset)?;
     files::write_folder_atomic(out, |folder| {
-        staged.write(folder)?;
+        chain.write(folder)?;
         // Only now: with a full disk the earlier chain would be gone and no new one there.
         remove_earlier(out)
     })?;
-    let stages = staged.file.stages.iter().map(|stage| stage.file.as_str());
-    Ok(stages
-        .chain([Staged::JSON])
+    let segments = chain
+        .file
+        .segments
+        .iter()
+        .map(|segment| segment.file.as_str());
+    Ok(segments
+        .chain([OnnxSegments::JSON])
         .map(|name| out.join(name))
         .collect())
 }
@@ -198,7 +203,9 @@ fn remove_earlier(out: &Path) -> Result<(), CliError> {
     };
     let ours = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name == Staged::JSON || (name.starts_with("stage") && name.ends_with(".onnx"))
+        let part = |start: &str| name.starts_with(start) && name.ends_with(".onnx");
+        // Until format 2 it was `staged.json` and `stage0.onnx`, ...
+        name == OnnxSegments::JSON || name == "staged.json" || part("segment") || part("stage")
     };
     if let Some(other) = entries.iter().find(|path| !ours(path)) {
         return Err(CliError::Usage(format!(

@@ -1,4 +1,4 @@
-//! Pictures for a report: what left at each exit, right and wrong.
+//! Images for a report: what left at each exit, right and wrong.
 
 use std::io::Cursor;
 
@@ -10,15 +10,15 @@ use offramp_run::{Gallery, Picture, Rows};
 
 use crate::error::CliError;
 
-/// Pictures an exit, of those that it answered rightly and of the others.
-const PICTURES: usize = 6;
+/// Images an exit, of those that it answered rightly and of the others.
+const IMAGES_PER_EXIT: usize = 6;
 
-/// The first pictures that left at each exit; nothing where no policy sends any anywhere.
+/// The first images that left at each exit; nothing where no policy sends any anywhere.
 ///
 /// `answers` are those of the rows of `subset` that have a label.
 ///
 /// # Errors
-/// When a picture cannot be written as PNG.
+/// When an image cannot be written as PNG.
 pub fn gallery(
     subset: &Subset,
     answers: &Rows,
@@ -32,18 +32,18 @@ pub fn gallery(
         .filter(|&row| subset.label(row) >= 0)
         .collect();
     let mut pictures = Vec::new();
-    for (exit, said) in answers.exits.iter().enumerate() {
+    for (exit, exit_answers) in answers.exits.iter().enumerate() {
         let left = || (0..rows.len().min(taken.len())).filter(|&i| taken[i] == exit);
-        let right = |i: &usize| said.prediction[*i] == answers.labels[*i];
-        let chosen = (left().filter(right).take(PICTURES))
-            .chain(left().filter(|i| !right(i)).take(PICTURES));
+        let right = |i: &usize| exit_answers.prediction[*i] == answers.labels[*i];
+        let chosen = (left().filter(right).take(IMAGES_PER_EXIT))
+            .chain(left().filter(|i| !right(i)).take(IMAGES_PER_EXIT));
         for i in chosen {
             let name = |class: usize| classes.get(class).cloned().unwrap_or_default();
             pictures.push(Picture {
                 exit,
                 label: name(answers.labels[i]),
-                prediction: name(said.prediction[i]),
-                confidence: said.confidence[i],
+                prediction: name(exit_answers.prediction[i]),
+                confidence: exit_answers.confidence[i],
                 png: png(subset.image(rows[i]), subset.shape())?,
             });
         }

@@ -17,7 +17,7 @@ use crate::error::CliError;
 /// Mean and standard deviation of ImageNet's pixels, as torchvision's models expect them.
 const IMAGENET: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
 
-/// What `import.json` and `--json` say.
+/// The content of `import.json` and of `--json`.
 #[derive(Debug, Serialize)]
 struct Document {
     /// The run folder.
@@ -39,7 +39,7 @@ struct Document {
     left_out: Vec<String>,
 }
 
-/// Reads, matches, writes the run folder and says what was done.
+/// Reads, matches and writes the run folder, and prints what was done.
 pub fn run(args: &ImportArgs) -> Result<(), CliError> {
     let options = options(args)?;
     let out = out(args)?;
@@ -65,12 +65,11 @@ pub fn run(args: &ImportArgs) -> Result<(), CliError> {
         save_model(folder, &net, card)?;
         files::write_atomic(&folder.join("import.json"), &json).map_err(CliError::from)
     })?;
-    match args.json {
-        true => print_json(&document),
-        false => {
-            print(args, &document);
-            Ok(())
-        }
+    if args.json {
+        print_json(&document)
+    } else {
+        print(args, &document);
+        Ok(())
     }
 }
 
@@ -155,14 +154,15 @@ fn out(args: &ImportArgs) -> Result<PathBuf, CliError> {
             )));
         }
     };
-    match out
+    if out
         .read_dir()
         .is_ok_and(|mut entries| entries.next().is_some())
     {
-        true => Err(CliError::Usage(format!(
+        Err(CliError::Usage(format!(
             "{} is not empty; choose another folder with --out",
             out.display()
-        ))),
-        false => Ok(out),
+        )))
+    } else {
+        Ok(out)
     }
 }

@@ -42,9 +42,10 @@ pub fn run(args: &ListArgs) -> Result<(), CliError> {
         if entry.table != table
             && let Some(name) = entry.table
         {
-            match name.starts_with("--") {
-                true => println!("{name} of `offramp calibrate`:"),
-                false => println!("{name} of a recipe:"),
+            if name.starts_with("--") {
+                println!("{name} of `offramp calibrate`:");
+            } else {
+                println!("{name} of a recipe:");
             }
         }
         table = entry.table;

@@ -1,4 +1,4 @@
-//! `offramp predict`: pictures in, answers out, later stages not executed.
+//! `offramp predict`: classifies images, later segments not computed.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::engine::engine;
 use crate::error::CliError;
 use crate::table;
 
-/// Pictures that are computed together; bounds memory for long lists.
+/// Images that are computed together; bounds memory for long lists.
 const BATCH: usize = 64;
 
 #[derive(Serialize)]
@@ -34,7 +34,7 @@ struct Document {
     predictions: Vec<Row>,
 }
 
-/// Classifies pictures.
+/// Classifies images.
 pub fn run(args: &PredictArgs) -> Result<(), CliError> {
     let device = args.device.device()?;
     let (net, card) = load_model(&args.run, &device)?;

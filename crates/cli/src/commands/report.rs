@@ -17,7 +17,7 @@ use crate::run::Run;
 /// Arguments of `report`.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// Run folders; runs whose recipes differ in the seed alone are put together
+    /// Run folders; runs whose recipes differ in the seed alone are averaged
     #[arg(required = true, value_name = "RUN")]
     pub runs: Vec<PathBuf>,
     /// File, or folder of the SVG files [default: report.html, report.csv or report-svg]
@@ -76,8 +76,8 @@ pub fn run(args: &ReportArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Writes `rows.json`, what each exit says of every test row and where the run's policy stops, and with a
-/// policy `gallery.json`, pictures that left at each exit.
+/// Writes `rows.json`, the answer of each exit to every test image and where the run's policy stops, and with a
+/// policy `gallery.json`, images that left at each exit.
 fn measure(folder: &Path, args: &ReportArgs) -> Result<(), CliError> {
     let run = Run::open(folder, args.place.device)?;
     let splits = run.open_data(args.place.data.as_deref(), None)?;

@@ -41,13 +41,13 @@ pub struct ServeArgs {
     /// Images accepted and not answered at most, of each model; beyond it requests get 503
     #[arg(long, default_value_t = 256, value_name = "N", value_parser = at_least_one())]
     pub queue: u64,
-    /// Pictures of one request at most
+    /// Images of one request at most
     #[arg(long, default_value_t = 64, value_name = "N", value_parser = at_least_one())]
     pub max_images: u64,
     /// Megabytes of one request at most
     #[arg(long, default_value_t = 16, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..=1024))]
     pub max_body: u64,
-    /// Millions of pixels of one picture at most
+    /// Millions of pixels of one image at most
     #[arg(long, default_value_t = 40, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub max_megapixels: u64,
     /// Connections at most
@@ -56,10 +56,10 @@ pub struct ServeArgs {
     /// Seconds for a request's body, and again for its answer
     #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = at_least_one())]
     pub timeout: u64,
-    /// Seconds to go on accepting after a signal to stop, while /readyz says no
+    /// Seconds to go on accepting after a signal to stop, while /readyz answers 503
     #[arg(long, default_value_t = 0, value_name = "SECONDS")]
     pub drain: u64,
-    /// API keys, one a line; without, everyone who reaches the service may ask
+    /// API keys, one per line; without, no key is asked for
     #[arg(long, value_name = "FILE")]
     pub keys: Option<PathBuf>,
     /// Certificate chain for TLS, PEM
@@ -74,7 +74,7 @@ fn at_least_one() -> clap::builder::RangedU64ValueParser<u64> {
     clap::value_parser!(u64).range(1..=1_000_000)
 }
 
-/// Serves until it is told to stop.
+/// Serves until a signal stops it.
 pub fn run(args: &ServeArgs) -> Result<(), CliError> {
     let of_one = args.policy.is_some() || args.plan.is_some();
     if of_one && args.runs.len() > 1 {
@@ -112,7 +112,7 @@ pub fn run(args: &ServeArgs) -> Result<(), CliError> {
             () = control.follow_signals() => Err(CliError::Usage("stopped at once, as told".to_owned())),
         }
     });
-    // What still decodes a picture then has nobody to decode it for.
+    // An image that is still being decoded then is not needed any more.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
 }
@@ -211,7 +211,7 @@ impl Source for RunFolder {
         let (net, card) = load_model(&self.dir, &DeviceSpec::Cpu.device()?)?;
         let macs = macs(&net, &card);
         let chosen = policy::choose(&self.dir, self.policy.as_deref(), &card, macs.len())?;
-        let plan = (self.engine).staged_plan(&net, &card, self.batch, self.threads)?;
+        let plan = (self.engine).multi_exit_plan(&net, &card, self.batch, self.threads)?;
         Ok(Model {
             engine: Box::new(Stream::new(plan, macs.clone())?),
             input: card.input(),

@@ -16,7 +16,7 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
         Some(out) => out.clone(),
         None => Path::new("runs").join(&recipe.name),
     };
-    // `auto` leaves the choice to the recipe, which says `auto` too unless it names a device.
+    // `auto` leaves the choice to the recipe, which is `auto` too unless it names a device.
     let device = (args.place.device != DeviceSpec::Auto).then_some(args.place.device);
     let mut progress = progress::for_terminal();
     let report = train(
@@ -33,12 +33,11 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
     let Some(outcome) = report.outcome else {
         return Ok(());
     };
-    match args.json {
-        true => print_json(&outcome.test),
-        false => {
-            eval::print(&outcome.test);
-            println!("run folder: {}", report.out.display());
-            Ok(())
-        }
+    if args.json {
+        print_json(&outcome.test)
+    } else {
+        eval::print(&outcome.test);
+        println!("run folder: {}", report.out.display());
+        Ok(())
     }
 }

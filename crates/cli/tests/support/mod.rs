@@ -1,4 +1,4 @@
-//! Running the program and reading what it says.
+//! Runs the program and reads its output.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What a program must know of a network to use its plan.
+//! The description of a network that a program needs to use its plan.
 
 use offramp_graph::MapShape;
 use offramp_run::ImageInput;
@@ -14,7 +14,7 @@ pub struct About {
     pub classes: Vec<String>,
     /// Channels, height and width of an image.
     pub image: [usize; 3],
-    /// Height and width that a picture is brought to before the centre of the image's size is cut out.
+    /// Height and width to which an image is resized before its centre is cut out.
     pub resize: [usize; 2],
     /// Mean of the pixels, 0 to 1, per channel, that is subtracted.
     pub mean: [f32; 3],
@@ -43,7 +43,8 @@ impl About {
         self.input().normalise(bytes)
     }
 
-    /// Why this cannot be of a plan with so many exits, logits and values of an image.
+    /// The reason why this cannot belong to a plan with `exits` exits, `logits` logits and `pixels` values of an
+    /// image, if there is one.
     pub(crate) fn fault(&self, exits: usize, logits: usize, pixels: usize) -> Option<String> {
         let [channels, height, width] = self.image;
         let values = channels

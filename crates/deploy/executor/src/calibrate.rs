@@ -15,7 +15,7 @@ const BATCH: usize = 32;
 
 /// Smallest and largest number of every value that a step of a network makes.
 ///
-/// Take images of the validation rows: what is chosen with test rows says nothing of new images.
+/// Take images of the validation rows: ranges chosen on test rows would make the test score too good.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Calibration {
     /// By value of the folded graph; none for those inside a step.

@@ -1,4 +1,4 @@
-//! From a graph to a plan.
+//! Compiles a graph to a plan.
 
 use offramp_cpu::program::{Element, Parts, Phase, Place, Program, Step, Weights};
 use offramp_graph::{Graph, Value, fold_batch_norms};
@@ -149,7 +149,7 @@ impl Plan {
         }
     }
 
-    /// The same plan for at most so many images.
+    /// The same plan for at most `batch` images.
     #[must_use]
     pub fn with_batch(mut self, batch: usize) -> Self {
         self.batch = batch;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use offramp_policies::{Answer, Rule};
 use offramp_run::{Engine, EngineError};
 
-use crate::{ExecutorError, StagedExecutor, StagedPlan, Stream};
+use crate::{ExecutorError, MultiExitExecutor, MultiExitPlan, Stream};
 
 impl Engine for Stream {
     fn admit(&mut self, pixels: &[f32], rule: &Arc<Rule>) -> Result<u64, EngineError> {
@@ -44,7 +44,7 @@ impl Engine for Stream {
 pub struct CompiledEngine {
     stream: Stream,
     /// Its memory is taken when it is first asked for.
-    staged: Option<StagedExecutor>,
+    staged: Option<MultiExitExecutor>,
 }
 
 impl CompiledEngine {
@@ -52,7 +52,7 @@ impl CompiledEngine {
     ///
     /// # Errors
     /// As [`Stream::new`].
-    pub fn new(plan: StagedPlan, macs: Vec<u64>) -> Result<Self, ExecutorError> {
+    pub fn new(plan: MultiExitPlan, macs: Vec<u64>) -> Result<Self, ExecutorError> {
         Ok(Self {
             stream: Stream::new(plan, macs)?,
             staged: None,
@@ -60,7 +60,7 @@ impl CompiledEngine {
     }
 
     /// The plan.
-    pub fn plan(&self) -> &StagedPlan {
+    pub fn plan(&self) -> &MultiExitPlan {
         self.stream.plan()
     }
 }
@@ -103,7 +103,7 @@ impl Engine for CompiledEngine {
     ) -> Result<Vec<f64>, EngineError> {
         let plan = self.stream.plan();
         let mut times = Vec::with_capacity(plan.num_exits());
-        let staged = (self.staged).get_or_insert_with(|| StagedExecutor::new(plan.clone()));
+        let staged = (self.staged).get_or_insert_with(|| MultiExitExecutor::new(plan.clone()));
         let start = Instant::now();
         let ms = || start.elapsed().as_secs_f64() * 1e3;
         let run = staged.run(count, images, |_, sample, _| {

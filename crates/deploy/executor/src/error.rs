@@ -1,4 +1,4 @@
-//! What can go wrong.
+//! Errors of compiling and running.
 
 use offramp_cpu::program::ProgramError;
 use offramp_policies::PolicyError;
@@ -38,7 +38,7 @@ pub enum ExecutorError {
         /// What does not fit.
         reason: String,
     },
-    /// One cost an exit is needed.
+    /// The number of costs is not that of the exits.
     #[error("{found} costs were given for {exits} exits")]
     Costs {
         /// Number of costs.
@@ -58,10 +58,10 @@ pub enum ExecutorError {
         /// Values of an image of the network.
         expected: usize,
     },
-    /// A stream without room for another sample.
-    #[error("{waiting} samples wait already, as many as the plan was compiled for; step first")]
+    /// A stream without room for another image.
+    #[error("{waiting} images wait already, as many as the plan was compiled for; step first")]
     Full {
-        /// Samples in front of the first segment.
+        /// Images that wait for the first segment.
         waiting: usize,
     },
     /// A policy of another network.
@@ -69,11 +69,11 @@ pub enum ExecutorError {
     Policy(#[from] PolicyError),
     /// A logit that is NaN or infinite: the weights are damaged.
     #[error(
-        "exit {exit} gives sample {ticket} a logit of {value} for class {class}: the weights hold values \
+        "exit {exit} gives image {ticket} a logit of {value} for class {class}: the weights hold values \
          that are not finite, or too large"
     )]
     NonFiniteLogit {
-        /// The sample's ticket.
+        /// The image's ticket.
         ticket: u64,
         /// The exit, from 0.
         exit: usize,

@@ -1,4 +1,4 @@
-//! Running a plan.
+//! Runs a plan.
 
 use offramp_cpu::program::Machine;
 

@@ -23,7 +23,7 @@ use offramp_run::files;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{About, ExecutorError, Options, Plan, StagedPlan};
+use crate::{About, ExecutorError, MultiExitPlan, Options, Plan};
 
 /// Version of the format that is written and read.
 pub const FORMAT: u32 = 2;
@@ -45,7 +45,7 @@ pub enum FileError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What it said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The file is something else or was made by another version.
@@ -83,7 +83,7 @@ struct Segment {
     weights: Words,
 }
 
-impl StagedPlan {
+impl MultiExitPlan {
     /// Writes the plan; a file that is there is replaced in one step.
     ///
     /// # Errors
@@ -140,7 +140,7 @@ impl StagedPlan {
         })
     }
 
-    /// Maps a plan that [`StagedPlan::save`] wrote.
+    /// Maps a plan that [`MultiExitPlan::save`] wrote.
     ///
     /// # Errors
     /// [`FileError`] when the file is not there, damaged, or of another version.

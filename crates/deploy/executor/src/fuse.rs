@@ -83,9 +83,10 @@ pub(crate) fn items(graph: &Graph) -> Vec<Item> {
             && let Some(sum) = reader(item.output)
             && nodes[sum].op == Op::Add
         {
-            let other = match nodes[sum].inputs[0] == item.output {
-                true => nodes[sum].inputs[1],
-                false => nodes[sum].inputs[0],
+            let other = if nodes[sum].inputs[0] == item.output {
+                nodes[sum].inputs[1]
+            } else {
+                nodes[sum].inputs[0]
             };
             // Where both terms could take the other one, the later does: its memory is needed later.
             let later = makers[other.index()].is_some_and(|maker| {

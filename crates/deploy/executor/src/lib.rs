@@ -5,9 +5,9 @@
 //! steps, weights packed once, memory planned by the lifetimes of the values. An [`Executor`] runs it
 //! on a few threads and allocates nothing.
 //!
-//! A network with exits becomes a [`StagedPlan`], one plan for each segment. A [`StagedExecutor`] takes
-//! batches and asks its caller who stops; a [`Stream`] takes samples at any time and follows their policies;
-//! a [`Stepper`] takes one sample and shows its caller every exit. A plan's file says what it is
+//! A network with exits becomes a [`MultiExitPlan`], one plan for each segment. A [`MultiExitExecutor`] takes
+//! batches and asks its caller which images stop; a [`Stream`] takes images at any time and follows their policies;
+//! a [`Stepper`] takes one image and returns the logits of every exit in turn. A plan's file says what it is
 //! [`About`] as well, so that it and a policy are all that a program needs.
 //!
 //! ```
@@ -38,11 +38,11 @@ mod executor;
 mod file;
 mod fuse;
 mod lower;
+mod multi_exit;
+mod multi_exit_plan;
 mod places;
 mod runs;
 mod segments;
-mod staged;
-mod staged_plan;
 mod stepper;
 mod stream;
 
@@ -52,7 +52,7 @@ pub use engine::CompiledEngine;
 pub use error::ExecutorError;
 pub use executor::Executor;
 pub use file::{FORMAT, FileError};
-pub use staged::{Answers, StagedExecutor};
-pub use staged_plan::StagedPlan;
+pub use multi_exit::{Answers, MultiExitExecutor};
+pub use multi_exit_plan::MultiExitPlan;
 pub use stepper::Stepper;
 pub use stream::Stream;

@@ -1,4 +1,4 @@
-//! Where in the arena each value lies.
+//! Places of the values in the arena.
 
 /// A value that needs memory from the step `first` that writes it to the last that reads it.
 #[derive(Clone, Copy, Debug)]

@@ -1,8 +1,8 @@
-//! The segments of a staged plan with their memory.
+//! The segments of a multi-exit plan with their memory.
 
 use offramp_cpu::program::Machine;
 
-use crate::{ExecutorError, Plan, StagedPlan};
+use crate::{ExecutorError, MultiExitPlan, Plan};
 
 /// Most values that go from a segment to the next, as many as a program has ports.
 const MAX_CARRIED: usize = 64;
@@ -10,15 +10,15 @@ const MAX_CARRIED: usize = 64;
 /// Plans, threads, and room for what every segment writes, for the whole batch.
 #[derive(Debug)]
 pub(crate) struct Segments {
-    plan: StagedPlan,
+    plan: MultiExitPlan,
     machine: Machine,
-    /// By segment, then by output: rows of samples.
+    /// By segment, then by output: rows of images.
     outputs: Vec<Vec<Vec<f32>>>,
 }
 
 impl Segments {
     /// Takes the memory and starts the threads.
-    pub fn new(plan: StagedPlan) -> Self {
+    pub fn new(plan: MultiExitPlan) -> Self {
         let mut machine = Machine::new(plan.segments()[0].options().threads);
         let mut outputs = Vec::new();
         for segment in plan.segments() {
@@ -36,11 +36,11 @@ impl Segments {
         }
     }
 
-    pub fn plan(&self) -> &StagedPlan {
+    pub fn plan(&self) -> &MultiExitPlan {
         &self.plan
     }
 
-    /// Computes segment `k` for the first `rows` samples in front of it (for the first segment, of
+    /// Computes segment `k` for the first `rows` images that wait for it (for the first segment, of
     /// `images`), and writes what comes out from row `to` on.
     pub fn compute(
         &mut self,

@@ -1,12 +1,12 @@
 //! One image through a network, exit after exit.
 
 use crate::segments::Segments;
-use crate::{ExecutorError, StagedPlan};
+use crate::{ExecutorError, MultiExitPlan};
 
-/// A staged plan that computes one image, a segment a call: for callers that show what every exit says.
+/// A multi-exit plan that computes one image, one segment per call, for callers that need every exit.
 ///
 /// ```no_run
-/// # fn show(plan: offramp_executor::StagedPlan, image: &[f32]) -> Result<(), offramp_executor::ExecutorError> {
+/// # fn show(plan: offramp_executor::MultiExitPlan, image: &[f32]) -> Result<(), offramp_executor::ExecutorError> {
 /// let mut stepper = offramp_executor::Stepper::new(plan);
 /// stepper.begin(image)?;
 /// while let Some(logits) = stepper.advance()? {
@@ -26,7 +26,7 @@ pub struct Stepper {
 
 impl Stepper {
     /// Takes the memory for one image and starts the threads; later images allocate nothing.
-    pub fn new(plan: StagedPlan) -> Self {
+    pub fn new(plan: MultiExitPlan) -> Self {
         let plan = plan.with_batch(1);
         Self {
             image: vec![0.0; plan.pixels()],
@@ -37,11 +37,11 @@ impl Stepper {
     }
 
     /// The plan.
-    pub fn plan(&self) -> &StagedPlan {
+    pub fn plan(&self) -> &MultiExitPlan {
         self.segments.plan()
     }
 
-    /// Puts an image in front of the first segment; the one before is given up.
+    /// Starts with an image; the one before is given up.
     ///
     /// # Shapes
     /// - `pixels`: `[C, H, W]`, normalised as in training
@@ -93,11 +93,11 @@ impl Stepper {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Options, StagedExecutor};
+    use crate::{MultiExitExecutor, Options};
     use offramp_graph::{Builder, ConvGeometry, Graph};
 
     /// Two segments on images `[1, 2, 2]`: the first gives `x` and 3 ReLU(x), the second -2 times that.
-    fn plan() -> StagedPlan {
+    fn plan() -> MultiExitPlan {
         let graph = |factor: f32, outputs: [&str; 2], input: &str| -> Graph {
             let mut b = Builder::new();
             let x = b.input(input, &[1, 2, 2]);
@@ -115,7 +115,7 @@ mod tests {
             threads: 1,
             ..Options::default()
         };
-        StagedPlan::compile(&graphs, 4, options).unwrap()
+        MultiExitPlan::compile(&graphs, 4, options).unwrap()
     }
 
     #[test]
@@ -129,7 +129,7 @@ mod tests {
             assert_eq!(stepper.advance().unwrap().unwrap(), [0.0, 0.0, 6.0, 12.0]);
             assert!(stepper.advance().unwrap().is_none());
         }
-        let mut staged = StagedExecutor::new(plan());
+        let mut staged = MultiExitExecutor::new(plan());
         let answers = staged.run(1, &image, |_, _, _| false).unwrap();
         assert_eq!(answers.logits, [0.0, 0.0, 6.0, 12.0]);
     }
@@ -144,7 +144,7 @@ mod tests {
         stepper.begin(&[f32::MAX; 4]).unwrap();
         let error = stepper.advance().unwrap_err().to_string();
         assert!(
-            error.contains("exit 0 gives sample 0 a logit of inf"),
+            error.contains("exit 0 gives image 0 a logit of inf"),
             "{error}"
         );
         assert!(stepper.advance().unwrap().is_none(), "it was given up");

@@ -1,22 +1,22 @@
-//! Samples that come at any time, each with its own policy.
+//! Images that come at any time, each with its own rule.
 
 use std::sync::Arc;
 
-use offramp_policies::{Answer, Decision, Front, Rule, Walk, next_segment};
+use offramp_policies::{Answer, Decision, Rule, SampleState, SegmentQueue, next_segment};
 
 use crate::segments::Segments;
-use crate::{ExecutorError, StagedPlan};
+use crate::{ExecutorError, MultiExitPlan};
 
-/// A staged plan that takes new samples while others are deep in the network.
+/// A multi-exit plan that takes new images while others are deep in the network.
 ///
-/// [`admit`](Self::admit) puts a sample in front of the first segment; [`step`](Self::step) computes one
-/// segment for samples that wait in front of it, whenever they came, and returns the answers of those that stop
-/// there. Survivors lie next to each other in front of the next segment, so that every segment
-/// computes a dense batch. Which segment comes next says [`next_segment`].
+/// [`admit`](Self::admit) adds an image to the queue of the first segment; [`step`](Self::step) computes one
+/// segment for images that wait for it, whenever they came, and returns the answers of those that stop
+/// there. Images that go on lie next to each other in the queue of the next segment, so that every segment
+/// computes a dense batch. [`next_segment`] chooses the segment.
 ///
 /// ```no_run
 /// # fn serve(
-/// #     plan: offramp_executor::StagedPlan,
+/// #     plan: offramp_executor::MultiExitPlan,
 /// #     macs: Vec<u64>,
 /// #     rule: std::sync::Arc<offramp_policies::Rule>,
 /// #     mut arrival: impl FnMut() -> Option<Vec<f32>>,
@@ -32,7 +32,7 @@ use crate::{ExecutorError, StagedPlan};
 ///         break;
 ///     }
 ///     for (ticket, answer) in stream.step()? {
-///         println!("sample {ticket}: class {} at exit {}", answer.class, answer.exit);
+///         println!("image {ticket}: class {} at exit {}", answer.class, answer.exit);
 ///     }
 /// }
 /// # Ok(())
@@ -42,25 +42,25 @@ use crate::{ExecutorError, StagedPlan};
 pub struct Stream {
     segments: Segments,
     macs: Vec<u64>,
-    /// The images in front of the first segment, `[batch, C, H, W]`.
+    /// The images that wait for the first segment, `[batch, C, H, W]`.
     images: Vec<f32>,
-    /// For each segment the samples in front of it, by row.
-    waiting: Vec<Vec<Sample>>,
+    /// For each segment the images that wait for it, by row.
+    waiting: Vec<Vec<WaitingImage>>,
     /// Answers that an error kept from being returned.
     ready: Vec<(u64, Answer)>,
-    /// Walks of samples that have left, for others.
-    spare: Vec<Walk>,
+    /// States of images that have left, to be reused.
+    spare: Vec<SampleState>,
     tickets: u64,
     steps: u64,
-    /// Samples of the last step.
+    /// Images of the last step.
     computed: usize,
 }
 
 #[derive(Debug)]
-struct Sample {
+struct WaitingImage {
     ticket: u64,
     rule: Arc<Rule>,
-    walk: Walk,
+    state: SampleState,
     /// The step after which it came here.
     since: u64,
 }
@@ -68,12 +68,12 @@ struct Sample {
 impl Stream {
     /// Takes the memory and starts the threads; `macs[k]` is what it costs to answer at exit `k`.
     ///
-    /// At most as many samples as the plan's batch wait in front of each segment, and are computed
+    /// At most as many images as the plan's batch wait for each segment, and are computed
     /// together.
     ///
     /// # Errors
-    /// [`ExecutorError::Costs`] when there is not one cost an exit.
-    pub fn new(plan: StagedPlan, macs: Vec<u64>) -> Result<Self, ExecutorError> {
+    /// [`ExecutorError::Costs`] when the number of costs is not that of the exits.
+    pub fn new(plan: MultiExitPlan, macs: Vec<u64>) -> Result<Self, ExecutorError> {
         let (exits, batch) = (plan.num_exits(), plan.batch());
         if macs.len() != exits {
             return Err(ExecutorError::Costs {
@@ -95,7 +95,7 @@ impl Stream {
     }
 
     /// The plan.
-    pub fn plan(&self) -> &StagedPlan {
+    pub fn plan(&self) -> &MultiExitPlan {
         self.segments.plan()
     }
 
@@ -104,22 +104,22 @@ impl Stream {
         &self.macs
     }
 
-    /// How many more samples [`admit`](Self::admit) takes now.
+    /// How many more images [`admit`](Self::admit) takes now.
     pub fn room(&self) -> usize {
         self.plan().batch() - self.waiting[0].len()
     }
 
-    /// How many samples wait for an answer.
+    /// How many images wait for an answer.
     pub fn pending(&self) -> usize {
         self.waiting.iter().map(Vec::len).sum::<usize>() + self.ready.len()
     }
 
-    /// How many samples the last [`step`](Self::step) computed together.
+    /// How many images the last [`step`](Self::step) computed together.
     pub fn computed(&self) -> usize {
         self.computed
     }
 
-    /// Puts a sample in front of the first segment and says its ticket, counted from 0.
+    /// Adds an image to the queue of the first segment. Returns its ticket, counted from 0.
     ///
     /// # Shapes
     /// - `pixels`: `[C, H, W]`, normalised as in training
@@ -146,38 +146,41 @@ impl Stream {
         self.images[row * expected..][..expected].copy_from_slice(pixels);
         let ticket = self.tickets;
         self.tickets += 1;
-        self.waiting[0].push(Sample {
+        self.waiting[0].push(WaitingImage {
             ticket,
             rule: rule.clone(),
-            walk: self.spare.pop().unwrap_or_default(),
+            state: self.spare.pop().unwrap_or_default(),
             since: self.steps,
         });
         Ok(ticket)
     }
 
-    /// Computes one segment, and answers the samples that stop there; nothing when no sample waits.
+    /// Computes one segment, and answers the images that stop there; nothing when no image waits.
     ///
     /// # Errors
-    /// [`ExecutorError::NonFiniteLogit`] with the ticket of a sample that will have no answer: the
+    /// [`ExecutorError::NonFiniteLogit`] with the ticket of an image that will have no answer: the
     /// weights overflow for it. All others go on, and answers of this step come with the next one.
     pub fn step(&mut self) -> Result<Vec<(u64, Answer)>, ExecutorError> {
         let mut answers = std::mem::take(&mut self.ready);
         let (last, batch) = (self.waiting.len() - 1, self.plan().batch());
-        let room = |k: usize| match k == last {
-            true => batch,
-            false => batch - self.waiting[k + 1].len(),
+        let room = |k: usize| {
+            if k == last {
+                batch
+            } else {
+                batch - self.waiting[k + 1].len()
+            }
         };
-        let front = |(k, waiting): (usize, &Vec<Sample>)| Front {
+        let front = |(k, waiting): (usize, &Vec<WaitingImage>)| SegmentQueue {
             samples: waiting.len().min(room(k)),
             waited: waiting.first().map_or(0, |first| self.steps - first.since),
         };
-        let fronts: Vec<Front> = self.waiting.iter().enumerate().map(front).collect();
-        let Some(k) = next_segment(&fronts, batch) else {
+        let queues: Vec<SegmentQueue> = self.waiting.iter().enumerate().map(front).collect();
+        let Some(k) = next_segment(&queues, batch) else {
             return Ok(answers);
         };
         self.steps += 1;
-        self.computed = fronts[k].samples;
-        match self.pass(k, fronts[k].samples, &mut answers)? {
+        self.computed = queues[k].samples;
+        match self.pass(k, queues[k].samples, &mut answers)? {
             None => Ok(answers),
             Some(error) => {
                 self.ready = answers;
@@ -188,7 +191,7 @@ impl Stream {
 
     /// Answers images in their order, all with one rule, however many there are.
     ///
-    /// Answers of samples that were admitted before come with the next [`step`](Self::step).
+    /// Answers of images that were admitted before come with the next [`step`](Self::step).
     ///
     /// # Shapes
     /// - `pixels`: `[N, C, H, W]`
@@ -206,7 +209,7 @@ impl Stream {
         Ok(answers.into_iter().map(|(_, answer)| answer).collect())
     }
 
-    /// Admits images and steps until no sample waits.
+    /// Admits images and steps until no image waits.
     fn drain(
         &mut self,
         pixels: &[f32],
@@ -225,8 +228,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Computes segment `k` for the first `rows` samples in front of it; returns what kept one of them
-    /// from an answer.
+    /// Computes segment `k` for the first `rows` images that wait for it; returns the error that left one
+    /// of them without an answer.
     fn pass(
         &mut self,
         k: usize,
@@ -239,30 +242,30 @@ impl Stream {
             .compute(k, &self.images[..rows * pixels], rows, to)?;
         let mut samples = std::mem::take(&mut self.waiting[k]);
         let (mut kept, mut error) = (to, None);
-        for (row, mut sample) in (to..).zip(samples.drain(..rows)) {
+        for (row, mut image) in (to..).zip(samples.drain(..rows)) {
             let logits = self.segments.logits(k, row);
             if let Some(class) = logits.iter().position(|z| !z.is_finite()) {
                 error = Some(ExecutorError::NonFiniteLogit {
-                    ticket: sample.ticket,
+                    ticket: image.ticket,
                     exit: k,
                     class,
                     value: logits[class],
                 });
                 continue;
             }
-            let (shown, decision) = sample.walk.step(&sample.rule, logits);
+            let (view, decision) = image.state.step(&image.rule, logits);
             if decision == Decision::Exit {
-                let answer = Answer::new(k, &shown, &self.macs, logits);
-                answers.push((sample.ticket, answer));
-                sample.walk.clear();
-                self.spare.push(sample.walk);
+                let answer = Answer::new(k, &view, &self.macs, logits);
+                answers.push((image.ticket, answer));
+                image.state.clear();
+                self.spare.push(image.state);
                 continue;
             }
             if kept < row {
                 self.segments.shift(k, row..row + 1, kept);
             }
-            sample.since = self.steps;
-            self.waiting[k + 1].push(sample);
+            image.since = self.steps;
+            self.waiting[k + 1].push(image);
             kept += 1;
         }
         self.close_gap(k, rows, samples.len());
@@ -270,7 +273,7 @@ impl Stream {
         Ok(error)
     }
 
-    /// Moves the `rest` samples in front of segment `k` to the place of the `rows` that were computed.
+    /// Moves the `rest` images that wait for segment `k` to the place of the `rows` that were computed.
     fn close_gap(&mut self, k: usize, rows: usize, rest: usize) {
         match k.checked_sub(1) {
             _ if rest == 0 => {}

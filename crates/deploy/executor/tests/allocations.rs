@@ -5,7 +5,7 @@ mod support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use offramp_executor::{Executor, Options, Plan, StagedExecutor, StagedPlan};
+use offramp_executor::{Executor, MultiExitExecutor, MultiExitPlan, Options, Plan};
 use offramp_graph::{Builder, ConvGeometry, Window};
 use support::Weights;
 
@@ -63,8 +63,8 @@ fn main() {
         };
         let plan = Plan::compile(&graph, BATCH, options).unwrap();
         let mut executor = Executor::new(plan);
-        let plan = StagedPlan::compile(std::slice::from_ref(&graph), BATCH, options).unwrap();
-        let mut staged = StagedExecutor::new(plan);
+        let plan = MultiExitPlan::compile(std::slice::from_ref(&graph), BATCH, options).unwrap();
+        let mut staged = MultiExitExecutor::new(plan);
         let mut before = usize::MAX;
         for n in [BATCH, BATCH, 1, 5, 3, 2, BATCH, 0] {
             executor

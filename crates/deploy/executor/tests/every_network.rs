@@ -4,7 +4,7 @@
 mod support;
 
 use offramp_core::{MapShape, default_device};
-use offramp_executor::{Executor, Options, Plan, StagedExecutor, StagedPlan};
+use offramp_executor::{Executor, MultiExitExecutor, MultiExitPlan, Options, Plan};
 use offramp_heads::{MultiExitNet, NetConfig};
 use offramp_nn::Init;
 use serde_json::json;
@@ -42,8 +42,8 @@ fn check_at(config: serde_json::Value, image: MapShape) {
     }
     let graphs = net.segment_graphs(image).unwrap();
     let last = graphs.len() - 1;
-    let plan = StagedPlan::compile(&graphs, 2, ALONE).unwrap();
-    let mut executor = StagedExecutor::new(plan);
+    let plan = MultiExitPlan::compile(&graphs, 2, ALONE).unwrap();
+    let mut executor = MultiExitExecutor::new(plan);
     for exit in 0..=last {
         let answers = executor
             .run(2, &example.inputs[0], |k, sample, _| {

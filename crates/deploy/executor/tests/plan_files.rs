@@ -5,16 +5,16 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use offramp_executor::{About, Options, StagedExecutor, StagedPlan};
+use offramp_executor::{About, MultiExitExecutor, MultiExitPlan, Options};
 use support::{Random, residual_network};
 
-fn answers(plan: StagedPlan, images: &[f32]) -> Vec<u32> {
-    let mut executor = StagedExecutor::new(plan);
+fn answers(plan: MultiExitPlan, images: &[f32]) -> Vec<u32> {
+    let mut executor = MultiExitExecutor::new(plan);
     let answers = executor.run(2, images, |_, _, _| false).unwrap();
     answers.logits.iter().map(|x| x.to_bits()).collect()
 }
 
-fn plans() -> [StagedPlan; 2] {
+fn plans() -> [MultiExitPlan; 2] {
     let graphs = [residual_network(&[16, 32])];
     let images = Random::new(1).values(4 * 3072);
     let options = Options {
@@ -22,8 +22,8 @@ fn plans() -> [StagedPlan; 2] {
         ..Options::default()
     };
     [
-        StagedPlan::compile(&graphs, 2, options).unwrap(),
-        StagedPlan::quantized(&graphs, 2, options, 4, &images).unwrap(),
+        MultiExitPlan::compile(&graphs, 2, options).unwrap(),
+        MultiExitPlan::quantized(&graphs, 2, options, 4, &images).unwrap(),
     ]
 }
 
@@ -34,7 +34,7 @@ fn a_file_gives_the_same_answers() {
     let images = Random::new(2).values(2 * 3072);
     for plan in plans() {
         plan.save(&path).unwrap();
-        let loaded = StagedPlan::load(&path).unwrap();
+        let loaded = MultiExitPlan::load(&path).unwrap();
         assert_eq!(loaded.segments()[0].options(), plan.segments()[0].options());
         let expected = answers(plan, &images);
         assert_eq!(answers(loaded.with_threads(1), &images), expected);
@@ -48,7 +48,7 @@ fn what_is_known_of_a_network_goes_with_it() {
     let path = folder.path().join("plan.offramp");
     let [plan, _] = plans();
     plan.save(&path).unwrap();
-    assert_eq!(StagedPlan::load(&path).unwrap().about(), None);
+    assert_eq!(MultiExitPlan::load(&path).unwrap().about(), None);
     let logits = plan.segments()[0].program().parts().outputs[0].words();
     let about = About {
         model: "5c1e".to_owned(),
@@ -61,7 +61,7 @@ fn what_is_known_of_a_network_goes_with_it() {
     };
     let known = plan.clone().with_about(about.clone()).unwrap();
     known.save(&path).unwrap();
-    assert_eq!(StagedPlan::load(&path).unwrap().about(), Some(&about));
+    assert_eq!(MultiExitPlan::load(&path).unwrap().about(), Some(&about));
     let other = About {
         macs: vec![7, 8],
         ..about
@@ -79,7 +79,7 @@ fn damage_is_an_error() {
     let whole = fs::read(&path).unwrap();
     let error = |bytes: &[u8]| {
         fs::write(&path, bytes).unwrap();
-        StagedPlan::load(&path).unwrap_err().to_string()
+        MultiExitPlan::load(&path).unwrap_err().to_string()
     };
     for len in [0, 7, 63, 64, 1000, whole.len() - 1] {
         let message = error(&whole[..len]);
@@ -100,7 +100,7 @@ fn damage_is_an_error() {
     let mut newer = whole.clone();
     newer[8] = 9;
     assert!(error(&newer).contains("version 9 of plans, 2 is known"));
-    let missing = StagedPlan::load(Path::new("/nowhere/plan")).unwrap_err();
+    let missing = MultiExitPlan::load(Path::new("/nowhere/plan")).unwrap_err();
     assert!(missing.to_string().contains("/nowhere/plan"));
 }
 
@@ -128,11 +128,11 @@ fn wrong_numbers_do_no_harm() {
             let sum = crc32fast::hash(&bytes[64..64 + described]).to_le_bytes();
             bytes[12..16].copy_from_slice(&sum);
             fs::write(&path, &bytes).unwrap();
-            match StagedPlan::load(&path) {
+            match MultiExitPlan::load(&path) {
                 Err(_) => refused += 1,
                 Ok(plan) => {
                     let threads = plan.segments()[0].options().threads.min(2);
-                    let mut executor = StagedExecutor::new(plan.with_threads(threads));
+                    let mut executor = MultiExitExecutor::new(plan.with_threads(threads));
                     // A batch or a port may have become smaller.
                     let _ = executor.run(2, &images, |_, _, _| false);
                     served += 1;

@@ -3,7 +3,7 @@
 mod support;
 
 use offramp_cpu::program::{ByteWeights, Step};
-use offramp_executor::{Executor, Options, Plan, StagedExecutor, StagedPlan};
+use offramp_executor::{Executor, MultiExitExecutor, MultiExitPlan, Options, Plan};
 use offramp_graph::{Builder, ConvGeometry};
 use support::{Example, Random, Weights, near, residual_network, run};
 
@@ -140,12 +140,12 @@ fn segments_hand_on_bytes() {
     let graphs = [first, b.finish([("exit1", logits)])];
 
     let images = Random::new(8).values(7 * 192);
-    let numbers = StagedPlan::compile(&graphs, 7, one_thread()).unwrap();
-    let bytes = StagedPlan::quantized(&graphs, 7, one_thread(), 7, &images).unwrap();
-    let words = |plan: &StagedPlan| plan.segments()[1].program().parts().inputs[0].words();
+    let numbers = MultiExitPlan::compile(&graphs, 7, one_thread()).unwrap();
+    let bytes = MultiExitPlan::quantized(&graphs, 7, one_thread(), 7, &images).unwrap();
+    let words = |plan: &MultiExitPlan| plan.segments()[1].program().parts().inputs[0].words();
     assert_eq!(words(&bytes) * 4, words(&numbers));
-    let answer = |plan: StagedPlan| {
-        let mut executor = StagedExecutor::new(plan);
+    let answer = |plan: MultiExitPlan| {
+        let mut executor = MultiExitExecutor::new(plan);
         let stop = |_: usize, sample: usize, _: &[f32]| sample % 3 == 1;
         let answers = executor.run(7, &images, stop).unwrap();
         assert_eq!(answers.exits, [1, 0, 1, 1, 0, 1, 1]);

@@ -8,7 +8,7 @@ use offramp_core::Features;
 use offramp_policies::{Answer, AnyPolicy, FixedExit, PolicyError, Rule};
 use offramp_run::{Engine, EngineError};
 
-use crate::{InferError, Runner, StagedNet};
+use crate::{EarlyExitNet, InferError, Runner};
 
 /// A network on a device, with images that wait for their turn.
 ///
@@ -22,17 +22,17 @@ pub struct BurnEngine<N> {
     device: Device,
     batch: usize,
     tickets: u64,
-    waiting: Vec<Waiting>,
+    waiting: Vec<SegmentQueues>,
 }
 
 #[derive(Clone, Debug)]
-struct Waiting {
+struct SegmentQueues {
     ticket: u64,
     pixels: Vec<f32>,
     rule: Arc<Rule>,
 }
 
-impl<N: StagedNet> BurnEngine<N> {
+impl<N: EarlyExitNet> BurnEngine<N> {
     /// An engine for images `[C, H, W]` and so many classes; `macs[k]` is what it costs to answer at exit `k`,
     /// and at most `batch` images wait.
     ///
@@ -84,7 +84,7 @@ impl<N: StagedNet> BurnEngine<N> {
     }
 }
 
-impl<N: StagedNet + Send> Engine for BurnEngine<N> {
+impl<N: EarlyExitNet + Send> Engine for BurnEngine<N> {
     fn admit(&mut self, pixels: &[f32], rule: &Arc<Rule>) -> Result<u64, EngineError> {
         let expected: usize = self.image.iter().product();
         if self.room() == 0 || pixels.len() != expected {
@@ -97,7 +97,7 @@ impl<N: StagedNet + Send> Engine for BurnEngine<N> {
         self.check(rule).map_err(EngineError::new)?;
         let ticket = self.tickets;
         self.tickets += 1;
-        self.waiting.push(Waiting {
+        self.waiting.push(SegmentQueues {
             ticket,
             pixels: pixels.to_vec(),
             rule: Arc::clone(rule),
@@ -118,8 +118,8 @@ impl<N: StagedNet + Send> Engine for BurnEngine<N> {
             return Ok(Vec::new());
         };
         let rule = Arc::clone(&first.rule);
-        let alike = |waiting: &mut Waiting| waiting.rule == rule;
-        let group: Vec<Waiting> = self.waiting.extract_if(.., alike).collect();
+        let alike = |waiting: &mut SegmentQueues| waiting.rule == rule;
+        let group: Vec<SegmentQueues> = self.waiting.extract_if(.., alike).collect();
         let images = group
             .iter()
             .flat_map(|waiting| waiting.pixels.iter().copied());

@@ -1,4 +1,4 @@
-//! What can go wrong with a runner.
+//! Errors of a runner.
 
 use offramp_policies::PolicyError;
 use thiserror::Error;
@@ -9,7 +9,7 @@ pub enum InferError {
     /// The policy was made for another network.
     #[error("the policy does not fit the network: {0}")]
     Policy(#[from] PolicyError),
-    /// One cost an exit is needed.
+    /// The number of costs is not that of the exits.
     #[error("{found} costs were given for {exits} exits")]
     Costs {
         /// Number of costs.
@@ -30,12 +30,12 @@ pub enum InferError {
     },
     /// A logit that is NaN or infinite: damaged weights or input.
     #[error(
-        "exit {exit} gives sample {sample} a logit of {value} for class {class}: \
+        "exit {exit} gives image {image} a logit of {value} for class {class}: \
          the weights or the input hold values that are not finite"
     )]
     NonFiniteLogit {
-        /// The sample's place in the batch or the stream, from 0.
-        sample: u64,
+        /// The image's place in the batch or the stream, from 0.
+        image: u64,
         /// The exit, from 0.
         exit: usize,
         /// The class.

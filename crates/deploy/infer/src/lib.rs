@@ -1,21 +1,21 @@
 //! Inference that really stops early.
 //!
 //! [`Runner`] computes a network segment by segment. After each exit the policy
-//! looks at every sample; those that stop are answered, the others are gathered
-//! into a smaller dense batch and go on. Nothing is computed for a sample after
-//! its exit, and no segment runs once the last sample has left. [`Stream`] is the same with samples
+//! looks at every image; those that stop are answered, the others are gathered
+//! into a smaller dense batch and go on. Nothing is computed for an image after
+//! its exit, and no segment runs once the last image has left. [`Stream`] is the same with images
 //! that come at any time.
 
 mod engine;
 mod error;
+mod net;
+mod queues;
 mod runner;
-mod staged;
 mod stream;
-mod waiting;
 
 pub use engine::BurnEngine;
 pub use error::InferError;
+pub use net::EarlyExitNet;
 pub use offramp_policies::Answer;
 pub use runner::Runner;
-pub use staged::StagedNet;
 pub use stream::Stream;

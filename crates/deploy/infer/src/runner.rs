@@ -1,11 +1,11 @@
-//! The runner.
+//! The runner: a network with its policy.
 
 use burn::tensor::Tensor;
 use offramp_policies::{Answer, AnyPolicy, PolicyError, Readout, Rule, Temperatures};
 
-use crate::{InferError, StagedNet, Stream};
+use crate::{EarlyExitNet, InferError, Stream};
 
-/// A network and the policy that decides where each sample leaves.
+/// A network and the policy that decides at which exit each image stops.
 #[derive(Clone, Debug)]
 pub struct Runner<N> {
     pub(crate) net: N,
@@ -14,7 +14,7 @@ pub struct Runner<N> {
     image: Option<[usize; 3]>,
 }
 
-impl<N: StagedNet> Runner<N> {
+impl<N: EarlyExitNet> Runner<N> {
     /// A runner; `macs[k]` is what it costs to answer at exit `k`
     /// ([`MultiExitNet::exit_costs`](offramp_heads::MultiExitNet::exit_costs)).
     ///
@@ -22,7 +22,8 @@ impl<N: StagedNet> Runner<N> {
     ///
     /// # Errors
     /// When the policy or the costs are for another number of exits.
-    pub fn new(net: N, policy: AnyPolicy, macs: Vec<u64>) -> Result<Self, InferError> {
+    pub fn new(net: N, policy: impl Into<AnyPolicy>, macs: Vec<u64>) -> Result<Self, InferError> {
+        let policy = policy.into();
         policy.check_exits(net.num_exits())?;
         if macs.len() != net.num_exits() {
             return Err(InferError::Costs {
@@ -38,17 +39,17 @@ impl<N: StagedNet> Runner<N> {
         })
     }
 
-    /// Divides the logits of each exit by its temperature before the policy looks at them.
+    /// Divides the logits of each exit by its temperature before the policy decides.
     ///
     /// # Errors
-    /// When there is not one temperature an exit.
+    /// When the number of temperatures is not that of the exits.
     pub fn with_temperatures(mut self, temperatures: Temperatures) -> Result<Self, PolicyError> {
         temperatures.check_exits(self.net.num_exits())?;
         self.rule.readout.temperatures = Some(temperatures);
         Ok(self)
     }
 
-    /// Reads the logits of the exits so before the policy looks at them.
+    /// Applies temperatures and an ensemble before the policy decides.
     ///
     /// # Errors
     /// When temperatures or ensemble were fitted for another number of exits or classes.
@@ -77,7 +78,7 @@ impl<N: StagedNet> Runner<N> {
         &self.rule.policy
     }
 
-    /// A stream that samples can be added to at any time.
+    /// A stream that images can be added to at any time.
     pub fn stream(&self) -> Stream<'_, N> {
         Stream::new(self)
     }
@@ -89,7 +90,7 @@ impl<N: StagedNet> Runner<N> {
     ///
     /// # Errors
     /// [`ImageShape`](InferError::ImageShape) for images of another size than
-    /// [`with_image`](Self::with_image) says, and those of [`Stream::step`]; samples are named by their
+    /// [`with_image`](Self::with_image) gives, and those of [`Stream::step`]; images are named by their
     /// place in the batch.
     pub fn run(&self, x: Tensor<4>) -> Result<Vec<Answer>, InferError> {
         let mut stream = self.stream();

@@ -1,21 +1,21 @@
-//! Samples admitted while others are on their way.
+//! Takes new images while others are between two exits.
 
 use std::ops::Range;
 
 use burn::tensor::Tensor;
 use offramp_core::Features;
-use offramp_policies::{Answer, Decision, Walk};
+use offramp_policies::{Answer, Decision, SampleState};
 
-use crate::waiting::{Group, Sample, Waiting};
-use crate::{InferError, Runner, StagedNet};
+use crate::queues::{Group, SegmentQueues, WaitingImage};
+use crate::{EarlyExitNet, InferError, Runner};
 
-/// A runner that takes new samples while others are deep in the network.
+/// A runner that takes new images while others are deep in the network.
 ///
-/// [`admit`](Self::admit) puts samples in front of the first segment; [`step`](Self::step) computes one
-/// segment for one batch of waiting samples, whichever admission they came with, and returns the
-/// answers of those that stop there. A sample is answered by the very step that computes its exit: it
-/// never waits for the others of its batch. No sample waits for ever either: after as many steps as
-/// the network has exits, a segment is computed next even if others have more samples in front.
+/// [`admit`](Self::admit) adds images to the queue of the first segment; [`step`](Self::step) computes one
+/// segment for one batch of waiting images, whenever they were admitted, and returns the
+/// answers of those that stop there. An image is answered by the step that computes its exit: it
+/// never waits for the others of its batch. No image waits forever either: after as many steps as
+/// the network has exits, a segment is computed next even if others have more images waiting.
 ///
 /// ```no_run
 /// # fn serve(
@@ -26,7 +26,7 @@ use crate::{InferError, Runner, StagedNet};
 /// while let Some(images) = arrivals() {
 ///     stream.admit(images)?;
 ///     for (ticket, answer) in stream.step()? {
-///         println!("sample {ticket}: class {} at exit {}", answer.class, answer.exit);
+///         println!("image {ticket}: class {} at exit {}", answer.class, answer.exit);
 ///     }
 /// }
 /// let rest = stream.finish()?;
@@ -36,40 +36,40 @@ use crate::{InferError, Runner, StagedNet};
 #[derive(Clone, Debug)]
 pub struct Stream<'r, N> {
     runner: &'r Runner<N>,
-    waiting: Waiting,
+    waiting: SegmentQueues,
     max_batch: usize,
     tickets: u64,
     steps: u64,
 }
 
-impl<'r, N: StagedNet> Stream<'r, N> {
+impl<'r, N: EarlyExitNet> Stream<'r, N> {
     pub(crate) fn new(runner: &'r Runner<N>) -> Self {
         Self {
             runner,
-            waiting: Waiting::new(runner.net.num_exits()),
+            waiting: SegmentQueues::new(runner.net.num_exits()),
             max_batch: usize::MAX,
             tickets: 0,
             steps: 0,
         }
     }
 
-    /// Computes at most so many samples together, at least 1; bounds memory and the time of a step.
+    /// Computes at most `images` images together, at least 1; bounds memory and the time of a step.
     ///
     /// Applies to what is admitted from now on.
     #[must_use]
-    pub fn with_max_batch(mut self, samples: usize) -> Self {
-        self.max_batch = samples.max(1);
+    pub fn with_max_batch(mut self, images: usize) -> Self {
+        self.max_batch = images.max(1);
         self
     }
 
-    /// Puts samples in front of the first segment and says which tickets they got, counted from 0 in
+    /// Adds images to the queue of the first segment. Returns their tickets, counted from 0 in
     /// the order of admission.
     ///
     /// # Shapes
     /// - `x`: `[N, 3, H, W]`, normalised as in training; as large as all admitted before
     ///
     /// # Errors
-    /// [`ImageShape`](InferError::ImageShape) for images of another size than the runner's; the samples
+    /// [`ImageShape`](InferError::ImageShape) for images of another size than the runner's; the images
     /// before stay as they were.
     pub fn admit(&mut self, x: Tensor<4>) -> Result<Range<u64>, InferError> {
         self.runner.check_images(&x)?;
@@ -77,13 +77,14 @@ impl<'r, N: StagedNet> Stream<'r, N> {
         let n = x.dims()[0];
         for start in (0..n).step_by(self.max_batch) {
             let end = n.min(start.saturating_add(self.max_batch));
-            let part = match end - start == n {
-                true => x.clone(),
-                false => x.clone().slice_dim(0, start..end),
+            let part = if end - start == n {
+                x.clone()
+            } else {
+                x.clone().slice_dim(0, start..end)
             };
-            let samples = (start..end).map(|row| Sample {
+            let samples = (start..end).map(|row| WaitingImage {
                 ticket: first + row as u64,
-                walk: Walk::default(),
+                state: SampleState::default(),
             });
             let group = Group {
                 features: Features::from(part),
@@ -97,23 +98,23 @@ impl<'r, N: StagedNet> Stream<'r, N> {
         Ok(first..self.tickets)
     }
 
-    /// How many samples wait for an answer.
+    /// How many images wait for an answer.
     pub fn pending(&self) -> usize {
         self.waiting.len()
     }
 
-    /// How many samples wait in front of each segment.
+    /// How many images wait for each segment.
     pub fn depths(&self) -> Vec<usize> {
         let exits = self.runner.net.num_exits();
         (0..exits).map(|exit| self.waiting.at(exit)).collect()
     }
 
-    /// Computes one segment for one batch, and answers the samples that stop there; nothing when no
-    /// sample waits.
+    /// Computes one segment for one batch, and answers the images that stop there; nothing when no
+    /// image waits.
     ///
     /// # Errors
-    /// [`NonFiniteLogit`](InferError::NonFiniteLogit), with the ticket of the first sample that has one,
-    /// and [`Policy`](InferError::Policy) when the policy was fitted for other classes. The samples of
+    /// [`NonFiniteLogit`](InferError::NonFiniteLogit), with the ticket of the first image that has one,
+    /// and [`Policy`](InferError::Policy) when the policy was fitted for other classes. The images of
     /// that batch are lost, the others wait on.
     pub fn step(&mut self) -> Result<Vec<(u64, Answer)>, InferError> {
         let Some((exit, group)) = self.waiting.take(self.max_batch, self.steps) else {
@@ -128,7 +129,7 @@ impl<'r, N: StagedNet> Stream<'r, N> {
         Ok(answered)
     }
 
-    /// Steps until no sample waits. Answers are in the order of the steps.
+    /// Steps until no image waits. Answers are in the order of the steps.
     ///
     /// # Errors
     /// Those of [`step`](Self::step).
@@ -142,11 +143,11 @@ impl<'r, N: StagedNet> Stream<'r, N> {
 }
 
 /// The answers of those that stopped, with their numbers, and the others.
-pub(crate) type Passed = (Vec<(u64, Answer)>, Option<Group>);
+pub(crate) type Answered = (Vec<(u64, Answer)>, Option<Group>);
 
-impl<N: StagedNet> Runner<N> {
+impl<N: EarlyExitNet> Runner<N> {
     /// Computes segment `exit` for a group: the answers of those that stop, and the others, dense.
-    pub(crate) fn pass(&self, exit: usize, mut group: Group) -> Result<Passed, InferError> {
+    pub(crate) fn pass(&self, exit: usize, mut group: Group) -> Result<Answered, InferError> {
         let features = self.net.segment(exit, group.features);
         let logits = (self.net).logits(exit, features.map.clone(), group.previous.take());
         let device = logits.device();
@@ -154,16 +155,16 @@ impl<N: StagedNet> Runner<N> {
         self.rule.check(self.net.num_exits(), classes)?;
         let values: Vec<f32> = logits.clone().into_data().iter::<f32>().collect();
         let (mut answered, mut staying) = (Vec::new(), Vec::new());
-        for (row, (sample, logits)) in (group.samples.iter_mut())
+        for (row, (image, logits)) in (group.samples.iter_mut())
             .zip(values.chunks(classes))
             .enumerate()
         {
-            check_finite(logits, sample.ticket, exit)?;
-            let (shown, decision) = sample.walk.step(&self.rule, logits);
+            check_finite(logits, image.ticket, exit)?;
+            let (view, decision) = image.state.step(&self.rule, logits);
             match decision {
                 Decision::Exit => {
-                    let answer = Answer::new(exit, &shown, &self.macs, logits);
-                    answered.push((sample.ticket, answer));
+                    let answer = Answer::new(exit, &view, &self.macs, logits);
+                    answered.push((image.ticket, answer));
                 }
                 Decision::Continue => staying.push(row),
             }
@@ -180,10 +181,10 @@ impl<N: StagedNet> Runner<N> {
     }
 }
 
-fn check_finite(logits: &[f32], sample: u64, exit: usize) -> Result<(), InferError> {
+fn check_finite(logits: &[f32], image: u64, exit: usize) -> Result<(), InferError> {
     match logits.iter().position(|z| !z.is_finite()) {
         Some(class) => Err(InferError::NonFiniteLogit {
-            sample,
+            image,
             exit,
             class,
             value: logits[class],

@@ -1,4 +1,4 @@
-//! The runner on whole batches: answers and calls are what the simulator says.
+//! The runner on whole batches: answers and calls are those of the simulator.
 
 mod support;
 
@@ -6,9 +6,11 @@ use burn::tensor::Tensor;
 use offramp_heads::cascades;
 use offramp_infer::{InferError, Runner};
 use offramp_policies::{
-    AnyPolicy, Criterion, PolicyError, Readout, SchedulerPolicy, Scorer, Thresholds,
+    AnyPolicy, Criterion, Decision, ExitPolicy, ExitView, FitRows, Fitted, NamedPolicy, PastExit,
+    PatiencePolicy, PolicyError, Readout, SchedulerPolicy, Scorer, Target, Thresholds,
 };
 use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
 use support::*;
 
 #[test]
@@ -40,6 +42,57 @@ fn infinite_thresholds_are_taken() {
     let running = runner(&net(3), &policy, &Readout::default());
     let answers = running.run(images(3, 4)).unwrap();
     assert!(answers.iter().all(|answer| answer.exit == 1));
+}
+
+/// Stops at exit 1 if exits 0 and 1 agree; a policy that is not of `offramp-policies`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct SecondOpinion;
+
+impl ExitPolicy for SecondOpinion {
+    fn num_exits(&self) -> usize {
+        3
+    }
+
+    fn score(&self, _exit: usize, view: &ExitView<'_>, past: &[PastExit]) -> f64 {
+        let agrees = |last: &PastExit| last.prediction == view.evidence.prediction;
+        f64::from(u8::from(past.last().is_some_and(agrees)))
+    }
+
+    fn decide(&self, exit: usize, score: f64) -> Decision {
+        if score > 0.0 || exit >= 2 {
+            Decision::Exit
+        } else {
+            Decision::Continue
+        }
+    }
+}
+
+impl NamedPolicy for SecondOpinion {
+    const NAME: &'static str = "second-opinion";
+    const DOC: &'static str = "stop when two exits agree";
+
+    fn deepest(_num_exits: usize) -> Result<Self, PolicyError> {
+        Err(PolicyError::NoExits)
+    }
+
+    fn fit(_: &FitRows, _: &[u64], _: Target) -> Result<Fitted, PolicyError> {
+        Err(PolicyError::NoExits)
+    }
+}
+
+#[test]
+fn a_policy_of_another_crate_runs() {
+    let x = images(24, 5);
+    let other = AnyPolicy::custom(SecondOpinion);
+    let running = runner(&net(6), &other, &Readout::default());
+    let found = running.run(x.clone()).unwrap();
+    // Agreement once is a patience of 1.
+    let patience = PatiencePolicy::new(1, 3).unwrap();
+    let twin = Runner::new(net(6), patience, MACS.to_vec()).unwrap();
+    assert_eq!(found, twin.run(x).unwrap());
+    let exits = |exit| found.iter().filter(|answer| answer.exit == exit).count();
+    assert_eq!(exits(0), 0);
+    assert!(exits(1) > 0 && exits(2) > 0, "{} {}", exits(1), exits(2));
 }
 
 #[test]
@@ -109,7 +162,7 @@ fn a_logit_that_is_not_finite_is_an_error_with_its_sample_and_exit() {
         matches!(
             error,
             InferError::NonFiniteLogit {
-                sample: 2,
+                image: 2,
                 exit: 0,
                 class: 0,
                 ..

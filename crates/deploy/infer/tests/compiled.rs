@@ -8,7 +8,7 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 use offramp_core::images::normalise;
 use offramp_core::{MapShape, default_device};
-use offramp_executor::{About, ExecutorError, Options, StagedPlan, Stream};
+use offramp_executor::{About, ExecutorError, MultiExitPlan, Options, Stream};
 use offramp_heads::{MultiExitNet, cascades};
 use offramp_policies::{Answer, Criterion, PolicyError, Readout, Rule};
 use proptest::prelude::*;
@@ -30,7 +30,7 @@ fn stream(net: &MultiExitNet, batch: usize) -> Stream {
         ..Options::default()
     };
     let graphs = net.segment_graphs(IMAGE).unwrap();
-    let plan = StagedPlan::compile(&graphs, batch, options).unwrap();
+    let plan = MultiExitPlan::compile(&graphs, batch, options).unwrap();
     Stream::new(plan, MACS.to_vec()).unwrap()
 }
 
@@ -176,7 +176,7 @@ fn what_does_not_fit_is_refused() {
         "{error}"
     );
     let graphs = net(1).segment_graphs(IMAGE).unwrap();
-    let plan = StagedPlan::compile(&graphs, 2, Options::default()).unwrap();
+    let plan = MultiExitPlan::compile(&graphs, 2, Options::default()).unwrap();
     let error = Stream::new(plan, vec![1, 2]).unwrap_err().to_string();
     assert!(error.contains("2 costs"), "{error}");
 }
@@ -206,8 +206,8 @@ fn a_batch_that_fails_keeps_the_answers_of_others() {
 #[test]
 fn a_batch_of_none_is_refused() {
     let graphs = net(1).segment_graphs(IMAGE).unwrap();
-    assert!(StagedPlan::compile(&graphs, 0, Options::default()).is_err());
-    let plan = StagedPlan::compile(&graphs, 2, Options::default()).unwrap();
+    assert!(MultiExitPlan::compile(&graphs, 0, Options::default()).is_err());
+    let plan = MultiExitPlan::compile(&graphs, 2, Options::default()).unwrap();
     assert_eq!(plan.with_batch(0).batch(), 1);
 }
 

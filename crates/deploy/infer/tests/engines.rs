@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use offramp_core::{MapShape, default_device};
-use offramp_executor::{CompiledEngine, Options, StagedPlan};
+use offramp_executor::{CompiledEngine, MultiExitPlan, Options};
 use offramp_heads::MultiExitNet;
 use offramp_infer::BurnEngine;
 use offramp_policies::{AnyPolicy, Criterion, Readout, Rule};
@@ -30,7 +30,7 @@ fn engines(net: &MultiExitNet) -> [(&'static str, Box<dyn Engine>); 2] {
         ..Options::default()
     };
     let graphs = net.segment_graphs(MapShape::new(3, 16, 16)).unwrap();
-    let plan = StagedPlan::compile(&graphs, BATCH, options).unwrap();
+    let plan = MultiExitPlan::compile(&graphs, BATCH, options).unwrap();
     let compiled = CompiledEngine::new(plan, MACS.to_vec()).unwrap();
     [
         ("burn", Box::new(burn.unwrap())),

@@ -115,7 +115,7 @@ fn an_error_does_not_take_the_others_along() {
         matches!(
             error,
             InferError::NonFiniteLogit {
-                sample: 0,
+                image: 0,
                 exit: 0,
                 ..
             }

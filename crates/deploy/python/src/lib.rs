@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use offramp_executor::{About, ExecutorError, Options, StagedExecutor, StagedPlan, Stream};
+use offramp_executor::{About, ExecutorError, Options, MultiExitExecutor, MultiExitPlan, Stream};
 use offramp_policies::{Answer, Rule};
 use offramp_run::{ChosenPolicy, PolicyFile};
 use pyo3::exceptions::{PyFileNotFoundError, PyRuntimeError, PyValueError};
@@ -18,10 +18,10 @@ use pyo3::prelude::*;
 const MOST_IMAGES: usize = 65_536;
 const MOST_THREADS: usize = 1024;
 
-/// A mapped plan with its memory, and the rule that says where images leave.
+/// A mapped plan with its memory, and the rule that decides where images leave.
 #[pyclass(frozen)]
 struct Network {
-    plan: StagedPlan,
+    plan: MultiExitPlan,
     about: About,
     rule: Arc<Rule>,
     stream: Mutex<Stream>,
@@ -47,7 +47,7 @@ impl Network {
             )));
         }
         let path = plan;
-        let plan = StagedPlan::load(&path).map_err(value_error)?;
+        let plan = MultiExitPlan::load(&path).map_err(value_error)?;
         let threads = threads.unwrap_or_else(|| Options::default().threads);
         // Memory is taken for the whole batch, and a thread for each thread.
         if !(1..=MOST_IMAGES).contains(&batch) || !(1..=MOST_THREADS).contains(&threads) {
@@ -125,19 +125,16 @@ impl Network {
 
 impl Network {
     fn pixels(&self, images: &[u8], normalised: bool) -> Vec<f32> {
-        match normalised {
-            false => self.about.normalise(images),
-            true => (images.as_chunks().0.iter().copied())
+        if normalised { (images.as_chunks().0.iter().copied())
                 .map(f32::from_ne_bytes)
-                .collect(),
-        }
+                .collect() } else { self.about.normalise(images) }
     }
 
     fn every_exit(&self, pixels: &[f32]) -> Result<Vec<f32>, ExecutorError> {
         let (exits, classes) = (self.plan.num_exits(), self.about.classes.len());
         let images = pixels.len() / self.plan.pixels();
         let mut all = vec![0.0; exits * images * classes];
-        let mut executor = StagedExecutor::new(self.plan.clone());
+        let mut executor = MultiExitExecutor::new(self.plan.clone());
         let mut first = 0;
         for part in pixels.chunks(self.plan.batch() * self.plan.pixels()) {
             let n = part.len() / self.plan.pixels();

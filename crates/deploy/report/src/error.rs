@@ -4,7 +4,7 @@ use offramp_run::RunPaths;
 use offramp_run::files::FileError;
 use thiserror::Error;
 
-/// Why there is no report. What is missing or damaged inside a run is no error: the report says so.
+/// A report that cannot be made. What is missing or damaged inside a run is no error: the report lists it.
 #[derive(Debug, Error)]
 pub enum ReportError {
     /// No folder was named.
@@ -29,10 +29,10 @@ pub enum ReportError {
     Draw {
         /// The chart.
         chart: String,
-        /// What the plotting library said.
+        /// The error of the plotting library.
         message: String,
     },
-    /// The page could not be put together.
+    /// The page could not be made.
     #[error("the page cannot be put together: {0}; please report this with the run's files")]
     Page(#[from] askama::Error),
     /// Rows of another network than the policy.

@@ -27,7 +27,7 @@ pub(crate) struct ExitSpread {
     pub(crate) ece: Option<Spread>,
 }
 
-/// Puts repetitions together, in the order in which their first runs were named.
+/// Groups repetitions, in the order in which their first runs were named.
 pub(crate) fn groups(runs: &[Run]) -> Vec<Group> {
     let mut places: Vec<(String, Vec<usize>)> = Vec::new();
     for (index, run) in runs.iter().enumerate() {

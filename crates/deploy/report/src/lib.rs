@@ -14,7 +14,7 @@
 //! | `latency.json` | accuracy against milliseconds |
 //! | `gallery.json` | pictures that left at each exit |
 //!
-//! What is missing or damaged is said in the report and is no error; a folder that is no run is one.
+//! What is missing or damaged is named in the report and is no error; a folder that is no run is one.
 //!
 //! ```no_run
 //! use offramp_report::{Format, Report};

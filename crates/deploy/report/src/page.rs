@@ -1,4 +1,4 @@
-//! The page.
+//! The HTML page.
 
 use std::collections::BTreeMap;
 
@@ -38,13 +38,13 @@ struct Section {
     scores: Table,
     figures: Vec<Figure>,
     policy: String,
-    gallery: Vec<Shelf>,
+    gallery: Vec<GallerySection>,
     missing: Vec<String>,
     recipe: String,
 }
 
-/// Pictures that left at one exit with the same success.
-struct Shelf {
+/// Images that left at one exit with the same success.
+struct GallerySection {
     title: String,
     pictures: Vec<Picture>,
 }
@@ -63,7 +63,11 @@ pub(crate) fn render(report: &Report) -> Result<String, ReportError> {
                 .gallery
                 .as_ref()
                 .map_or(String::new(), |g| g.policy.clone()),
-            gallery: run.gallery.as_ref().map(shelves).unwrap_or_default(),
+            gallery: run
+                .gallery
+                .as_ref()
+                .map(gallery_sections)
+                .unwrap_or_default(),
             missing: missing.clone(),
             recipe: run
                 .recipe
@@ -208,21 +212,21 @@ fn scores(run: &Run) -> Table {
 }
 
 /// By exit, right answers before wrong ones.
-fn shelves(gallery: &Gallery) -> Vec<Shelf> {
-    let mut shelves: BTreeMap<(usize, bool), Vec<Picture>> = BTreeMap::new();
+fn gallery_sections(gallery: &Gallery) -> Vec<GallerySection> {
+    let mut groups: BTreeMap<(usize, bool), Vec<Picture>> = BTreeMap::new();
     for picture in &gallery.pictures {
         let wrong = picture.label != picture.prediction;
-        shelves
+        groups
             .entry((picture.exit, wrong))
             .or_default()
             .push(picture.clone());
     }
-    let shelf = |((exit, wrong), pictures)| Shelf {
+    let section = |((exit, wrong), pictures)| GallerySection {
         title: format!(
             "Left at exit {exit}, {}",
             if wrong { "wrong" } else { "right" }
         ),
         pictures,
     };
-    shelves.into_iter().map(shelf).collect()
+    groups.into_iter().map(section).collect()
 }

@@ -62,7 +62,7 @@ impl Report {
         })
     }
 
-    /// One page: no request to any network, no script; styles, charts and pictures lie in it.
+    /// One page: no request to any network, no script; styles, charts and images are inlined.
     ///
     /// # Errors
     /// [`ReportError::Draw`] or [`ReportError::Page`], which are faults of this crate.

@@ -3,7 +3,7 @@
 /// Bins of a reliability diagram, as many as the expected calibration error of `offramp eval` has.
 pub(crate) const BINS: usize = 15;
 
-/// The mean of some values and how far they lie apart.
+/// The mean of some values and their spread.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) mean: f64,
@@ -35,7 +35,7 @@ impl Spread {
     }
 }
 
-/// The samples whose confidence falls in one bin.
+/// The images whose confidence falls in one bin.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Bin {
     pub(crate) count: usize,
@@ -71,8 +71,8 @@ pub(crate) fn calibration_error(bins: &[Bin]) -> f64 {
     100.0 * gaps.sum::<f64>() / samples.max(1) as f64
 }
 
-/// Percent of the samples of each class that leave at each exit, `[classes][exits]`; `None` for a
-/// class without samples.
+/// Percent of the images of each class that leave at each exit, `[classes][exits]`; `None` for a
+/// class without images.
 pub(crate) fn shares_by_class(
     labels: &[usize],
     taken: &[usize],

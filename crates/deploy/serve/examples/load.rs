@@ -1,7 +1,7 @@
-//! Load from a process of its own: so many connections that each ask again as soon as they are answered.
+//! Load from a process of its own: connections that each send a request as soon as the last is answered.
 //!
 //! Run: `cargo run --release -p offramp-serve --example load -- ADDRESS FOLDER [CONNECTIONS] [SECONDS]
-//! [QUERY]`, where FOLDER holds pictures.
+//! [QUERY]`, where FOLDER holds images.
 //!
 //! Prints one JSON document: answers by status, requests without an answer, throughput, quantiles of the latency, shares of the
 //! exits, and the service's own mean batch.
@@ -87,7 +87,7 @@ fn merge<K: Ord>(into: &mut BTreeMap<K, usize>, from: BTreeMap<K, usize>) {
     }
 }
 
-/// Every picture of a folder as a whole request.
+/// Every image of a folder as a whole request.
 fn requests(folder: &Path, query: &str) -> Result<Vec<Vec<u8>>, Box<dyn Error>> {
     let mut paths: Vec<_> = fs::read_dir(folder)?
         .map(|entry| entry.map(|entry| entry.path()))
@@ -109,9 +109,10 @@ fn requests(folder: &Path, query: &str) -> Result<Vec<Vec<u8>>, Box<dyn Error>> 
         .iter()
         .map(request)
         .collect::<Result<_, std::io::Error>>()?;
-    match requests.is_empty() {
-        true => Err(format!("{} holds no files", folder.display()).into()),
-        false => Ok(requests),
+    if requests.is_empty() {
+        Err(format!("{} holds no files", folder.display()).into())
+    } else {
+        Ok(requests)
     }
 }
 

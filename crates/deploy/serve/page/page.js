@@ -49,14 +49,14 @@
     const last = model.exits.at(-1);
     at("model-name").textContent = model.name;
     at("model-facts").textContent =
-      `${model.classes.length} classes of ${model.dataset}, ${model.exits.length} exits, pictures of ${model.image[1]} × ${model.image[0]} pixels, ${macs(last.macs)} MACs in all`;
+      `${model.classes.length} classes of ${model.dataset}, ${model.exits.length} exits, images of ${model.image_size[1]} × ${model.image_size[0]} pixels, ${macs(last.macs)} MACs in all`;
     budgets = model.curve.length
       ? model.curve.map((p) => ({ query: "max_macs=" + Math.ceil(p.mean_macs), macs: p.mean_macs, top1: p.top1, leave: p.exit_fractions }))
       : model.exits.map((e) => ({ query: "exit=" + e.exit, macs: e.macs, top1: e.top1, leave: model.exits.map((o) => Number(o.exit === e.exit)) }));
     at("cost-name").textContent = model.curve.length ? "Mean multiply-accumulates" : "Multiply-accumulates";
     at("curve-remark").textContent = model.curve.length
-      ? "Accuracy against mean cost, thresholds fitted on validation pictures, scored on test pictures."
-      : "This model has no calibrated curve (calibrate.json): each place is an exit that all pictures leave at.";
+      ? "Accuracy against mean cost, thresholds fitted on validation images, scored on test images."
+      : "This model has no calibrated curve (calibrate.json): each place is an exit at which all images leave.";
     slider.max = String(budgets.length - 1);
     slider.value = String(Math.floor((budgets.length - 1) / 2));
     slider.disabled = false;
@@ -108,7 +108,7 @@
     chosen = blob;
     if (picture.src) URL.revokeObjectURL(picture.src);
     picture.src = URL.createObjectURL(blob);
-    picture.alt = "The picture asked about" + (blob.name ? ": " + blob.name : "");
+    picture.alt = "The image asked about" + (blob.name ? ": " + blob.name : "");
     picture.hidden = false;
     at("hint").textContent = "Another one: drop it, paste it, or";
     ask();
@@ -155,7 +155,7 @@
       before = exit.macs;
       at("exits").append(row(exit, said));
     }
-    at("said").textContent = `${said.class}, ${percent(said.probability)} sure, at exit ${said.exit}: ${macs(said.macs)} MACs, ${percent(said.macs / whole.macs, 0)} of the whole network, ${said.ms.toFixed(1)} ms ${window.offramp ? "in this browser" : "with the queue"}.`;
+    at("said").textContent = `${said.class}, ${percent(said.confidence)} sure, at exit ${said.exit}: ${macs(said.macs)} MACs, ${percent(said.macs / whole.macs, 0)} of the whole network, ${said.ms.toFixed(1)} ms ${window.offramp ? "in this browser" : "with the queue"}.`;
     at("likeliest").replaceChildren(...said.top_k.map((c) => {
       const tr = make("tr"), th = make("th", "", c.class);
       th.scope = "row";
@@ -169,11 +169,11 @@
     const li = make("li", exit.exit === said.exit ? "taken" : exit.exit > said.exit ? "beyond" : "");
     const note = exit.exit === said.exit ? " – the answer" : exit.exit > said.exit ? " – would not have been computed" : "";
     const bar = make("div", "bar"), fill = make("i");
-    fill.style.width = 100 * exit.probability + "%";
+    fill.style.width = 100 * exit.confidence + "%";
     bar.setAttribute("aria-hidden", "true");
     bar.append(fill);
     li.dataset.exit = exit.exit;
-    li.append(make("span", "", "Exit " + exit.exit), make("span", "what", `${exit.class}, ${percent(exit.probability)}${note}`), bar,
+    li.append(make("span", "", "Exit " + exit.exit), make("span", "what", `${exit.class}, ${percent(exit.confidence)}${note}`), bar,
       make("span", "price", `${macs(exit.macs)} MACs, ${exit.ms.toFixed(2)} ms alone`));
     return li;
   }
@@ -217,7 +217,7 @@
     clearTimeout(later);
     later = setTimeout(() => ask(false), 120);
   };
-  // Emptied, so that the same file can be chosen again after another picture.
+  // Emptied, so that the same file can be chosen again after another image.
   file.onchange = () => {
     take(file.files[0]);
     file.value = "";

@@ -1,4 +1,4 @@
-//! What the service says.
+//! The answers of the service.
 
 use offramp_policies::Answer;
 use offramp_run::known;
@@ -14,23 +14,26 @@ use crate::worker::Done;
 pub(crate) struct PredictAnswer {
     /// The model that answered.
     pub(crate) model: String,
-    /// What decided where an image leaves, in words.
+    /// A description of what decided where an image leaves.
     #[schema(example = "runs/demo/policy.json")]
     pub(crate) policy: String,
-    /// One an image.
+    /// One per image.
     pub(crate) predictions: Vec<Prediction>,
 }
 
-/// What the network says of one image.
+/// The answer to one image.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Prediction {
-    /// Name of the likeliest class.
+    /// Name of the most probable class.
     pub(crate) class: String,
     /// Its place in the list of classes.
     pub(crate) label: usize,
-    /// Its probability.
+    /// Its probability at the exit taken.
+    pub(crate) confidence: f32,
+    /// The name of `confidence` in earlier versions.
+    #[schema(deprecated)]
     pub(crate) probability: f32,
-    /// The likeliest classes, falling.
+    /// The most probable classes, falling.
     pub(crate) top_k: Vec<ClassAnswer>,
     /// The exit taken, from 0.
     pub(crate) exit: usize,
@@ -38,7 +41,7 @@ pub(crate) struct Prediction {
     pub(crate) macs: u64,
     /// Milliseconds from its place in the queue to the answer.
     pub(crate) ms: f64,
-    /// Milliseconds of that before the first stage began.
+    /// Milliseconds of that before the first segment began.
     pub(crate) waited_ms: f64,
     /// What every exit answers, asked for by `trace`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,31 +59,35 @@ pub(crate) struct ClassAnswer {
     pub(crate) probability: f32,
 }
 
-/// What one exit says of an image.
+/// The answer of one exit to an image.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ExitAnswer {
     /// The exit, from 0.
     pub(crate) exit: usize,
-    /// Name of its likeliest class.
+    /// Name of its most probable class.
     pub(crate) class: String,
     /// The place of the class in the list.
     pub(crate) label: usize,
     /// Its probability.
+    pub(crate) confidence: f32,
+    /// The name of `confidence` in earlier versions.
+    #[schema(deprecated)]
     pub(crate) probability: f32,
     /// Multiply-accumulates up to here.
     pub(crate) macs: u64,
-    /// Milliseconds that one picture alone takes up to here, measured when the model was loaded.
+    /// Milliseconds that one image alone takes up to here, measured when the model was loaded.
     pub(crate) ms: f64,
 }
 
 impl Prediction {
-    pub(crate) fn new(done: &Done, classes: &[String], top_k: usize) -> Self {
+    pub(crate) fn new(done: &Done, classes: &[String], count: usize) -> Self {
         let answer = &done.answer;
         Self {
             class: name(classes, answer.class),
             label: answer.class,
+            confidence: answer.confidence,
             probability: answer.confidence,
-            top_k: likeliest(answer, classes, top_k),
+            top_k: top_k(answer, classes, count),
             exit: answer.exit,
             macs: answer.macs,
             ms: done.ms,
@@ -97,6 +104,7 @@ impl ExitAnswer {
             exit: answer.exit,
             class: name(&card.classes, answer.class),
             label: answer.class,
+            confidence: answer.confidence,
             probability: answer.confidence,
             macs: answer.macs,
             ms: card.exit_ms.get(answer.exit).copied().unwrap_or_default(),
@@ -109,8 +117,8 @@ fn name(classes: &[String], label: usize) -> String {
 }
 
 /// The likeliest classes, falling.
-fn likeliest(answer: &Answer, classes: &[String], count: usize) -> Vec<ClassAnswer> {
-    let labels = answer.likeliest(count).into_iter();
+fn top_k(answer: &Answer, classes: &[String], count: usize) -> Vec<ClassAnswer> {
+    let labels = answer.top_k(count).into_iter();
     let class = |label| ClassAnswer {
         class: name(classes, label),
         label,
@@ -128,13 +136,16 @@ pub(crate) struct ModelAnswer {
     classes: Vec<String>,
     /// The data set that it was trained on.
     dataset: String,
-    /// Height and width of what the network sees.
+    /// Height and width of an input image.
+    image_size: [usize; 2],
+    /// The name of `image_size` in earlier versions.
+    #[schema(deprecated)]
     image: [usize; 2],
     /// Its exits, shallowest first.
     exits: Vec<ExitFacts>,
-    /// What decides where an image leaves, unless a request says otherwise.
+    /// What decides where an image leaves, unless a request chooses.
     policy: String,
-    /// What a budget buys on the test rows, cheapest first; empty without `calibrate.json`.
+    /// Accuracy against cost on the test rows, cheapest first; empty without `calibrate.json`.
     curve: Vec<CurvePoint>,
     /// SHA-256 of the weights.
     sha256: String,
@@ -154,14 +165,14 @@ struct ExitFacts {
     exit: usize,
     /// Multiply-accumulates up to here.
     macs: u64,
-    /// Milliseconds that one picture alone takes up to here, measured when the model was loaded.
+    /// Milliseconds that one image alone takes up to here, measured when the model was loaded.
     ms: f64,
     /// Accuracy on the test rows, percent, if all left here.
     #[serde(skip_serializing_if = "Option::is_none")]
     top1: Option<f64>,
 }
 
-/// Thresholds and what they buy.
+/// One point of the curve.
 #[derive(Serialize, ToSchema)]
 struct CurvePoint {
     /// Mean multiply-accumulates of an image.
@@ -191,6 +202,7 @@ impl ModelAnswer {
             name: card.name.clone(),
             classes: card.classes.clone(),
             dataset: card.dataset.clone(),
+            image_size: [card.input.image.height, card.input.image.width],
             image: [card.input.image.height, card.input.image.width],
             exits: exits.collect(),
             policy: card.origin.clone(),

@@ -14,7 +14,7 @@ const LENGTH: usize = 16;
 /// The API keys that are known, kept as digests.
 ///
 /// A request shows one as `Authorization: Bearer KEY` or `X-Api-Key: KEY`. Digests are compared, so the
-/// time that takes says nothing of the keys.
+/// time that takes does not depend on the keys.
 #[derive(Clone, Debug)]
 pub struct Keys(Arc<[[u8; 32]]>);
 
@@ -40,11 +40,12 @@ impl Keys {
             }
             digests.push(digest(key.as_bytes()));
         }
-        match digests.is_empty() {
-            true => Err(ServeError::NoKeys {
+        if digests.is_empty() {
+            Err(ServeError::NoKeys {
                 path: path.to_owned(),
-            }),
-            false => Ok(Self(digests.into())),
+            })
+        } else {
+            Ok(Self(digests.into()))
         }
     }
 

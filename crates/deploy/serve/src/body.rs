@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::Limits;
-use crate::refusal::{Kind, Refusal};
+use crate::api_error::{ApiError, Kind};
 
 /// What is read and thrown away of a refused body, so that its sender gets to read the answer.
 const LINGER_BYTES: usize = 64 << 20;
@@ -41,7 +41,7 @@ impl Budget {
         headers: &HeaderMap,
         mut body: Body,
         limits: &Limits,
-    ) -> Result<Held, Refusal> {
+    ) -> Result<Held, ApiError> {
         let read = timeout(
             limits.body_time,
             self.collect(headers, &mut body, limits.body),
@@ -49,11 +49,11 @@ impl Budget {
         .await;
         match read {
             Ok(Ok(held)) => Ok(held),
-            Ok(Err(refusal)) => {
+            Ok(Err(error)) => {
                 linger(body).await;
-                Err(refusal)
+                Err(error)
             }
-            Err(_) => Err(Refusal::new(
+            Err(_) => Err(ApiError::new(
                 Kind::Slow,
                 format!("the body took longer than {:?}", limits.body_time),
             )),
@@ -65,8 +65,8 @@ impl Budget {
         headers: &HeaderMap,
         body: &mut Body,
         limit: usize,
-    ) -> Result<Held, Refusal> {
-        let large = || Refusal::large(format!("the body has more than {limit} bytes"));
+    ) -> Result<Held, ApiError> {
+        let large = || ApiError::large(format!("the body has more than {limit} bytes"));
         let length = headers.get(header::CONTENT_LENGTH);
         let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         if length.is_some_and(|length| length > limit) {
@@ -76,7 +76,7 @@ impl Budget {
         let mut share: Option<OwnedSemaphorePermit> = None;
         while let Some(frame) = body.frame().await {
             let frame =
-                frame.map_err(|error| Refusal::bad(format!("the body broke off: {error}")))?;
+                frame.map_err(|error| ApiError::bad(format!("the body broke off: {error}")))?;
             let Ok(data) = frame.into_data() else {
                 continue;
             };
@@ -100,11 +100,11 @@ impl Budget {
         })
     }
 
-    fn take(&self, units: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+    fn take(&self, units: usize) -> Result<OwnedSemaphorePermit, ApiError> {
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         Arc::clone(&self.0)
             .try_acquire_many_owned(units)
-            .map_err(|_| Refusal::new(Kind::Busy, "too many large bodies at a time"))
+            .map_err(|_| ApiError::new(Kind::Busy, "too many large bodies at a time"))
     }
 }
 

@@ -1,4 +1,4 @@
-//! How a service listens, and how much it takes on.
+//! Addresses and limits of a service.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -12,7 +12,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// How much it takes on.
     pub limits: Limits,
-    /// Who may ask; by default everyone who reaches it.
+    /// API keys; by default none is needed.
     pub keys: Option<Keys>,
     /// The certificate; by default the connection is plain.
     pub tls: Option<Tls>,
@@ -40,19 +40,19 @@ pub struct Limits {
     pub body: usize,
     /// Bytes of all bodies that are held at a time.
     pub bodies: usize,
-    /// Pixels of one picture, told by its header before it is decoded.
+    /// Pixels of one image, read from its header before it is decoded.
     pub pixels: u64,
-    /// Pictures decoded at a time.
+    /// Images decoded at a time.
     pub decoders: usize,
     /// Connections at a time; more wait in the system's backlog.
     pub connections: usize,
-    /// Time for a request's header, also the time a connection may lie idle.
+    /// Time for a request's header, also the time a connection may be idle.
     pub header_time: Duration,
     /// Time for a request's body.
     pub body_time: Duration,
     /// Time for the answer, once the body is there.
     pub answer_time: Duration,
-    /// Time that a stopping service goes on accepting, while `/readyz` already says no.
+    /// Time that a stopping service goes on accepting, while `/readyz` already answers 503.
     pub drain_time: Duration,
     /// Time for the requests under way when it then stops.
     pub stop_time: Duration,

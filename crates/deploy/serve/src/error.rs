@@ -1,4 +1,4 @@
-//! What keeps a service from starting.
+//! Errors that keep a service from starting.
 
 use std::io;
 use std::net::SocketAddr;

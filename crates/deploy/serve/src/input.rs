@@ -1,4 +1,4 @@
-//! Pictures and options out of a body.
+//! Parses images and options from a body.
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
@@ -9,23 +9,23 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::api_error::{ApiError, Kind};
 use crate::options::Options;
-use crate::refusal::{Kind, Refusal};
 
-/// Encoded pictures and what is wanted of them.
+/// Encoded images and what is wanted of them.
 pub(crate) struct Input {
-    pub(crate) pictures: Vec<Bytes>,
+    pub(crate) images: Vec<Bytes>,
     pub(crate) options: Options,
 }
 
-/// Pictures as base64, with options beside them: `image` for one or `images` for several.
+/// Images as base64, with options beside them: `image` for one or `images` for several.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct JsonInput {
-    /// One picture, base64; a `data:` URL is taken too.
+    /// One image, base64; a `data:` URL is taken too.
     #[schema(content_encoding = "base64", min_length = 1, example = example)]
     image: Option<String>,
-    /// Several pictures.
+    /// Several images.
     #[schema(min_items = 1)]
     images: Option<Vec<String>>,
     model: Option<String>,
@@ -47,27 +47,27 @@ fn example() -> &'static str {
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mP4z8AAAAMBAQD3A0FDAAAAAElFTkSuQmCC"
 }
 
-/// A form of pictures, with options as further fields.
+/// A form of images, with options as further fields.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes a form for the OpenAPI document")]
 pub(crate) struct FormInput {
-    /// A picture; the field may come several times.
+    /// An image; the field may come several times.
     #[schema(value_type = Vec<String>, format = Binary)]
     image: Vec<u8>,
 }
 
-/// Reads a body by its content type; `limit` is the number of pictures allowed.
+/// Reads a body by its content type; `limit` is the number of images allowed.
 pub(crate) async fn read(
     headers: &HeaderMap,
     query: &str,
     body: Bytes,
     limit: usize,
-) -> Result<Input, Refusal> {
+) -> Result<Input, ApiError> {
     let options = Options::of_query(query)?;
     let coding = headers.get(header::CONTENT_ENCODING);
     if coding.is_some_and(|coding| coding != "identity") {
         let message = "the body is compressed; send it as it is";
-        return Err(Refusal::new(Kind::MediaType, message));
+        return Err(ApiError::new(Kind::MediaType, message));
     }
     let text = headers
         .get(header::CONTENT_TYPE)
@@ -75,7 +75,7 @@ pub(crate) async fn read(
     let text = match text {
         None => "application/octet-stream",
         Some(Ok(text)) => text,
-        Some(Err(_)) => return Err(Refusal::bad("the content type is no text")),
+        Some(Err(_)) => return Err(ApiError::bad("the content type is no text")),
     };
     let essence = text
         .split(';')
@@ -87,15 +87,15 @@ pub(crate) async fn read(
         "application/json" => json(&body, options)?,
         "multipart/form-data" => form(text, body, options, limit).await?,
         "application/octet-stream" => Input {
-            pictures: vec![body],
+            images: vec![body],
             options,
         },
         image if image.starts_with("image/") => Input {
-            pictures: vec![body],
+            images: vec![body],
             options,
         },
         other => {
-            return Err(Refusal::new(
+            return Err(ApiError::new(
                 Kind::MediaType,
                 format!(
                     "{other:?} is not read; send image/*, application/octet-stream, \
@@ -104,33 +104,33 @@ pub(crate) async fn read(
             ));
         }
     };
-    match input.pictures.len() {
-        0 => Err(Refusal::bad("there is no picture in the request")),
+    match input.images.len() {
+        0 => Err(ApiError::bad("there is no image in the request")),
         count if count > limit => Err(too_many(limit)),
         _ => Ok(input),
     }
 }
 
-fn too_many(limit: usize) -> Refusal {
-    Refusal::large(format!("more than {limit} pictures in one request"))
+fn too_many(limit: usize) -> ApiError {
+    ApiError::large(format!("more than {limit} images in one request"))
 }
 
-fn json(body: &[u8], options: Options) -> Result<Input, Refusal> {
+fn json(body: &[u8], options: Options) -> Result<Input, ApiError> {
     // What reads structures takes lists too.
     if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Refusal::bad("the JSON is no object"));
+        return Err(ApiError::bad("the JSON is no object"));
     }
     let read: JsonInput = serde_json::from_slice(body)
-        .map_err(|error| Refusal::bad(format!("the JSON cannot be used: {error}")))?;
-    let pictures = match (read.image, read.images) {
+        .map_err(|error| ApiError::bad(format!("the JSON cannot be used: {error}")))?;
+    let images = match (read.image, read.images) {
         (Some(one), None) => vec![one],
         (None, Some(many)) => many,
-        (None, None) => return Err(Refusal::bad("the JSON has neither image nor images")),
-        (Some(_), Some(_)) => return Err(Refusal::bad("the JSON has both image and images")),
+        (None, None) => return Err(ApiError::bad("the JSON has neither image nor images")),
+        (Some(_), Some(_)) => return Err(ApiError::bad("the JSON has both image and images")),
     };
-    let count = pictures.len();
-    let decoded = pictures.iter().enumerate().map(|(number, text)| {
-        let wrong = |error| Refusal::bad(format!("not base64: {error}")).of_image(number, count);
+    let count = images.len();
+    let decoded = images.iter().enumerate().map(|(number, text)| {
+        let wrong = |error| ApiError::bad(format!("not base64: {error}")).of_image(number, count);
         let text = match text
             .strip_prefix("data:")
             .and_then(|url| url.split_once(";base64,"))
@@ -155,43 +155,44 @@ fn json(body: &[u8], options: Options) -> Result<Input, Refusal> {
         trace: read.trace,
     };
     Ok(Input {
-        pictures: decoded.collect::<Result<_, _>>()?,
+        images: decoded.collect::<Result<_, _>>()?,
         options: options.overridden(own),
     })
 }
 
-/// Every part with a file name or of a type `image/*` or `application/octet-stream`, or called `image` or `images`, is a picture; every
+/// Every part with a file name or of a type `image/*` or `application/octet-stream`, or called `image` or `images`, is an image; every
 /// other one is an option.
 async fn form(
     content_type: &str,
     body: Bytes,
     options: Options,
     limit: usize,
-) -> Result<Input, Refusal> {
-    let broken = |error: multer::Error| Refusal::bad(format!("the form cannot be read: {error}"));
+) -> Result<Input, ApiError> {
+    let broken = |error: multer::Error| ApiError::bad(format!("the form cannot be read: {error}"));
     let boundary = multer::parse_boundary(content_type).map_err(broken)?;
     let mut form = Multipart::new(Body::from(body).into_data_stream(), boundary);
-    let (mut pictures, mut own) = (Vec::new(), Options::default());
+    let (mut images, mut own) = (Vec::new(), Options::default());
     while let Some(field) = form.next_field().await.map_err(broken)? {
         let name = field.name().unwrap_or_default().to_owned();
         let binary = field.content_type().is_some_and(|kind| {
             kind.type_() == "image" || kind.essence_str() == "application/octet-stream"
         });
-        let picture = field.file_name().is_some() || binary || matches!(&*name, "image" | "images");
+        let is_image =
+            field.file_name().is_some() || binary || matches!(&*name, "image" | "images");
         let bytes = field.bytes().await.map_err(broken)?;
-        if picture {
-            if pictures.len() == limit {
+        if is_image {
+            if images.len() == limit {
                 return Err(too_many(limit));
             }
-            pictures.push(bytes);
+            images.push(bytes);
         } else {
             let text = std::str::from_utf8(&bytes)
-                .map_err(|_| Refusal::bad(format!("field {name:?} is no text")))?;
+                .map_err(|_| ApiError::bad(format!("field {name:?} is no text")))?;
             own.set(&name, text)?;
         }
     }
     Ok(Input {
-        pictures,
+        images,
         options: options.overridden(own),
     })
 }

@@ -1,7 +1,7 @@
 //! A multi-exit network as an HTTP service.
 //!
-//! Pictures come in over HTTP, one or many a request; whatever waits is computed together, and each
-//! picture is answered by the first exit that its rule is content with, while others go deeper. The
+//! Images come in over HTTP, one or many a request; whatever waits is computed together, and each
+//! image is answered by the first exit at which its rule stops, while others go deeper. The
 //! crate knows no tensors: a network is an [`Engine`], owned by a thread of its own.
 //!
 //! | step | items |
@@ -9,11 +9,11 @@
 //! | what answers | [`Engine`], [`Model`], [`Source`], [`PlanFile`] |
 //! | what a budget buys | [`RunFacts`] |
 //! | how much is taken on | [`Limits`] |
-//! | who may ask | [`Keys`], [`Tls`] |
+//! | authentication | [`Keys`], [`Tls`] |
 //! | run it | [`Server`], [`Control`], [`Config`] |
-//! | what it says of itself | [`openapi`] |
+//! | description | [`openapi`] |
 //!
-//! A request is *accepted* when its pictures have places in the queue. Accepted requests are answered,
+//! A request is *accepted* when its images have places in the queue. Accepted requests are answered,
 //! also while the service stops or loads its models anew; only their client can call them off.
 //!
 //! ```no_run
@@ -29,9 +29,11 @@
 //! ```
 
 mod answers;
+mod api_error;
 mod auth;
 mod body;
 mod config;
+mod decode;
 mod error;
 mod input;
 mod metrics;
@@ -40,10 +42,8 @@ mod models;
 mod openapi;
 mod options;
 mod page;
-mod picture;
 mod plan_file;
 mod predict;
-mod refusal;
 mod routes;
 mod server;
 mod state;

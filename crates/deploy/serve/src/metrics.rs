@@ -1,4 +1,4 @@
-//! What Prometheus reads.
+//! Metrics for Prometheus.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

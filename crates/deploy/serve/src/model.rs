@@ -1,4 +1,4 @@
-//! A network with all that a service says of it.
+//! A network with its description.
 
 use std::sync::Arc;
 
@@ -19,9 +19,9 @@ pub struct Model {
     pub input: ImageInput,
     /// What it costs to answer at each exit, MACs, shallowest first.
     pub macs: Vec<u64>,
-    /// When pictures stop unless a request says otherwise.
+    /// When images stop, unless a request chooses.
     pub rule: Rule,
-    /// Where the rule comes from, in words.
+    /// A description of where the rule comes from.
     pub origin: String,
     /// Checksum of the weights.
     pub sha256: String,
@@ -31,7 +31,7 @@ pub struct Model {
     pub facts: RunFacts,
 }
 
-/// Where a model comes from: loaded at the start, and again when the service is told to.
+/// Where a model comes from: loaded at the start, and again when the service reloads.
 pub trait Source: Send + Sync {
     /// What requests call it.
     fn name(&self) -> &str;
@@ -58,7 +58,7 @@ pub(crate) struct Card {
     pub(crate) facts: RunFacts,
     /// For each exit the rule to leave there, logits read as the model's own rule reads them.
     pub(crate) at_exit: Vec<Arc<Rule>>,
-    /// For each exit the time of one picture alone, ms, that 19 of 20 keep.
+    /// For each exit the time of one image alone, ms, that 19 of 20 keep.
     pub(crate) exit_ms: Vec<f64>,
 }
 

@@ -157,7 +157,7 @@ impl Start<'_> {
         let card = Arc::new(card);
         let metrics = self.metrics.of_model(name, card.exits());
         let (died, number) = (self.died.clone(), self.number);
-        // Nobody listens any more when the service has stopped.
+        // The receiver is gone when the service has stopped.
         let died = move || {
             let _ = died.send(number);
         };

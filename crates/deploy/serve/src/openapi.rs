@@ -3,7 +3,7 @@
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::{answers, input, refusal, routes};
+use crate::{answers, api_error, input, routes};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -26,7 +26,7 @@ use crate::{answers, input, refusal, routes};
         answers::StateAnswer,
         input::JsonInput,
         input::FormInput,
-        refusal::ErrorBody,
+        api_error::ErrorBody,
     )),
     modifiers(&KeyScheme),
 )]

@@ -1,4 +1,4 @@
-//! What a request wants to be different.
+//! Options of a request.
 
 use std::sync::Arc;
 
@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
+use crate::api_error::ApiError;
 use crate::model::Card;
-use crate::refusal::Refusal;
-use crate::worker::Ask;
+use crate::worker::StopRule;
 
 /// Options of a prediction, of which `max_ms`, `max_macs`, `exit` and `policy` exclude each other.
 ///
@@ -22,16 +22,16 @@ pub(crate) struct Options {
     /// Name of the model; the first of the service without.
     #[param(min_length = 1)]
     pub(crate) model: Option<String>,
-    /// How many of the likeliest classes to name, at most as many as there are.
+    /// How many of the most probable classes to return, at most as many as there are.
     #[schema(minimum = 1, default = 5)]
     #[param(minimum = 1, default = 5)]
     pub(crate) top_k: Option<usize>,
-    /// Answer each image at the deepest exit that is reached so many milliseconds after it was
+    /// Answer each image at the deepest exit that is reached within this many milliseconds after it was
     /// accepted, by times measured on an idle engine.
     #[schema(exclusive_minimum = 0)]
     #[param(exclusive_minimum = 0)]
     pub(crate) max_ms: Option<f64>,
-    /// Spend at most so many multiply-accumulates: on average over images like those of the
+    /// Spend at most this many multiply-accumulates: on average over images like those of the
     /// calibration where the model has a calibrated curve, else on each.
     #[schema(exclusive_minimum = 0)]
     #[param(exclusive_minimum = 0)]
@@ -41,20 +41,20 @@ pub(crate) struct Options {
     #[param(minimum = 0)]
     pub(crate) exit: Option<usize>,
     /// Stop by this policy, written as in `policy.json`, such as
-    /// `{"kind": "confidence", "thresholds": [0.9, 0.8, 0]}`. In a query or a form it is JSON text.
+    /// `{"name": "confidence", "thresholds": [0.9, 0.8, 0]}`. In a query or a form it is JSON text.
     #[schema(value_type = Option<Object>)]
     #[param(value_type = Option<String>)]
     pub(crate) policy: Option<Value>,
-    /// Also say what every exit would answer. Costs as many places in the queue as there are exits.
+    /// Also return the answer of every exit. Costs as many places in the queue as there are exits.
     #[schema(default = false)]
     #[param(default = false)]
     pub(crate) trace: Option<bool>,
 }
 
-/// Options that a model can follow.
-pub(crate) struct Wish {
-    pub(crate) ask: Ask,
-    /// What decides where an image leaves, in words.
+/// Checked options of a request, for a model.
+pub(crate) struct Choice {
+    pub(crate) stop: StopRule,
+    /// A description of what decides where an image leaves.
     pub(crate) origin: String,
     pub(crate) top_k: usize,
     pub(crate) trace: bool,
@@ -64,7 +64,7 @@ const TOP_K: usize = 5;
 
 impl Options {
     /// The options of a query.
-    pub(crate) fn of_query(query: &str) -> Result<Self, Refusal> {
+    pub(crate) fn of_query(query: &str) -> Result<Self, ApiError> {
         let mut options = Self::default();
         let pairs: Vec<(String, String)> = serde_urlencoded(query)?;
         for (name, text) in pairs {
@@ -74,9 +74,9 @@ impl Options {
     }
 
     /// Sets one option from text.
-    pub(crate) fn set(&mut self, name: &str, text: &str) -> Result<(), Refusal> {
-        fn read<T: std::str::FromStr>(name: &str, text: &str) -> Result<Option<T>, Refusal> {
-            let wrong = |_| Refusal::bad(format!("{name} = {text:?} cannot be read"));
+    pub(crate) fn set(&mut self, name: &str, text: &str) -> Result<(), ApiError> {
+        fn read<T: std::str::FromStr>(name: &str, text: &str) -> Result<Option<T>, ApiError> {
+            let wrong = |_| ApiError::bad(format!("{name} = {text:?} cannot be read"));
             text.trim().parse().map(Some).map_err(wrong)
         }
         match name {
@@ -88,11 +88,11 @@ impl Options {
             "trace" => self.trace = read(name, text)?,
             "policy" => {
                 let policy = serde_json::from_str(text)
-                    .map_err(|error| Refusal::bad(format!("policy is no JSON: {error}")))?;
+                    .map_err(|error| ApiError::bad(format!("policy is no JSON: {error}")))?;
                 self.policy = Some(policy);
             }
             _ => {
-                return Err(Refusal::bad(format!(
+                return Err(ApiError::bad(format!(
                     "{name:?} is no option; there are model, top_k, max_ms, max_macs, exit, policy, trace"
                 )));
             }
@@ -100,7 +100,7 @@ impl Options {
         Ok(())
     }
 
-    /// These, and `over` where it says something.
+    /// These, overridden by what `over` sets.
     pub(crate) fn overridden(self, over: Self) -> Self {
         let decides = over.max_ms.is_some()
             || over.max_macs.is_some()
@@ -123,30 +123,30 @@ impl Options {
     }
 
     /// What this means for a model.
-    pub(crate) fn wish(&self, card: &Card) -> Result<Wish, Refusal> {
+    pub(crate) fn choice(&self, card: &Card) -> Result<Choice, ApiError> {
         let classes = card.classes.len();
         if let Some(0) = self.top_k {
-            return Err(Refusal::bad("top_k = 0, at least 1 is needed"));
+            return Err(ApiError::bad("top_k = 0, at least 1 is needed"));
         }
-        let (ask, origin) = self.ask(card)?;
-        Ok(Wish {
-            ask,
+        let (stop, origin) = self.stop(card)?;
+        Ok(Choice {
+            stop,
             origin,
             top_k: self.top_k.unwrap_or(TOP_K).min(classes),
             trace: self.trace.unwrap_or(false),
         })
     }
 
-    fn ask(&self, card: &Card) -> Result<(Ask, String), Refusal> {
+    fn stop(&self, card: &Card) -> Result<(StopRule, String), ApiError> {
         match (self.max_ms, self.max_macs, self.exit, &self.policy) {
             (None, None, None, None) => {
-                Ok((Ask::Rule(Arc::clone(&card.rule)), card.origin.clone()))
+                Ok((StopRule::Rule(Arc::clone(&card.rule)), card.origin.clone()))
             }
             (Some(ms), None, None, None) => within_ms(card, ms),
             (None, Some(macs), None, None) => within_macs(card, macs),
             (None, None, Some(exit), None) => at_exit(card, exit),
             (None, None, None, Some(policy)) => by_policy(card, policy),
-            _ => Err(Refusal::bad(
+            _ => Err(ApiError::bad(
                 "max_ms, max_macs, exit and policy exclude each other; give one of them",
             )),
         }
@@ -154,36 +154,37 @@ impl Options {
 }
 
 /// The pairs of a query.
-fn serde_urlencoded(query: &str) -> Result<Vec<(String, String)>, Refusal> {
+fn serde_urlencoded(query: &str) -> Result<Vec<(String, String)>, ApiError> {
     let uri = format!("/?{query}")
         .parse()
-        .map_err(|error| Refusal::bad(format!("the query cannot be read: {error}")))?;
+        .map_err(|error| ApiError::bad(format!("the query cannot be read: {error}")))?;
     let pairs = axum::extract::Query::try_from_uri(&uri)
-        .map_err(|error| Refusal::bad(format!("the query cannot be read: {error}")))?;
+        .map_err(|error| ApiError::bad(format!("the query cannot be read: {error}")))?;
     Ok(pairs.0)
 }
 
-fn positive(name: &str, value: f64) -> Result<f64, Refusal> {
-    match value.is_finite() && value > 0.0 {
-        true => Ok(value),
-        false => Err(Refusal::bad(format!(
+fn positive(name: &str, value: f64) -> Result<f64, ApiError> {
+    if value.is_finite() && value > 0.0 {
+        Ok(value)
+    } else {
+        Err(ApiError::bad(format!(
             "{name} = {value}, a number above 0 is needed"
-        ))),
+        )))
     }
 }
 
-fn within_ms(card: &Card, ms: f64) -> Result<(Ask, String), Refusal> {
+fn within_ms(card: &Card, ms: f64) -> Result<(StopRule, String), ApiError> {
     let ms = positive("max_ms", ms)?;
     let first = card.exit_ms.first().copied().unwrap_or_default();
     if ms < first {
-        return Err(Refusal::option(format!(
+        return Err(ApiError::option(format!(
             "max_ms = {ms}: exit 0 alone takes {first:.3} ms here"
         )));
     }
-    Ok((Ask::Within(ms), format!("within {ms} ms")))
+    Ok((StopRule::Within(ms), format!("within {ms} ms")))
 }
 
-fn within_macs(card: &Card, macs: f64) -> Result<(Ask, String), Refusal> {
+fn within_macs(card: &Card, macs: f64) -> Result<(StopRule, String), ApiError> {
     let macs = positive("max_macs", macs)?;
     if let Some((point, rule)) = card
         .facts
@@ -192,30 +193,33 @@ fn within_macs(card: &Card, macs: f64) -> Result<(Ask, String), Refusal> {
         .and_then(|curve| curve.within(macs))
     {
         let origin = format!("{:.0} MACs on average", point.mean_macs);
-        return Ok((Ask::Rule(Arc::clone(rule)), origin));
+        return Ok((StopRule::Rule(Arc::clone(rule)), origin));
     }
     let fits = card.macs.partition_point(|&cost| cost as f64 <= macs);
     match fits.checked_sub(1) {
         Some(exit) => at_exit(card, exit),
-        None => Err(Refusal::option(format!(
+        None => Err(ApiError::option(format!(
             "max_macs = {macs}: exit 0 alone costs {}",
             card.macs[0]
         ))),
     }
 }
 
-fn at_exit(card: &Card, exit: usize) -> Result<(Ask, String), Refusal> {
+fn at_exit(card: &Card, exit: usize) -> Result<(StopRule, String), ApiError> {
     match card.at_exit.get(exit) {
-        Some(rule) => Ok((Ask::Rule(Arc::clone(rule)), format!("always exit {exit}"))),
-        None => Err(Refusal::option(format!(
+        Some(rule) => Ok((
+            StopRule::Rule(Arc::clone(rule)),
+            format!("always exit {exit}"),
+        )),
+        None => Err(ApiError::option(format!(
             "exit = {exit}: the model has exits 0 to {}",
             card.exits() - 1
         ))),
     }
 }
 
-fn by_policy(card: &Card, policy: &Value) -> Result<(Ask, String), Refusal> {
-    let wrong = |error: String| Refusal::option(format!("policy: {error}"));
+fn by_policy(card: &Card, policy: &Value) -> Result<(StopRule, String), ApiError> {
+    let wrong = |error: String| ApiError::option(format!("policy: {error}"));
     let policy: AnyPolicy =
         serde_json::from_value(policy.clone()).map_err(|error| wrong(error.to_string()))?;
     let rule = Rule {
@@ -224,5 +228,8 @@ fn by_policy(card: &Card, policy: &Value) -> Result<(Ask, String), Refusal> {
     };
     rule.check(card.exits(), card.classes.len())
         .map_err(|error| wrong(error.to_string()))?;
-    Ok((Ask::Rule(Arc::new(rule)), "the request's policy".to_owned()))
+    Ok((
+        StopRule::Rule(Arc::new(rule)),
+        "the request's policy".to_owned(),
+    ))
 }

@@ -1,8 +1,8 @@
-//! Models out of plan files, which need neither run folder nor burn.
+//! Models from plan files, which need neither run folder nor burn.
 
 use std::path::{Path, PathBuf};
 
-use offramp_executor::{StagedPlan, Stream};
+use offramp_executor::{MultiExitPlan, Stream};
 use offramp_run::ChosenPolicy;
 
 use crate::{LoadError, Model, RunFacts, Source};
@@ -10,7 +10,7 @@ use crate::{LoadError, Model, RunFacts, Source};
 /// A plan that `offramp export --format plan` wrote.
 ///
 /// `policy.json`, `calibrate.json` and `eval.json` are read where they lie beside it; without a policy
-/// every picture goes to the deepest exit.
+/// every image goes to the deepest exit.
 #[derive(Clone, Debug)]
 pub struct PlanFile {
     /// What requests call it.
@@ -31,7 +31,7 @@ impl Source for PlanFile {
     }
 
     fn load(&self) -> Result<Model, LoadError> {
-        let mut plan = StagedPlan::load(&self.path)?.with_batch(self.batch);
+        let mut plan = MultiExitPlan::load(&self.path)?.with_batch(self.batch);
         if let Some(threads) = self.threads {
             plan = plan.with_threads(threads);
         }

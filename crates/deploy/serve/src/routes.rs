@@ -1,4 +1,4 @@
-//! The paths.
+//! The routes.
 
 use axum::Json;
 use axum::Router;
@@ -11,11 +11,11 @@ use serde::Deserialize;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::answers::{ModelAnswer, ModelsAnswer, PredictAnswer, StateAnswer};
+use crate::api_error::{ApiError, ErrorBody, Kind};
 use crate::body::linger;
 use crate::input::{FormInput, JsonInput};
 use crate::options::Options;
 use crate::page;
-use crate::refusal::{ErrorBody, Kind, Refusal};
 use crate::state::State;
 
 /// All paths, with keys where keys are asked for.
@@ -39,16 +39,16 @@ pub(crate) fn router(state: State) -> Router {
         .with_state(state)
 }
 
-/// Classify pictures
+/// Classify images
 ///
-/// One picture as the body, several as a form, or base64 in JSON. Options may stand in the query. Each
-/// picture is answered by the first exit that its policy is content with.
+/// One image as the body, several as a form, or base64 in JSON. Options may stand in the query. Each
+/// image is answered by the first exit at which its policy stops.
 #[utoipa::path(
     post,
     path = "/v1/predict",
     params(Options),
     request_body(
-        description = "Pictures: png, jpeg, webp, bmp or gif (its first frame)",
+        description = "Images: png, jpeg, webp, bmp or gif (its first frame)",
         content(
             (JsonInput = "application/json"),
             (FormInput = "multipart/form-data"),
@@ -57,14 +57,14 @@ pub(crate) fn router(state: State) -> Router {
         ),
     ),
     responses(
-        (status = 200, description = "An answer for each picture", body = PredictAnswer),
+        (status = 200, description = "An answer for each image", body = PredictAnswer),
         (status = 400, description = "The request does not say what it wants", body = ErrorBody),
         (status = 401, description = "A key is needed", body = ErrorBody),
         (status = 404, description = "No such model", body = ErrorBody),
         (status = 408, description = "The body came too slowly", body = ErrorBody),
-        (status = 413, description = "Too many bytes, pictures or pixels", body = ErrorBody),
+        (status = 413, description = "Too many bytes, images or pixels", body = ErrorBody),
         (status = 415, description = "A body of a type that is not read", body = ErrorBody),
-        (status = 422, description = "No picture, or an option the model cannot follow", body = ErrorBody),
+        (status = 422, description = "No image, or an option the model cannot follow", body = ErrorBody),
         (status = 500, description = "The engine failed", body = ErrorBody),
         (status = 503, description = "Busy or not ready; come again after the seconds of Retry-After", body = ErrorBody),
     ),
@@ -73,7 +73,7 @@ pub(crate) fn router(state: State) -> Router {
 pub(crate) async fn predict(
     Shared(state): Shared<State>,
     request: Request,
-) -> Result<Json<PredictAnswer>, Refusal> {
+) -> Result<Json<PredictAnswer>, ApiError> {
     crate::predict::predict(state, request).await
 }
 
@@ -102,12 +102,12 @@ pub(crate) struct Which {
 pub(crate) async fn model(
     Shared(state): Shared<State>,
     request: Request,
-) -> Result<Json<ModelAnswer>, Refusal> {
+) -> Result<Json<ModelAnswer>, ApiError> {
     let Query(Which { model }) = Query::try_from_uri(request.uri())
-        .map_err(|error| Refusal::bad(format!("the query cannot be read: {error}")))?;
+        .map_err(|error| ApiError::bad(format!("the query cannot be read: {error}")))?;
     let live = state.models.get(model.as_deref()).ok_or_else(|| {
         let message = format!("there is no model {:?}", model.unwrap_or_default());
-        Refusal::new(Kind::NotFound, message)
+        ApiError::new(Kind::NotFound, message)
     })?;
     Ok(Json(ModelAnswer::new(&live)))
 }
@@ -149,15 +149,14 @@ pub(crate) async fn healthz() -> Json<StateAnswer> {
     ),
 )]
 pub(crate) async fn readyz(Shared(state): Shared<State>) -> (StatusCode, Json<StateAnswer>) {
-    match state.ready() {
-        true => (StatusCode::OK, Json(StateAnswer { status: "ready" })),
-        false => {
-            let status = "not ready";
-            (
-                StatusCode::SERVICE_UNAVAILABLE,
-                Json(StateAnswer { status }),
-            )
-        }
+    if state.ready() {
+        (StatusCode::OK, Json(StateAnswer { status: "ready" }))
+    } else {
+        let status = "not ready";
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Json(StateAnswer { status }),
+        )
     }
 }
 
@@ -172,12 +171,12 @@ pub(crate) async fn readyz(Shared(state): Shared<State>) -> (StatusCode, Json<St
     ),
     security((), ("key" = [])),
 )]
-pub(crate) async fn metrics(Shared(state): Shared<State>) -> Result<Response, Refusal> {
+pub(crate) async fn metrics(Shared(state): Shared<State>) -> Result<Response, ApiError> {
     state.models.count_queues();
     let text = state
         .metrics
         .text()
-        .map_err(|error| Refusal::new(Kind::Failed, error.to_string()))?;
+        .map_err(|error| ApiError::new(Kind::Failed, error.to_string()))?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
@@ -195,28 +194,28 @@ async fn page() -> Response {
     (headers, Html(page::PAGE.as_str())).into_response()
 }
 
-async fn nowhere(request: Request) -> Refusal {
+async fn nowhere(request: Request) -> ApiError {
     let message = format!(
         "there is nothing at {}; see /openapi.json",
         request.uri().path()
     );
     linger(request.into_body()).await;
-    Refusal::new(Kind::NotFound, message)
+    ApiError::new(Kind::NotFound, message)
 }
 
-async fn bad_method(request: Request) -> Refusal {
+async fn bad_method(request: Request) -> ApiError {
     let message = format!(
         "{} does not know {}",
         request.uri().path(),
         request.method()
     );
     linger(request.into_body()).await;
-    Refusal::new(Kind::BadMethod, message)
+    ApiError::new(Kind::BadMethod, message)
 }
 
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("a request panicked");
-    Refusal::new(Kind::Failed, "an error of the service").into_response()
+    ApiError::new(Kind::Failed, "an error of the service").into_response()
 }
 
 /// Lets requests with a known key pass.
@@ -227,10 +226,10 @@ async fn authorise(Shared(state): Shared<State>, request: Request, next: Next) -
     }
     linger(request.into_body()).await;
     let message = "show a key: Authorization: Bearer KEY, or X-Api-Key: KEY";
-    Refusal::new(Kind::NoKey, message).into_response()
+    ApiError::new(Kind::NoKey, message).into_response()
 }
 
-/// Counts, and says what holds for every answer.
+/// Counts, and sets the headers of every answer.
 async fn account(
     Shared(state): Shared<State>,
     path: Option<MatchedPath>,

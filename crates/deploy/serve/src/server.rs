@@ -1,4 +1,4 @@
-//! Connections, from the first to the last.
+//! The server: connections, reloading, shutting down.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -41,7 +41,7 @@ pub struct Server {
     stop: watch::Sender<bool>,
 }
 
-/// The certificate in use, and where a new one lies.
+/// The certificate in use, and the path of a new one.
 #[derive(Clone)]
 struct Certificate {
     files: Tls,
@@ -65,7 +65,7 @@ impl Server {
         config.limits.check()?;
         let address = config.listen;
         let listen = |source| ServeError::Listen { address, source };
-        // First: an address in use is told before minutes of loading.
+        // First: an address in use is reported before minutes of loading.
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let certificate = config.tls.map(Certificate::read).transpose()?;
         let metrics = Metrics::new();
@@ -103,7 +103,7 @@ impl Server {
         }
     }
 
-    /// Answers until it is told to stop and what it has accepted is answered.
+    /// Serves until it is stopped and all accepted requests are answered.
     ///
     /// # Errors
     /// None at present; a connection that breaks is no error of the service.
@@ -261,7 +261,7 @@ impl Certificate {
 }
 
 impl Control {
-    /// Stops the service: `/readyz` says no at once, connections are taken for
+    /// Stops the service: `/readyz` answers 503 at once, connections are taken for
     /// [`Limits::drain_time`] more, and what is accepted is answered.
     pub fn stop(&self) {
         self.stop.send_replace(true);

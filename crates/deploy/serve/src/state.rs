@@ -1,4 +1,4 @@
-//! What all requests share.
+//! The state that all requests share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,7 +42,7 @@ impl State {
         }))
     }
 
-    /// From now on `/readyz` says no.
+    /// From now on `/readyz` answers 503.
     pub(crate) fn stop(&self) {
         self.0.stopping.store(true, Ordering::Release);
     }

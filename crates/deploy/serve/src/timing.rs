@@ -1,4 +1,4 @@
-//! How long one picture takes, here and now.
+//! Times to each exit, measured when a model is loaded.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use offramp_run::{ExitTimes, Repeats};
 use crate::model::Card;
 use crate::{Engine, LoadError};
 
-/// Pictures timed for each exit, and the time spent on that at most.
+/// Images timed for each exit, and the time spent on that at most.
 const RUNS: usize = 50;
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The share of the pictures that an exit's time is enough for.
+/// The share of the images that an exit's time is enough for.
 const SHARE: f64 = 0.95;
 
 /// For each exit the time from an image to its answer, alone in the engine, ms.

@@ -1,4 +1,4 @@
-//! The certificate.
+//! TLS certificates.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

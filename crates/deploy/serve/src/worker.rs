@@ -15,17 +15,17 @@ use crate::{Engine, EngineError};
 
 /// When one image is to stop.
 #[derive(Clone, Debug)]
-pub(crate) enum Ask {
-    /// As a rule says.
+pub(crate) enum StopRule {
+    /// By a rule.
     Rule(Arc<Rule>),
-    /// So that it is answered so many ms after it was accepted.
+    /// So that it is answered within this many ms after it was accepted.
     Within(f64),
 }
 
 /// One image with a place in the queue.
 pub(crate) struct Job {
     pub(crate) pixels: Vec<f32>,
-    pub(crate) ask: Ask,
+    pub(crate) stop: StopRule,
     pub(crate) accepted: Instant,
     pub(crate) reply: oneshot::Sender<Result<Done, EngineError>>,
     /// The place, free again when the job is gone.
@@ -38,7 +38,7 @@ pub(crate) struct Done {
     pub(crate) answer: Answer,
     /// From acceptance to the answer.
     pub(crate) ms: f64,
-    /// From acceptance to the first stage.
+    /// From acceptance to the first segment.
     pub(crate) waited_ms: f64,
 }
 
@@ -112,7 +112,7 @@ struct Broken;
 
 impl Loop {
     fn run(mut self) -> Result<(), Broken> {
-        // After an error some images are lost, and only an empty engine tells which.
+        // After an error some images are lost, and which ones is known only when the engine is empty.
         let mut lost: Option<EngineError> = None;
         loop {
             if self.engine.pending() == 0 {
@@ -155,9 +155,9 @@ impl Loop {
             return Ok(());
         }
         let admitted = Instant::now();
-        let rule = match &job.ask {
-            Ask::Rule(rule) => Arc::clone(rule),
-            Ask::Within(ms) => {
+        let rule = match &job.stop {
+            StopRule::Rule(rule) => Arc::clone(rule),
+            StopRule::Within(ms) => {
                 let waited = 1e3 * (admitted - job.accepted).as_secs_f64();
                 let times = &self.card.exit_ms;
                 let in_time = times.partition_point(|&time| time <= ms - waited);
@@ -176,7 +176,7 @@ impl Loop {
             }
             Err(error) => {
                 self.metrics.failed();
-                // Nobody to tell: the client has gone.
+                // The client may have gone.
                 let _ = job.reply.send(Err(error));
             }
         }
@@ -209,7 +209,7 @@ impl Loop {
         catch_unwind(AssertUnwindSafe(|| call(engine))).map_err(|_| {
             tracing::error!("model {:?}: the engine panicked", self.card.name);
             self.metrics.failed();
-            // Before the jobs are dropped: who hears of it must not find the service ready.
+            // Before the jobs are dropped: a client that hears of it must not find the service ready.
             self.alive.store(false, Ordering::Release);
             Broken
         })

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 
 use image::{Rgb, RgbImage};
-use offramp_executor::{About, Options, StagedPlan, Stream};
+use offramp_executor::{About, MultiExitPlan, Options, Stream};
 use offramp_graph::{Builder, ConvGeometry, Graph};
 use offramp_policies::{AnyPolicy, Criterion, Rule};
 use offramp_run::normalise;
@@ -20,7 +20,7 @@ const SIDE: usize = 8;
 const CLASSES: usize = 5;
 const MACS: [u64; 2] = [10_000, 30_000];
 
-/// Two stages with an exit each; weights are noise.
+/// Two segments with an exit each; weights are noise.
 fn graphs() -> Vec<Graph> {
     let mut seed = 0u64;
     let mut noise = move |count: usize, scale: f32| -> Vec<f32> {
@@ -36,7 +36,7 @@ fn graphs() -> Vec<Graph> {
         padding: [1; 2],
         ..ConvGeometry::default()
     };
-    let mut stage = |k: usize, channels: usize| {
+    let mut segment = |k: usize, channels: usize| {
         let mut b = Builder::new();
         let name = if k == 0 { "image" } else { "map0" };
         let x = b.input(name, &[channels, SIDE, SIDE]);
@@ -52,7 +52,7 @@ fn graphs() -> Vec<Graph> {
             (format!("map{k}").as_str(), map),
         ])
     };
-    vec![stage(0, 3), stage(1, 8)]
+    vec![segment(0, 3), segment(1, 8)]
 }
 
 fn rule(threshold: f64) -> Rule {
@@ -62,12 +62,12 @@ fn rule(threshold: f64) -> Rule {
         .into()
 }
 
-fn plan(dir: &Path) -> StagedPlan {
+fn plan(dir: &Path) -> MultiExitPlan {
     let options = Options {
         threads: 1,
         ..Options::default()
     };
-    let plan = StagedPlan::compile(&graphs(), 4, options).unwrap();
+    let plan = MultiExitPlan::compile(&graphs(), 4, options).unwrap();
     let about = About {
         model: "ab".repeat(32),
         classes: (0..CLASSES).map(|class| format!("class {class}")).collect(),
@@ -139,8 +139,8 @@ fn answers_are_those_of_the_stream_whatever_is_computed_beside() {
                     assert_eq!(said["label"], alone.class);
                     assert_eq!(said["exit"], alone.exit);
                     assert_eq!(said["macs"], alone.macs);
-                    let probability = said["probability"].as_f64().unwrap() as f32;
-                    assert_eq!(probability.to_bits(), alone.confidence.to_bits());
+                    let confidence = said["confidence"].as_f64().unwrap() as f32;
+                    assert_eq!(confidence.to_bits(), alone.confidence.to_bits());
                 }
             });
         }

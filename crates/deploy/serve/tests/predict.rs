@@ -37,7 +37,7 @@ fn the_likeliest_classes_are_those_of_the_ensemble() {
     let top = prediction["top_k"].as_array().unwrap();
     assert_eq!(top.len(), CLASSES.len());
     assert_eq!(top[0]["label"], prediction["label"]);
-    assert_eq!(top[0]["probability"], prediction["probability"]);
+    assert_eq!(top[0]["probability"], prediction["confidence"]);
     let said = |class: &Value| class["probability"].as_f64().unwrap();
     assert!(top.is_sorted_by(|a, b| said(a) >= said(b)));
     for class in top {
@@ -224,7 +224,14 @@ fn a_trace_says_what_every_exit_would_answer() {
     for (exit, said) in trace.iter().enumerate() {
         let alone = service.predict(&format!("?exit={exit}"), &png(DULL)).ok();
         let alone = &alone["predictions"][0];
-        for key in ["class", "label", "probability", "exit", "macs"] {
+        for key in [
+            "class",
+            "label",
+            "confidence",
+            "probability",
+            "exit",
+            "macs",
+        ] {
             assert_eq!(said[key], alone[key], "exit {exit}, {key}");
         }
     }

@@ -1,4 +1,4 @@
-//! The functions that JavaScript calls; what they mean stands in the crate's documentation.
+//! The functions that JavaScript calls; the crate's documentation describes them.
 
 // A name that is exported as it is counts as unsafe, since two of them could collide in one program.
 #![allow(unsafe_code)]
@@ -10,16 +10,16 @@ use serde::de::DeserializeOwned;
 
 use crate::{Network, WebError};
 
-/// What lies between the page and the network.
+/// The buffers that the page writes and reads, and the network.
 #[derive(Default)]
-struct Desk {
+struct Shared {
     inbox: Vec<u8>,
     outbox: Vec<u8>,
     network: Option<Network>,
 }
 
 thread_local! {
-    static DESK: RefCell<Desk> = RefCell::default();
+    static SHARED: RefCell<Shared> = RefCell::default();
 }
 
 #[derive(Serialize)]
@@ -31,7 +31,7 @@ struct Chosen {
 }
 
 #[derive(Serialize)]
-struct Mistake {
+struct ErrorAnswer {
     error: String,
 }
 
@@ -39,17 +39,17 @@ struct Mistake {
 fn answer<A: Serialize>(
     work: impl FnOnce(&mut Option<Network>, Vec<u8>) -> Result<A, WebError>,
 ) -> usize {
-    DESK.with_borrow_mut(|desk| {
-        let inbox = std::mem::take(&mut desk.inbox);
-        let json = match work(&mut desk.network, inbox) {
+    SHARED.with_borrow_mut(|shared| {
+        let inbox = std::mem::take(&mut shared.inbox);
+        let json = match work(&mut shared.network, inbox) {
             Ok(answer) => serde_json::to_vec(&answer),
-            Err(error) => serde_json::to_vec(&Mistake {
+            Err(error) => serde_json::to_vec(&ErrorAnswer {
                 error: error.to_string(),
             }),
         };
         // Numbers that JSON cannot hold become null, so nothing else can fail.
-        desk.outbox = json.unwrap_or_else(|_| br#"{"error":"an answer without words"}"#.to_vec());
-        desk.outbox.len()
+        shared.outbox = json.unwrap_or_else(|_| br#"{"error":"an answer without words"}"#.to_vec());
+        shared.outbox.len()
     })
 }
 
@@ -64,12 +64,12 @@ fn read<T: DeserializeOwned>(what: &'static str, json: &[u8]) -> Result<T, WebEr
 /// Room for `bytes` bytes; null where there is no memory for them.
 #[unsafe(no_mangle)]
 extern "C" fn inbox(bytes: usize) -> *mut u8 {
-    DESK.with_borrow_mut(|desk| {
-        desk.inbox = Vec::new();
-        match desk.inbox.try_reserve_exact(bytes) {
+    SHARED.with_borrow_mut(|shared| {
+        shared.inbox = Vec::new();
+        match shared.inbox.try_reserve_exact(bytes) {
             Ok(()) => {
-                desk.inbox.resize(bytes, 0);
-                desk.inbox.as_mut_ptr()
+                shared.inbox.resize(bytes, 0);
+                shared.inbox.as_mut_ptr()
             }
             Err(_) => std::ptr::null_mut(),
         }
@@ -79,7 +79,7 @@ extern "C" fn inbox(bytes: usize) -> *mut u8 {
 /// Where the last answer begins.
 #[unsafe(no_mangle)]
 extern "C" fn outbox() -> *const u8 {
-    DESK.with_borrow(|desk| desk.outbox.as_ptr())
+    SHARED.with_borrow(|shared| shared.outbox.as_ptr())
 }
 
 #[unsafe(no_mangle)]
@@ -117,11 +117,11 @@ extern "C" fn next() -> usize {
     answer(|network, _| {
         #[derive(Serialize)]
         #[serde(untagged)]
-        enum Said {
+        enum Next {
             Exit(crate::ExitAnswer),
             Done(Nothing),
         }
-        let said = loaded(network)?.advance()?;
-        Ok(said.map_or(Said::Done(Nothing {}), Said::Exit))
+        let answer = loaded(network)?.advance()?;
+        Ok(answer.map_or(Next::Done(Nothing {}), Next::Exit))
     })
 }

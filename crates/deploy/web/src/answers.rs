@@ -1,6 +1,6 @@
-//! What the page is told: the documents of the service, as far as a page needs them.
+//! Answers to the page: those of the service, as far as a page needs them.
 
-use offramp_policies::Shown;
+use offramp_policies::ExitView;
 use serde::Serialize;
 
 /// A network and what can be asked of it.
@@ -12,13 +12,13 @@ pub struct ModelAnswer {
     pub classes: Vec<String>,
     /// The data set that it was trained on.
     pub dataset: String,
-    /// Height and width of what the network sees.
-    pub image: [usize; 2],
+    /// Height and width of an input image.
+    pub image_size: [usize; 2],
     /// Its exits, shallowest first.
     pub exits: Vec<ExitFacts>,
-    /// What decides where a picture leaves, unless the page chooses.
+    /// What decides where an image leaves, unless the page chooses.
     pub policy: String,
-    /// What a budget buys on the test rows, cheapest first; empty without `calibrate.json`.
+    /// Accuracy against cost on the test rows, cheapest first; empty without `calibrate.json`.
     pub curve: Vec<CurvePoint>,
     /// SHA-256 of the weights.
     pub sha256: String,
@@ -38,7 +38,7 @@ pub struct ExitFacts {
     pub top1: Option<f64>,
 }
 
-/// What a budget buys.
+/// One point of the curve.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CurvePoint {
     /// Mean multiply-accumulates of an image.
@@ -49,22 +49,22 @@ pub struct CurvePoint {
     pub exit_fractions: Vec<f64>,
 }
 
-/// What one exit says of a picture.
+/// The answer of one exit to an image.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ExitAnswer {
     /// The exit, from 0.
     pub exit: usize,
-    /// Name of its likeliest class.
+    /// Name of its most probable class.
     pub class: String,
     /// The place of the class in the list.
     pub label: usize,
     /// Its probability.
-    pub probability: f32,
+    pub confidence: f32,
     /// Multiply-accumulates up to here.
     pub macs: u64,
-    /// Whether the picture leaves here; exits after the first such one would not be computed.
+    /// Whether the image leaves here; exits after the first such one would not be computed.
     pub stops: bool,
-    /// The five likeliest classes, falling.
+    /// The five most probable classes, falling.
     pub top_k: Vec<ClassAnswer>,
 }
 
@@ -80,13 +80,13 @@ pub struct ClassAnswer {
 }
 
 impl ClassAnswer {
-    /// The likeliest of all classes, falling; of equals the lower class.
-    pub(crate) fn likeliest(shown: &Shown<'_>, classes: &[String], count: usize) -> Vec<Self> {
+    /// The most probable classes, falling; of equals the lower class.
+    pub(crate) fn top_k(view: &ExitView<'_>, classes: &[String], count: usize) -> Vec<Self> {
         let answer = |label: usize| Self {
             class: classes[label].clone(),
             label,
-            probability: shown.probabilities[label],
+            probability: view.probabilities[label],
         };
-        shown.likeliest(count).into_iter().map(answer).collect()
+        view.top_k(count).into_iter().map(answer).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong.
+//! Errors of a network and of requests to it.
 
 use offramp_executor::{ExecutorError, FileError};
 use offramp_policies::PolicyError;
@@ -61,11 +61,11 @@ pub enum WebError {
         /// Cost of the first exit, MACs.
         least: u64,
     },
-    /// The size and the bytes of a picture do not belong together.
+    /// The size and the bytes of an image do not belong together.
     #[error(
-        "a picture of {width} x {height} pixels and {bytes} bytes; RGBA has four a pixel, and at least one pixel"
+        "an image of {width} x {height} pixels and {bytes} bytes; RGBA has four a pixel, and at least one pixel"
     )]
-    Picture {
+    Image {
         /// Columns.
         width: u32,
         /// Rows.

@@ -1,10 +1,10 @@
-//! A network, its policy, and the picture that it looks at.
+//! A network, its policy, and the image at hand.
 
 use std::path::Path;
 
 use image::RgbImage;
-use offramp_executor::{About, StagedPlan, Stepper};
-use offramp_policies::{AnyPolicy, Decision, Reading, Rule, Trail};
+use offramp_executor::{About, MultiExitPlan, Stepper};
+use offramp_policies::{AnyPolicy, Decision, PolicyState, ReadoutState, Rule};
 use offramp_run::{ChosenPolicy, RuleCurve, RunFacts, known};
 
 use crate::{
@@ -16,7 +16,7 @@ const MOST_BYTES: usize = 512 << 20;
 
 const TOP_K: usize = 5;
 
-/// A trained network that answers for one picture at a time.
+/// A trained network that answers for one image at a time.
 ///
 /// ```no_run
 /// # fn show(plan: &[u8], rgba: &[u8]) -> Result<(), offramp_web::WebError> {
@@ -39,25 +39,27 @@ pub struct Network {
     curve: Option<RuleCurve>,
     /// The rule in force.
     rule: Rule,
-    walk: Walk,
+    walk: ImageState,
 }
 
-/// One picture on its way through the exits.
+/// The state of one image.
 #[derive(Debug, Default)]
-struct Walk {
-    reading: Reading,
-    trail: Trail,
+struct ImageState {
+    reading: ReadoutState,
+    trail: PolicyState,
     stopped: bool,
 }
 
 impl Network {
-    /// A network of the bytes of a plan; every picture goes to the deepest exit.
+    /// A network of the bytes of a plan; every image goes to the deepest exit.
     ///
     /// # Errors
-    /// [`WebError::Plan`] for damaged bytes, [`WebError::Anonymous`] for a plan that does not say what it is,
+    /// [`WebError::Plan`] for damaged bytes, [`WebError::Anonymous`] for a plan without a description of its network,
     /// [`WebError::Memory`] for one too large for a page.
     pub fn new(plan: &[u8]) -> Result<Self, WebError> {
-        let plan = StagedPlan::from_bytes(plan)?.with_batch(1).with_threads(1);
+        let plan = MultiExitPlan::from_bytes(plan)?
+            .with_batch(1)
+            .with_threads(1);
         let about = plan.about().ok_or(WebError::Anonymous)?.clone();
         let words = plan.segments().iter().map(|segment| {
             let parts = segment.program().parts();
@@ -80,7 +82,7 @@ impl Network {
             rule: own.clone(),
             own,
             about,
-            walk: Walk::default(),
+            walk: ImageState::default(),
         })
     }
 
@@ -93,7 +95,7 @@ impl Network {
         self.stepper.plan().num_exits()
     }
 
-    /// Takes the policy and the curve of a run, and says what there is.
+    /// Takes the policy and the curve of a run, and returns what was found.
     ///
     /// A damaged or foreign `eval.json` or `calibrate.json` is left out with a note.
     ///
@@ -137,7 +139,7 @@ impl Network {
             name: files.name.clone(),
             classes: about.classes.clone(),
             dataset: files.dataset.clone().unwrap_or_default(),
-            image: [about.image[1], about.image[2]],
+            image_size: [about.image[1], about.image[2]],
             exits: about.macs.iter().enumerate().map(exit).collect(),
             policy: self.origin.clone(),
             curve: points.collect(),
@@ -146,7 +148,7 @@ impl Network {
         }
     }
 
-    /// Says when pictures stop from now on; returns that in words.
+    /// Sets when images stop from now on; returns a description of it.
     ///
     /// # Errors
     /// [`WebError::Several`], [`WebError::Exit`], [`WebError::Budget`], or [`WebError::Policy`] for a policy of
@@ -184,12 +186,13 @@ impl Network {
 
     fn at_exit(&self, exit: usize) -> Result<(Rule, String), WebError> {
         let last = self.exits() - 1;
-        match exit <= last {
-            true => Ok((
+        if exit <= last {
+            Ok((
                 self.read_alike(fixed(exit, last + 1)?.policy),
                 format!("always exit {exit}"),
-            )),
-            false => Err(WebError::Exit { exit, last }),
+            ))
+        } else {
+            Err(WebError::Exit { exit, last })
         }
     }
 
@@ -201,16 +204,16 @@ impl Network {
         }
     }
 
-    /// Puts a picture in front of the first stage, brought to the network's size as the whole program does;
-    /// transparency is dropped.
+    /// Starts with an image, resized to the network's size as in the rest of the program; transparency is
+    /// dropped.
     ///
     /// # Shapes
     /// - `rgba`: `[height, width, 4]`
     ///
     /// # Errors
-    /// [`WebError::Picture`] for another number of bytes or no pixel.
+    /// [`WebError::Image`] for another number of bytes or no pixel.
     pub fn begin(&mut self, rgba: &[u8], width: u32, height: u32) -> Result<(), WebError> {
-        let wrong = WebError::Picture {
+        let wrong = WebError::Image {
             width,
             height,
             bytes: rgba.len(),
@@ -224,12 +227,12 @@ impl Network {
             .flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]);
         let picture = RgbImage::from_raw(width, height, rgb.collect()).ok_or(wrong)?;
         let planes = self.about.input().planes(picture);
-        self.walk = Walk::default();
+        self.walk = ImageState::default();
         self.stepper.begin(&self.about.normalise(&planes))?;
         Ok(())
     }
 
-    /// Computes the next stage and says what its exit says; nothing after the last.
+    /// Computes the next segment and returns the answer of its exit; nothing after the last.
     ///
     /// # Errors
     /// [`WebError::Executor`] when the weights overflow.
@@ -238,19 +241,19 @@ impl Network {
             return Ok(None);
         };
         let exit = self.walk.trail.exit();
-        let shown = (self.rule.readout).read(logits, &mut self.walk.reading);
-        let decision = self.walk.trail.step(&self.rule.policy, &shown);
+        let view = (self.rule.readout).read(logits, &mut self.walk.reading);
+        let decision = self.walk.trail.step(&self.rule.policy, &view);
         let stops = decision == Decision::Exit && !self.walk.stopped;
         self.walk.stopped |= stops;
-        let label = shown.evidence.prediction;
+        let label = view.evidence.prediction;
         Ok(Some(ExitAnswer {
             exit,
             class: self.about.classes[label].clone(),
             label,
-            probability: shown.evidence.confidence,
+            confidence: view.evidence.confidence,
             macs: self.about.macs[exit],
             stops,
-            top_k: ClassAnswer::likeliest(&shown, &self.about.classes, TOP_K),
+            top_k: ClassAnswer::top_k(&view, &self.about.classes, TOP_K),
         }))
     }
 }

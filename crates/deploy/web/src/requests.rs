@@ -1,4 +1,4 @@
-//! What the page hands over.
+//! Requests of the page.
 
 use offramp_policies::AnyPolicy;
 use serde::Deserialize;
@@ -23,12 +23,12 @@ pub struct RunFiles {
     pub calibrate: Option<String>,
 }
 
-/// When pictures stop; nothing means the run's own policy.
+/// When images stop; nothing means the run's own policy.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Choice {
-    /// The dearest point of the curve that costs at most so many MACs on average; without a curve, the
-    /// deepest exit that does.
+    /// The most expensive point of the curve whose mean cost is at most this many MACs; without a curve, the
+    /// deepest exit whose cost is.
     #[serde(default)]
     pub max_macs: Option<f64>,
     /// Always this exit.

@@ -1,6 +1,6 @@
-//! A network with two exits and hand-made weights: what it says follows from formulas.
+//! A network with two exits and hand-made weights: its answers follow from formulas.
 
-use offramp_executor::{About, Options, StagedPlan};
+use offramp_executor::{About, MultiExitPlan, Options};
 use offramp_graph::{Builder, Graph};
 use offramp_web::{Choice, Network, RunFiles};
 
@@ -31,7 +31,7 @@ fn about() -> About {
 
 fn plan(about: Option<About>) -> Vec<u8> {
     let graphs = [stage("image", 0, 1.0), stage("map", 1, 3.0)];
-    let mut plan = StagedPlan::compile(&graphs, 8, Options::default()).unwrap();
+    let mut plan = MultiExitPlan::compile(&graphs, 8, Options::default()).unwrap();
     if let Some(about) = about {
         plan = plan.with_about(about).unwrap();
     }
@@ -59,7 +59,7 @@ fn ask(network: &mut Network, rgb: [u8; 3]) -> Vec<(usize, String, f32, bool)> {
         assert_eq!(answer.top_k[0].class, answer.class);
         let sum: f32 = answer.top_k.iter().map(|class| class.probability).sum();
         assert!((sum - 1.0).abs() < 1e-6, "two classes are all");
-        said.push((answer.exit, answer.class, answer.probability, answer.stops));
+        said.push((answer.exit, answer.class, answer.confidence, answer.stops));
     }
     said
 }
@@ -96,7 +96,7 @@ fn pictures_of_any_size_are_brought_to_the_networks() {
         let picture = picture(width, height, [200, 30, 30]);
         network.begin(&picture, width, height).unwrap();
         let answer = network.advance().unwrap().unwrap();
-        assert_eq!(answer.probability, expected, "{width} x {height}");
+        assert_eq!(answer.confidence, expected, "{width} x {height}");
     }
 }
 

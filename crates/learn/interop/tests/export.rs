@@ -8,8 +8,8 @@ use offramp_backbones::BackboneConfig;
 use offramp_core::{MapShape, default_device, params};
 use offramp_graph::{Builder, Window};
 use offramp_interop::export::{
-    ChainPolicy, ExportError, OnnxNotes, Opset, Staged, StagedFile, graph_to_onnx, onnx, staged,
-    state_dict,
+    ChainPolicy, ExportError, OnnxNotes, OnnxSegments, Opset, SegmentsFile, graph_to_onnx, onnx,
+    onnx_segments, state_dict,
 };
 use offramp_interop::{ImportOptions, WeightFile, import};
 use serde_json::json;
@@ -124,7 +124,7 @@ fn one_graph_with_all_exits() {
     assert_eq!(property("offramp.recipe"), "seed = 0\n");
     let classes: Vec<String> = serde_json::from_str(property("offramp.classes")).unwrap();
     assert_eq!(classes, card.classes);
-    let thresholds = r#"{"kind":"confidence","thresholds":["inf",0.25,"inf"]}"#;
+    let thresholds = r#"{"name":"confidence","thresholds":["inf",0.25,"inf"]}"#;
     assert_eq!(property("offramp.policy"), thresholds);
     let macs: Vec<u64> = net.exit_costs(IMAGE).iter().map(|cost| cost.macs).collect();
     let exits: serde_json::Value = serde_json::from_str(property("offramp.exits")).unwrap();
@@ -133,33 +133,45 @@ fn one_graph_with_all_exits() {
 
 /// The first half of a block hands its map and the way around it to the second.
 #[test]
-fn a_chain_names_what_goes_from_stage_to_stage() {
+fn a_chain_names_what_goes_from_segment_to_segment() {
     let config = json!({"backbone": {"name": "resnet8", "taps": "inner"}, "exits": [0, 3, 5]});
     let (net, card) = network(config, IMAGE);
-    let staged = staged(&net, &describe(&net, &card), &chain(3), Opset::default()).unwrap();
-    let models: Vec<Message> = staged.graphs.iter().map(|bytes| model(bytes)).collect();
+    let chained = onnx_segments(&net, &describe(&net, &card), &chain(3), Opset::default()).unwrap();
+    let models: Vec<Message> = chained.graphs.iter().map(|bytes| model(bytes)).collect();
     let mut before = ports(&models[0], "input");
     assert_eq!(before[0].0, "image");
-    for (stage, (about, model)) in staged.file.stages.iter().zip(&models).enumerate() {
+    for (k, (about, model)) in chained.file.segments.iter().zip(&models).enumerate() {
         let (inputs, mut outputs) = (ports(model, "input"), ports(model, "output"));
         assert_eq!(inputs, before);
         let stated = about.inputs.iter().map(|tensor| tensor.name.as_str());
         assert!(stated.eq(inputs.iter().map(|(name, _)| name.as_str())));
         assert_eq!(outputs.remove(0).0, about.logits);
         assert_eq!(about.outputs.len(), 1 + outputs.len());
-        assert_eq!(outputs.len(), [2, 1, 0][stage]);
+        assert_eq!(outputs.len(), [2, 1, 0][k]);
         before = outputs;
     }
-    let macs: u64 = staged.file.stages.iter().map(|stage| stage.macs).sum();
+    let macs: u64 = chained
+        .file
+        .segments
+        .iter()
+        .map(|segment| segment.macs)
+        .sum();
     assert_eq!(macs, net.exit_costs(IMAGE)[2].macs);
 
     let folder = tempfile::tempdir().unwrap();
-    staged.write(folder.path()).unwrap();
-    let json = std::fs::read(folder.path().join(Staged::JSON)).unwrap();
-    let read: StagedFile = serde_json::from_slice(&json).unwrap();
-    assert_eq!(read, staged.file);
-    let first = std::fs::read(folder.path().join("stage0.onnx")).unwrap();
-    assert_eq!(first, staged.graphs[0]);
+    chained.write(folder.path()).unwrap();
+    let json = std::fs::read(folder.path().join(OnnxSegments::JSON)).unwrap();
+    let read: SegmentsFile = serde_json::from_slice(&json).unwrap();
+    assert_eq!(read, chained.file);
+    // Format 1 was called `staged.json`.
+    let text = String::from_utf8(json).unwrap();
+    let old = text.replace("\"segments\"", "\"stages\"");
+    let old = old.replace("\"name\": \"confidence\"", "\"kind\": \"confidence\"");
+    assert_ne!(old, text);
+    let read: SegmentsFile = serde_json::from_str(&old).unwrap();
+    assert_eq!(read, chained.file);
+    let first = std::fs::read(folder.path().join("segment0.onnx")).unwrap();
+    assert_eq!(first, chained.graphs[0]);
 }
 
 #[test]

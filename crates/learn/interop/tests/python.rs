@@ -21,7 +21,7 @@ use offramp_core::MapShape;
 use offramp_core::params::{self, NamedTensors, to_safetensors};
 use offramp_graph::{Builder, ConvGeometry, Graph, GraphError, Window, reference};
 use offramp_interop::export::{
-    ChainPolicy, OnnxNotes, Opset, graph_to_onnx, onnx, staged, state_dict,
+    ChainPolicy, OnnxNotes, Opset, graph_to_onnx, onnx, onnx_segments, state_dict,
 };
 use offramp_nn::Init;
 use serde_json::{Value, json};
@@ -62,7 +62,7 @@ fn write_values(folder: &Path, values: NamedTensors) {
 /// Everything that is exported of a network, and its own logits.
 fn write(parent: &Path, name: &str, config: Value, image: MapShape, opset: i64) {
     let folder = parent.join(name);
-    let chain = folder.join("staged");
+    let chain = folder.join("segments");
     std::fs::create_dir_all(&chain).unwrap();
     let opset = Opset::new(opset).unwrap();
     let (net, card) = network(config, image);
@@ -73,7 +73,7 @@ fn write(parent: &Path, name: &str, config: Value, image: MapShape, opset: i64) 
     };
     let bytes = onnx(&net, &description, &policy, opset).unwrap();
     std::fs::write(folder.join("model.onnx"), bytes).unwrap();
-    staged(&net, &description, &policy, opset)
+    onnx_segments(&net, &description, &policy, opset)
         .unwrap()
         .write(&chain)
         .unwrap();

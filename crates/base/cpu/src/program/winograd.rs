@@ -1,11 +1,11 @@
-//! 3x3 convolutions of stride 1 by Winograd's `F(2x2, 3x3)`, see [`crate::conv`].
+//! 3x3 convolutions of stride 1 by Winograd's `F(2x2, 3x3)`, see [`crate::kernels::conv`].
 
 use super::conv::{Conv, out, residual};
 use super::frame::Frame;
 use super::layout::{load, store};
 use super::tile::{At, Sweep, Tail, run_of_tiles, width};
 use super::{Activation, Element};
-use crate::conv::winograd::transform;
+use crate::kernels::conv::winograd::transform;
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 /// Entries of a transformed tile.

@@ -1,23 +1,23 @@
-//! Answers put together from all exits so far.
+//! Ensembles of the exits so far.
 //!
-//! An ensemble replaces the softmax of exit `k` by a mixture of what exits `0..=k` said. It stands
-//! before the policy, like a temperature: any policy works on its answers.
+//! An ensemble replaces the softmax of exit `k` by a combination of the outputs of exits `0..=k`. It is
+//! applied before the policy, like a temperature: any policy works on its outputs.
 
 mod most_confident;
 mod product;
 mod zero_time_waste;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
 pub use most_confident::MostConfident;
 pub use product::ProductEnsemble;
 pub use zero_time_waste::{ZtwEnsemble, ZtwExit};
 
-use crate::{FitRows, PolicyError, learn, registry::names};
+use crate::{FitRows, PolicyError, fit, named};
 
-/// Any ensemble a file or a command line can name; `kind` in JSON is the name of [`ensembles`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
+/// Any ensemble a file or a command line can name; `name` in JSON is the name in [`ensembles`].
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Ensemble {
     /// See [`ZtwEnsemble`].
@@ -28,8 +28,26 @@ pub enum Ensemble {
     MostConfident(MostConfident),
 }
 
-/// What one exit says, before the ensemble.
-pub(crate) struct Said<'a> {
+impl Serialize for Ensemble {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::ZeroTimeWaste(ensemble) => named::serialize("zero-time-waste", ensemble, out),
+            Self::Product(ensemble) => named::serialize("product", ensemble, out),
+            Self::MostConfident(ensemble) => named::serialize("most-confident", ensemble, out),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Ensemble {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let (name, fields) = named::deserialize(input)?;
+        let entry = EnsembleEntry::named(&name).map_err(serde::de::Error::custom)?;
+        (entry.read)(fields).map_err(serde::de::Error::custom)
+    }
+}
+
+/// The output of one exit, before the ensemble.
+pub(crate) struct ExitOutput<'a> {
     pub(crate) exit: usize,
     pub(crate) logits: &'a [f32],
     /// `ln p`, with the exit's temperature.
@@ -39,11 +57,11 @@ pub(crate) struct Said<'a> {
 impl Ensemble {
     /// Adds an exit to `memory`, which is empty before exit 0, and writes the log-probabilities of the
     /// ensemble of the exits so far.
-    pub(crate) fn add(&self, said: &Said<'_>, memory: &mut Vec<f64>, out: &mut Vec<f64>) {
+    pub(crate) fn add(&self, output: &ExitOutput<'_>, memory: &mut Vec<f64>, out: &mut Vec<f64>) {
         match self {
-            Self::ZeroTimeWaste(ensemble) => ensemble.add(said, memory, out),
-            Self::Product(ensemble) => ensemble.add(said, memory, out),
-            Self::MostConfident(ensemble) => ensemble.add(said, memory, out),
+            Self::ZeroTimeWaste(ensemble) => ensemble.add(output, memory, out),
+            Self::Product(ensemble) => ensemble.add(output, memory, out),
+            Self::MostConfident(ensemble) => ensemble.add(output, memory, out),
         }
     }
 
@@ -83,6 +101,7 @@ pub struct EnsembleEntry {
     pub doc: &'static str,
     /// Makes one for the network of the rows, trained on them where there is something to train.
     pub fit: fn(&FitRows) -> Result<Ensemble, PolicyError>,
+    read: fn(Value) -> serde_json::Result<Ensemble>,
 }
 
 /// Every ensemble. Help, tables and the tests that run over all ensembles read this list.
@@ -91,7 +110,8 @@ pub fn ensembles() -> &'static [EnsembleEntry] {
         EnsembleEntry {
             name: "zero-time-waste",
             doc: "geometric mean of the exits so far, weights and biases trained (Zero Time Waste)",
-            fit: |rows| Ok(Ensemble::ZeroTimeWaste(learn::fit_zero_time_waste(rows)?)),
+            fit: |rows| Ok(Ensemble::ZeroTimeWaste(fit::fit_zero_time_waste(rows)?)),
+            read: |fields| serde_json::from_value(fields).map(Ensemble::ZeroTimeWaste),
         },
         EnsembleEntry {
             name: "product",
@@ -100,11 +120,13 @@ pub fn ensembles() -> &'static [EnsembleEntry] {
                 let exits = rows.table().exits();
                 Ok(Ensemble::Product(ProductEnsemble::rising(exits)?))
             },
+            read: |fields| serde_json::from_value(fields).map(Ensemble::Product),
         },
         EnsembleEntry {
             name: "most-confident",
             doc: "the surest answer of the exits so far: confidence never falls (Caching Anytime)",
             fit: |_| Ok(Ensemble::MostConfident(MostConfident {})),
+            read: |fields| serde_json::from_value(fields).map(Ensemble::MostConfident),
         },
     ]
 }
@@ -135,7 +157,7 @@ impl EnsembleEntry {
         entry.copied().ok_or_else(|| PolicyError::UnknownName {
             what: "ensemble",
             name: name.to_owned(),
-            known: names(ensembles().iter().map(|entry| entry.name)),
+            known: named::list(ensembles().iter().map(|entry| entry.name)),
         })
     }
 }

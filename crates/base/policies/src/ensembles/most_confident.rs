@@ -1,6 +1,8 @@
+//! The most confident exit so far.
+
 use serde::{Deserialize, Serialize};
 
-use super::Said;
+use super::ExitOutput;
 
 /// The softmax of the surest exit so far; of equally sure ones the deeper.
 ///
@@ -16,11 +18,11 @@ pub struct MostConfident {}
 
 impl MostConfident {
     /// `memory` holds the log-probabilities of the surest exit.
-    pub(super) fn add(self, said: &Said<'_>, memory: &mut Vec<f64>, out: &mut Vec<f64>) {
+    pub(super) fn add(self, output: &ExitOutput<'_>, memory: &mut Vec<f64>, out: &mut Vec<f64>) {
         let surest = |row: &[f64]| row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        if memory.is_empty() || surest(said.log_probabilities) >= surest(memory) {
+        if memory.is_empty() || surest(output.log_probabilities) >= surest(memory) {
             memory.clear();
-            memory.extend_from_slice(said.log_probabilities);
+            memory.extend_from_slice(output.log_probabilities);
         }
         out.clone_from(memory);
     }

@@ -1,6 +1,8 @@
+//! The product of the exits' clipped logits.
+
 use serde::{Deserialize, Serialize};
 
-use super::{Said, normalise};
+use super::{ExitOutput, normalise};
 use crate::PolicyError;
 
 /// The product of the exits' clipped logits: `q_k(c) ~ prod_{j <= k} max(z_j(c), 0)^{w_j}`.
@@ -36,7 +38,7 @@ impl TryFrom<RawProduct> for ProductEnsemble {
 }
 
 impl ProductEnsemble {
-    /// One weight an exit.
+    /// One weight per exit.
     ///
     /// # Errors
     /// [`PolicyError::NoExits`], or [`PolicyError::InvalidParameter`] for a weight that is not positive
@@ -69,15 +71,15 @@ impl ProductEnsemble {
     }
 
     /// `memory` holds `sum_j w_j ln max(z_j, 0)`.
-    pub(super) fn add(&self, said: &Said<'_>, memory: &mut Vec<f64>, out: &mut Vec<f64>) {
-        memory.resize(said.logits.len(), 0.0);
-        for (sum, &z) in memory.iter_mut().zip(said.logits) {
-            *sum += self.weights[said.exit] * f64::from(z).max(0.0).ln();
+    pub(super) fn add(&self, output: &ExitOutput<'_>, memory: &mut Vec<f64>, out: &mut Vec<f64>) {
+        memory.resize(output.logits.len(), 0.0);
+        for (sum, &z) in memory.iter_mut().zip(output.logits) {
+            *sum += self.weights[output.exit] * f64::from(z).max(0.0).ln();
         }
         out.clone_from(memory);
         if out.iter().all(|&w| w == f64::NEG_INFINITY) {
             out.clear();
-            out.extend_from_slice(said.log_probabilities);
+            out.extend_from_slice(output.log_probabilities);
         } else {
             normalise(out);
         }

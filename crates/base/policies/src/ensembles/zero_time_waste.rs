@@ -1,15 +1,18 @@
+//! The ensemble of Zero Time Waste.
+
 use serde::{Deserialize, Serialize};
 
-use super::{Said, normalise};
+use super::{ExitOutput, normalise};
 use crate::PolicyError;
 
 /// The weights of one exit's ensemble.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ZtwExit {
     /// `ln` of the weight of each exit so far.
+    #[serde(alias = "log_weights")]
     pub log_weights: Vec<f64>,
-    /// One number a class.
+    /// One number per class.
     pub bias: Vec<f64>,
 }
 
@@ -17,8 +20,8 @@ pub struct ZtwExit {
 /// `q_k = softmax(b_k + 1 / (k + 1) sum_{j <= k} exp(w_kj) ln p_j)`.
 ///
 /// Wolczyk, Wojcik, Balazy, Podolak, Tabor, Smieja, Trzcinski, Zero Time Waste: Recycling Predictions
-/// in Early Exit Neural Networks, NeurIPS 2021; public code gmum/Zero-Time-Waste. Trained by
-/// [`fit_zero_time_waste`](crate::fit_zero_time_waste); the exits that see each other are
+/// in Early Exit Neural Networks, NeurIPS 2021; public code gmum/Zero-Time-Waste. Trained by the `fit` of its
+/// [`EnsembleEntry`](crate::EnsembleEntry); the exits that see each other are
 /// `cascade = "ztw"` of a recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "RawZtw")]
@@ -41,7 +44,7 @@ impl TryFrom<RawZtw> for ZtwEnsemble {
 }
 
 impl ZtwEnsemble {
-    /// One set of weights an exit.
+    /// One set of weights per exit.
     ///
     /// # Errors
     /// [`PolicyError::NoExits`], [`PolicyError::ExitCount`] when exit `k` does not weigh `k + 1` exits,
@@ -85,9 +88,9 @@ impl ZtwEnsemble {
     }
 
     /// `memory` holds the log-probabilities of all exits so far.
-    pub(super) fn add(&self, said: &Said<'_>, memory: &mut Vec<f64>, out: &mut Vec<f64>) {
-        memory.extend_from_slice(said.log_probabilities);
-        let ZtwExit { log_weights, bias } = &self.exits[said.exit];
+    pub(super) fn add(&self, output: &ExitOutput<'_>, memory: &mut Vec<f64>, out: &mut Vec<f64>) {
+        memory.extend_from_slice(output.log_probabilities);
+        let ZtwExit { log_weights, bias } = &self.exits[output.exit];
         out.clone_from(bias);
         let exits = log_weights.len() as f64;
         for (w, log_probabilities) in log_weights.iter().zip(memory.chunks_exact(bias.len())) {

@@ -1,6 +1,11 @@
+//! Stops at the deepest exit that answers within a time limit.
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Decision, ExitPolicy, Passed, PolicyError, Shown, policy::exit_if};
+use crate::{
+    Decision, ExitPolicy, ExitView, FitRows, Fitted, NamedPolicy, PastExit, PolicyError, Target,
+    state::exit_if,
+};
 
 /// Stops at the deepest exit that is reached in time: at exit `k` when `ms_{k+1} > limit`.
 ///
@@ -12,16 +17,18 @@ use crate::{Decision, ExitPolicy, Passed, PolicyError, Shown, policy::exit_if};
 /// Anytime prediction, as in Huang et al., Multi-Scale Dense Networks for Resource Efficient Image
 /// Classification, ICLR 2018, section 1, with time in place of multiply-adds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "RawDeadline")]
+#[serde(try_from = "RawDeadline", rename_all = "kebab-case")]
 pub struct DeadlinePolicy {
     exit_ms: Vec<f64>,
     limit_ms: f64,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct RawDeadline {
+    #[serde(alias = "exit_ms")]
     exit_ms: Vec<f64>,
+    #[serde(alias = "limit_ms")]
     limit_ms: f64,
 }
 
@@ -72,12 +79,34 @@ impl ExitPolicy for DeadlinePolicy {
         self.exit_ms.len()
     }
 
-    fn score(&self, _exit: usize, _shown: &Shown<'_>, _passed: &[Passed]) -> f64 {
+    fn score(&self, _exit: usize, _shown: &ExitView<'_>, _passed: &[PastExit]) -> f64 {
         0.0
     }
 
     fn decide(&self, exit: usize, _score: f64) -> Decision {
         exit_if(exit >= self.exit(), exit, self.exit_ms.len())
+    }
+}
+
+impl NamedPolicy for DeadlinePolicy {
+    const NAME: &'static str = "deadline";
+    const DOC: &'static str =
+        "stop at the deepest exit that answers within a time limit (anytime prediction)";
+    const TIMED: bool = true;
+
+    fn deepest(num_exits: usize) -> Result<Self, PolicyError> {
+        Self::new(vec![0.0; num_exits], 0.0)
+    }
+
+    fn fit(_: &FitRows, _: &[u64], _: Target) -> Result<Fitted, PolicyError> {
+        Err(PolicyError::NothingToFit {
+            name: Self::NAME,
+            why: "it needs measured times and a limit in milliseconds",
+        })
+    }
+
+    fn from_times(exit_ms: Vec<f64>, limit_ms: f64) -> Result<Self, PolicyError> {
+        Self::new(exit_ms, limit_ms)
     }
 }
 
@@ -88,13 +117,13 @@ mod tests {
 
     #[test]
     fn the_deepest_exit_in_time() {
-        let shown = Shown {
+        let view = ExitView {
             evidence: Evidence::from_logits(&[9.0, 0.0]),
             probabilities: &[],
         };
         for (limit, exit) in [(1.0, 0), (2.4, 0), (2.5, 1), (3.9, 1), (4.0, 2), (1e9, 2)] {
             let policy = DeadlinePolicy::new(vec![1.0, 2.5, 4.0], limit).unwrap();
-            assert_eq!(exit_taken(&policy, |_| shown), exit, "{limit} ms");
+            assert_eq!(exit_taken(&policy, |_| view), exit, "{limit} ms");
             assert_eq!(policy.exit(), exit);
         }
         // Equal times: the deeper exit costs nothing more.

@@ -1,19 +1,25 @@
+//! Stops every sample at the same exit.
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Decision, ExitPolicy, Passed, PolicyError, Shown};
+use crate::{
+    AnyPolicy, Decision, ExitPolicy, ExitView, FitRows, Fitted, NamedPolicy, PastExit, PolicyError,
+    Target, choose,
+};
 
 /// Stops at one exit, whatever the evidence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "RawFixedExit")]
+#[serde(try_from = "RawFixedExit", rename_all = "kebab-case")]
 pub struct FixedExit {
     exit: usize,
     num_exits: usize,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct RawFixedExit {
     exit: usize,
+    #[serde(alias = "num_exits")]
     num_exits: usize,
 }
 
@@ -51,7 +57,7 @@ impl ExitPolicy for FixedExit {
         self.num_exits
     }
 
-    fn score(&self, _exit: usize, _shown: &Shown<'_>, _passed: &[Passed]) -> f64 {
+    fn score(&self, _exit: usize, _shown: &ExitView<'_>, _passed: &[PastExit]) -> f64 {
         0.0
     }
 
@@ -64,6 +70,21 @@ impl ExitPolicy for FixedExit {
     }
 }
 
+impl NamedPolicy for FixedExit {
+    const NAME: &'static str = "fixed-exit";
+    const DOC: &'static str = "stop every sample at the same exit";
+
+    fn deepest(num_exits: usize) -> Result<Self, PolicyError> {
+        Self::new(num_exits.saturating_sub(1), num_exits)
+    }
+
+    fn fit(rows: &FitRows, macs: &[u64], target: Target) -> Result<Fitted, PolicyError> {
+        let exits = rows.table().exits();
+        let all = (0..exits).map(|exit| Self::new(exit, exits).map(AnyPolicy::from));
+        choose(rows, all.collect::<Result<Vec<_>, _>>()?, macs, target)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,13 +92,13 @@ mod tests {
 
     #[test]
     fn stops_exactly_there() {
-        let shown = Shown {
+        let view = ExitView {
             evidence: Evidence::from_logits(&[9.0, 0.0]),
             probabilities: &[],
         };
         for exit in 0..3 {
             let policy = FixedExit::new(exit, 3).unwrap();
-            assert_eq!(exit_taken(&policy, |_| shown), exit);
+            assert_eq!(exit_taken(&policy, |_| view), exit);
         }
         assert!(matches!(FixedExit::new(0, 0), Err(PolicyError::NoExits)));
         assert!(matches!(

@@ -1,6 +1,11 @@
+//! Learned gates of JEI-DNN.
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Decision, ExitPolicy, Passed, PolicyError, Shown, policy::exit_if};
+use crate::{
+    Decision, ExitPolicy, ExitView, FitRows, Fitted, NamedPolicy, PastExit, PolicyError, Target,
+    fit::fit_gates, state::exit_if,
+};
 
 /// A logistic gate on four numbers of the softmax `p` of its exit:
 ///
@@ -8,7 +13,7 @@ use crate::{Decision, ExitPolicy, Passed, PolicyError, Shown, policy::exit_if};
 ///
 /// with `H` the entropy in nats.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Gate {
     /// Weight of the largest probability.
     pub confidence: f64,
@@ -17,6 +22,7 @@ pub struct Gate {
     /// Weight of the margin.
     pub margin: f64,
     /// Weight of the entropy of the squared, normalised probabilities.
+    #[serde(alias = "power_entropy")]
     pub power_entropy: f64,
     /// The bias.
     pub bias: f64,
@@ -39,8 +45,8 @@ impl Gate {
     }
 
     /// The weighted sum, before the sigmoid.
-    fn logit(&self, shown: &Shown<'_>) -> f64 {
-        let features = features(shown);
+    fn logit(&self, view: &ExitView<'_>) -> f64 {
+        let features = features(view);
         (self.to_array().iter().zip(features))
             .map(|(a, x)| a * x)
             .sum()
@@ -60,13 +66,13 @@ impl From<[f64; 5]> for Gate {
 }
 
 /// What a gate looks at, and a 1 for its bias.
-pub(crate) fn features(shown: &Shown<'_>) -> [f64; 5] {
-    let evidence = shown.evidence;
+pub(crate) fn features(view: &ExitView<'_>) -> [f64; 5] {
+    let evidence = view.evidence;
     [
         evidence.confidence.into(),
         evidence.entropy.into(),
         evidence.margin.into(),
-        power_entropy(shown.probabilities),
+        power_entropy(view.probabilities),
         1.0,
     ]
 }
@@ -87,7 +93,7 @@ fn power_entropy(probabilities: &[f32]) -> f64 {
 /// Stops at the first exit whose gate is open, `g_k >= 0.5`.
 ///
 /// Regol, Chataoui, Coates, Jointly-Learned Exit and Inference for a Dynamic Neural Network (JEI-DNN),
-/// ICLR 2024; public code networkslab/dynn. [`fit_gates`](crate::fit_gates) trains the gates on a
+/// ICLR 2024; public code networkslab/dynn. [`fit`](NamedPolicy::fit) trains the gates on a
 /// network that is trained already; the paper trains network and gates in turn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "RawGates")]
@@ -139,12 +145,27 @@ impl ExitPolicy for GatePolicy {
     }
 
     /// How far the gate is open, 0 to 1; 1 at the last exit, which has none.
-    fn score(&self, exit: usize, shown: &Shown<'_>, _passed: &[Passed]) -> f64 {
-        (self.gates.get(exit)).map_or(1.0, |gate| 1.0 / (1.0 + (-gate.logit(shown)).exp()))
+    fn score(&self, exit: usize, view: &ExitView<'_>, _passed: &[PastExit]) -> f64 {
+        (self.gates.get(exit)).map_or(1.0, |gate| 1.0 / (1.0 + (-gate.logit(view)).exp()))
     }
 
     fn decide(&self, exit: usize, score: f64) -> Decision {
         exit_if(score >= 0.5, exit, self.num_exits())
+    }
+}
+
+impl NamedPolicy for GatePolicy {
+    const NAME: &'static str = "gates";
+    const DOC: &'static str =
+        "stop when the exit's trained gate on four uncertainties opens (JEI-DNN)";
+
+    fn deepest(num_exits: usize) -> Result<Self, PolicyError> {
+        let early = num_exits.checked_sub(1).ok_or(PolicyError::NoExits)?;
+        Self::new(vec![Gate::constant(-1e8); early])
+    }
+
+    fn fit(rows: &FitRows, macs: &[u64], target: Target) -> Result<Fitted, PolicyError> {
+        fit_gates(rows, macs, target)
     }
 }
 
@@ -160,15 +181,15 @@ mod tests {
     #[test]
     fn golden_numbers() {
         let p = [0.6f32, 0.3, 0.1];
-        let shown = Shown {
+        let view = ExitView {
             evidence: Evidence::from_probabilities(&p.map(f64::from)),
             probabilities: &p,
         };
-        assert!((features(&shown)[1] - 0.897_945_724_856_780).abs() < 1e-6);
+        assert!((features(&view)[1] - 0.897_945_724_856_780).abs() < 1e-6);
         assert!((power_entropy(&p) - 0.594_256_549_088_096).abs() < 1e-6);
         let gate = Gate::from([2.0, -1.0, 3.0, -0.5, 0.25]);
         let policy = GatePolicy::new(vec![gate]).unwrap();
-        let score = policy.score(0, &shown, &[]);
+        let score = policy.score(0, &view, &[]);
         assert!((score - 0.760_409_520_528_448).abs() < 1e-6, "{score}");
         assert_eq!(policy.num_exits(), 2);
     }

@@ -1,6 +1,11 @@
+//! Stops when consecutive exits agree, as in PABEE.
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Decision, ExitPolicy, Passed, PolicyError, Shown, policy::exit_if};
+use crate::{
+    AnyPolicy, Decision, ExitPolicy, ExitView, FitRows, Fitted, NamedPolicy, PastExit, PolicyError,
+    Target, choose, state::exit_if,
+};
 
 /// Stops when `patience` exits in a row have agreed with the one before them.
 ///
@@ -12,16 +17,17 @@ use crate::{Decision, ExitPolicy, Passed, PolicyError, Shown, policy::exit_if};
 /// NeurIPS 2020; public code JetRunner/PABEE. That code waits until every sample of a batch is ready;
 /// here each sample leaves by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "RawPatience")]
+#[serde(try_from = "RawPatience", rename_all = "kebab-case")]
 pub struct PatiencePolicy {
     patience: usize,
     num_exits: usize,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct RawPatience {
     patience: usize,
+    #[serde(alias = "num_exits")]
     num_exits: usize,
 }
 
@@ -62,12 +68,12 @@ impl ExitPolicy for PatiencePolicy {
     }
 
     /// The count of agreements; NaN where the softmax is broken, which agrees with nothing.
-    fn score(&self, _exit: usize, shown: &Shown<'_>, passed: &[Passed]) -> f64 {
-        if shown.evidence.confidence.is_nan() {
+    fn score(&self, _exit: usize, view: &ExitView<'_>, past: &[PastExit]) -> f64 {
+        if view.evidence.confidence.is_nan() {
             return f64::NAN;
         }
-        match passed.last() {
-            Some(last) if last.prediction == shown.evidence.prediction => {
+        match past.last() {
+            Some(last) if last.prediction == view.evidence.prediction => {
                 if last.score.is_nan() {
                     0.0
                 } else {
@@ -83,6 +89,22 @@ impl ExitPolicy for PatiencePolicy {
     }
 }
 
+impl NamedPolicy for PatiencePolicy {
+    const NAME: &'static str = "patience";
+    const DOC: &'static str =
+        "stop when the given number of consecutive exits agree with the one before (PABEE)";
+
+    fn deepest(num_exits: usize) -> Result<Self, PolicyError> {
+        Self::new(num_exits.max(1), num_exits)
+    }
+
+    fn fit(rows: &FitRows, macs: &[u64], target: Target) -> Result<Fitted, PolicyError> {
+        let exits = rows.table().exits();
+        let all = (1..=exits).map(|patience| Self::new(patience, exits).map(AnyPolicy::from));
+        choose(rows, all.collect::<Result<Vec<_>, _>>()?, macs, target)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,7 +115,7 @@ mod tests {
         exit_taken(&policy, |exit| {
             let mut logits = [0.0; 4];
             logits[predictions[exit]] = 1.0;
-            Shown {
+            ExitView {
                 evidence: Evidence::from_logits(&logits),
                 probabilities: &[],
             }
@@ -119,7 +141,7 @@ mod tests {
             &[2.0, 0.0],
             &[0.0, 9.0],
         ];
-        let exit = exit_taken(&policy, |exit| Shown {
+        let exit = exit_taken(&policy, |exit| ExitView {
             evidence: Evidence::from_logits(rows[exit]),
             probabilities: &[],
         });

@@ -1,6 +1,11 @@
+//! Learned scores of EENet.
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Decision, ExitPolicy, Passed, PolicyError, Shown, Thresholds, policy::exit_if};
+use crate::{
+    Criterion, Decision, ExitPolicy, ExitView, FitRows, Fitted, NamedPolicy, PastExit, PolicyError,
+    Target, Thresholds, fit::fit_scheduler, state::exit_if,
+};
 
 /// How likely exit `k` is right, as a linear function of what is known there:
 ///
@@ -8,7 +13,7 @@ use crate::{Decision, ExitPolicy, Passed, PolicyError, Shown, Thresholds, policy
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scorer {
-    /// `u`, one weight a class.
+    /// `u`, one weight per class.
     pub classes: Vec<f64>,
     /// `v_1`, the weight of the largest probability.
     pub confidence: f64,
@@ -19,8 +24,8 @@ pub struct Scorer {
 }
 
 impl Scorer {
-    /// The scorer of `exit` that looks at nothing, of no particular number of classes.
-    pub(crate) fn blind(exit: usize) -> Self {
+    /// The scorer of `exit` that gives 0 always, for any number of classes.
+    pub(crate) fn constant(exit: usize) -> Self {
         Self {
             classes: Vec::new(),
             confidence: 0.0,
@@ -29,14 +34,14 @@ impl Scorer {
         }
     }
 
-    fn score(&self, shown: &Shown<'_>, passed: &[Passed]) -> f64 {
-        let classes = (self.classes.iter().zip(shown.probabilities))
+    fn score(&self, view: &ExitView<'_>, past: &[PastExit]) -> f64 {
+        let classes = (self.classes.iter().zip(view.probabilities))
             .map(|(u, &p)| u * f64::from(p))
             .sum::<f64>();
-        let past = (self.past.iter().zip(passed))
-            .map(|(w, passed)| w * passed.score.clamp(0.0, 1.0))
+        let past = (self.past.iter().zip(past))
+            .map(|(w, past)| w * past.score.clamp(0.0, 1.0))
             .sum::<f64>();
-        let [confidence, certainty] = certainties(shown);
+        let [confidence, certainty] = certainties(view);
         classes + self.confidence * confidence + self.certainty * certainty + past
     }
 
@@ -48,9 +53,9 @@ impl Scorer {
 }
 
 /// `max p` and `1 - H(p) / ln C`.
-pub(crate) fn certainties(shown: &Shown<'_>) -> [f64; 2] {
-    let nats = (shown.probabilities.len() as f64).ln();
-    let evidence = shown.evidence;
+pub(crate) fn certainties(view: &ExitView<'_>) -> [f64; 2] {
+    let nats = (view.probabilities.len() as f64).ln();
+    let evidence = view.evidence;
     [
         evidence.confidence.into(),
         1.0 - f64::from(evidence.entropy) / nats,
@@ -61,7 +66,7 @@ pub(crate) fn certainties(shown: &Shown<'_>) -> [f64; 2] {
 ///
 /// Ilhan, Chow, Hu, Huang, Tekin, Wei, Wu, Lee, Kompella, Latapie, Liu, Adaptive Deep Neural Network
 /// Inference Optimization with EENet, WACV 2024; public code git-disl/EENet.
-/// [`fit_scheduler`](crate::fit_scheduler) trains scores and thresholds for a budget.
+/// [`fit`](NamedPolicy::fit) trains scores and thresholds for a budget.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "RawScheduler")]
 pub struct SchedulerPolicy {
@@ -85,7 +90,7 @@ impl TryFrom<RawScheduler> for SchedulerPolicy {
 }
 
 impl SchedulerPolicy {
-    /// One threshold an exit, and one scorer for each exit but the last.
+    /// One threshold per exit, and one scorer for each exit but the last.
     ///
     /// # Errors
     /// [`PolicyError::ExitCount`] for a wrong number of scorers or of weights of earlier exits,
@@ -138,8 +143,8 @@ impl ExitPolicy for SchedulerPolicy {
     }
 
     /// The exit's score; 1 at the last exit, which needs none.
-    fn score(&self, exit: usize, shown: &Shown<'_>, passed: &[Passed]) -> f64 {
-        (self.scorers.get(exit)).map_or(1.0, |scorer| scorer.score(shown, passed))
+    fn score(&self, exit: usize, view: &ExitView<'_>, past: &[PastExit]) -> f64 {
+        (self.scorers.get(exit)).map_or(1.0, |scorer| scorer.score(view, past))
     }
 
     fn decide(&self, exit: usize, score: f64) -> Decision {
@@ -160,10 +165,27 @@ impl ExitPolicy for SchedulerPolicy {
     }
 }
 
+impl NamedPolicy for SchedulerPolicy {
+    const NAME: &'static str = "scheduler";
+    const DOC: &'static str =
+        "stop when the exit's trained score reaches its threshold for the budget (EENet)";
+
+    fn deepest(num_exits: usize) -> Result<Self, PolicyError> {
+        let thresholds = Thresholds::new(vec![Criterion::Confidence.never(); num_exits])?;
+        // Of no class: it does not look at the softmax, and so fits any network.
+        let scorers = (0..num_exits - 1).map(Scorer::constant).collect();
+        Self::new(thresholds, scorers)
+    }
+
+    fn fit(rows: &FitRows, macs: &[u64], target: Target) -> Result<Fitted, PolicyError> {
+        fit_scheduler(rows, macs, target)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Evidence, Trail};
+    use crate::{Evidence, PolicyState};
 
     fn scorer(past: Vec<f64>) -> Scorer {
         Scorer {
@@ -174,8 +196,8 @@ mod tests {
         }
     }
 
-    fn shown(p: &[f32; 3]) -> Shown<'_> {
-        Shown {
+    fn view(p: &[f32; 3]) -> ExitView<'_> {
+        ExitView {
             evidence: Evidence::from_probabilities(&p.map(f64::from)),
             probabilities: p,
         }
@@ -191,16 +213,16 @@ mod tests {
         let policy = SchedulerPolicy::new(thresholds, vec![scorer(vec![]), scorer(vec![0.4])]);
         let policy = policy.unwrap();
         let (first, second) = ([0.6, 0.3, 0.1], [0.9, 0.05, 0.05]);
-        let q0 = policy.score(0, &shown(&first), &[]);
+        let q0 = policy.score(0, &view(&first), &[]);
         assert!((q0 - 0.739_796_373_356_047).abs() < 1e-6, "{q0}");
-        let mut trail = Trail::default();
-        assert_eq!(trail.step(&policy, &shown(&first)), Decision::Continue);
-        assert_eq!(trail.step(&policy, &shown(&second)), Decision::Exit);
-        let passed = [Passed {
+        let mut state = PolicyState::default();
+        assert_eq!(state.step(&policy, &view(&first)), Decision::Continue);
+        assert_eq!(state.step(&policy, &view(&second)), Decision::Exit);
+        let past = [PastExit {
             prediction: 0,
             score: q0,
         }];
-        let q1 = policy.score(1, &shown(&second), &passed);
+        let q1 = policy.score(1, &view(&second), &past);
         assert!((q1 - 1.605_719_674_448_46).abs() < 1e-6, "{q1}");
     }
 

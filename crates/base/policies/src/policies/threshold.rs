@@ -1,8 +1,11 @@
-//! One threshold an exit on a criterion.
+//! Thresholds on the confidence, the entropy or the margin, one per exit.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Criterion, Decision, ExitPolicy, Passed, Shown, Thresholds, policy::exit_if};
+use crate::{
+    AnyPolicy, Criterion, Decision, ExitPolicy, ExitView, FitRows, Fitted, NamedPolicy, PastExit,
+    PolicyError, Target, Thresholds, state::exit_if,
+};
 
 /// Stops at exit `k` when the largest probability is at least `t_k`.
 ///
@@ -34,14 +37,14 @@ pub struct MarginPolicy {
 }
 
 macro_rules! threshold_policy {
-    ($policy:ty, $criterion:expr) => {
+    ($policy:ident, $criterion:expr, $summary:literal) => {
         impl ExitPolicy for $policy {
             fn num_exits(&self) -> usize {
                 self.thresholds.as_slice().len()
             }
 
-            fn score(&self, _exit: usize, shown: &Shown<'_>, _passed: &[Passed]) -> f64 {
-                $criterion.score(&shown.evidence)
+            fn score(&self, _exit: usize, view: &ExitView<'_>, _passed: &[PastExit]) -> f64 {
+                $criterion.score(&view.evidence)
             }
 
             fn decide(&self, exit: usize, score: f64) -> Decision {
@@ -55,17 +58,62 @@ macro_rules! threshold_policy {
                 self.thresholds.as_slice()
             }
         }
+
+        impl NamedPolicy for $policy {
+            const NAME: &'static str = $criterion.name();
+            const DOC: &'static str = $summary;
+            const CRITERION: Option<Criterion> = Some($criterion);
+
+            fn deepest(num_exits: usize) -> Result<Self, PolicyError> {
+                let thresholds = Thresholds::new(vec![$criterion.never(); num_exits])?;
+                Ok(Self { thresholds })
+            }
+
+            fn fit(rows: &FitRows, macs: &[u64], target: Target) -> Result<Fitted, PolicyError> {
+                crate::fit(rows, $criterion, macs, target)
+            }
+        }
     };
 }
 
-threshold_policy!(ConfidencePolicy, Criterion::Confidence);
-threshold_policy!(EntropyPolicy, Criterion::Entropy);
-threshold_policy!(MarginPolicy, Criterion::Margin);
+threshold_policy!(
+    ConfidencePolicy,
+    Criterion::Confidence,
+    "stop when the largest probability reaches the exit's threshold (MSDNet)"
+);
+threshold_policy!(
+    EntropyPolicy,
+    Criterion::Entropy,
+    "stop when the entropy falls to the exit's threshold, in nats (BranchyNet)"
+);
+threshold_policy!(
+    MarginPolicy,
+    Criterion::Margin,
+    "stop when the two largest probabilities are far enough apart"
+);
+
+impl AnyPolicy {
+    /// The threshold policy on `criterion`, one threshold per exit in the criterion's own units.
+    ///
+    /// # Errors
+    /// Those of [`Thresholds::new`].
+    pub fn with_thresholds(
+        criterion: Criterion,
+        thresholds: Vec<f64>,
+    ) -> Result<Self, PolicyError> {
+        let thresholds = Thresholds::new(thresholds)?;
+        Ok(match criterion {
+            Criterion::Confidence => ConfidencePolicy { thresholds }.into(),
+            Criterion::Entropy => EntropyPolicy { thresholds }.into(),
+            Criterion::Margin => MarginPolicy { thresholds }.into(),
+        })
+    }
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AnyPolicy, Evidence, Trail};
+    use crate::{Evidence, PolicyState};
 
     #[test]
     fn each_policy_reads_its_own_number() {
@@ -75,13 +123,13 @@ mod tests {
             margin: 0.3,
             prediction: 0,
         };
-        let shown = Shown {
+        let view = ExitView {
             evidence,
             probabilities: &[],
         };
         let decide = |criterion, threshold| {
             let policy = AnyPolicy::with_thresholds(criterion, vec![threshold, 0.0]).unwrap();
-            Trail::default().step(&policy, &shown)
+            PolicyState::default().step(&policy, &view)
         };
         for (criterion, met, missed) in [
             (Criterion::Confidence, 0.59, 0.61),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use offramp_run::{ExitTimes, Summary, Times};
 use serde::Serialize;
 
-use super::pictures::Pictures;
+use super::images::TestImages;
 use super::subject::{Nets, Subject};
 use crate::error::CliError;
 
@@ -19,7 +19,7 @@ const REST: Duration = Duration::from_millis(2);
 /// Rounds at least, however short the time.
 const MIN_ROUNDS: usize = 3;
 
-/// One batch size on so many threads.
+/// One batch size and number of threads.
 #[derive(Debug, Serialize)]
 pub struct Measurement {
     pub batch: usize,
@@ -27,19 +27,19 @@ pub struct Measurement {
     pub threads: Option<usize>,
     /// The same backbone with its last exit alone.
     pub single: Summary,
-    /// To each exit, all samples going all the way.
+    /// To each exit, no image stopping early.
     pub exits: Vec<Summary>,
     pub policy: Option<WithPolicy>,
 }
 
-/// The network when samples leave.
+/// The network with its policy.
 #[derive(Debug, Serialize)]
 pub struct WithPolicy {
     #[serde(flatten)]
     pub times: Summary,
-    /// Mean multiply-accumulates of a sample through those of the full network.
+    /// Mean multiply-accumulates of an image through those of the full network.
     pub macs_share: f64,
-    /// Shares of the samples that left at each exit.
+    /// Shares of the images that left at each exit.
     pub exit_fractions: Vec<f64>,
     /// Speed through that of all exits, and of the network with the last exit alone.
     pub speed_up: f64,
@@ -49,7 +49,7 @@ pub struct WithPolicy {
 /// All three in turn, a block of runs each, so that what else the machine does meets them alike.
 pub fn measure(
     subject: &mut Subject,
-    pictures: &Pictures,
+    test_images: &TestImages,
     nets: &Nets<'_>,
     batch: usize,
     limit: Duration,
@@ -64,7 +64,7 @@ pub fn measure(
     while rounds < MIN_ROUNDS || start.elapsed() < limit * kinds {
         rounds += 1;
         block(|counted| {
-            let images = pictures.batch(&mut at, batch);
+            let images = test_images.batch(&mut at, batch);
             let begin = Instant::now();
             subject.single(images)?;
             if counted {
@@ -73,7 +73,7 @@ pub fn measure(
             Ok(())
         })?;
         block(|counted| {
-            let to_exits = subject.all_exits(pictures.batch(&mut at, batch))?;
+            let to_exits = subject.all_exits(test_images.batch(&mut at, batch))?;
             if counted {
                 all.push(&to_exits);
             }
@@ -83,7 +83,7 @@ pub fn measure(
             continue;
         }
         block(|counted| {
-            let images = pictures.batch(&mut at, batch);
+            let images = test_images.batch(&mut at, batch);
             let begin = Instant::now();
             let answers = subject.policy(images)?;
             if counted {

@@ -1,7 +1,7 @@
 //! `offramp bench`: measured times, beside the same network without early exits.
 
+mod images;
 mod measure;
-mod pictures;
 mod show;
 mod subject;
 
@@ -20,8 +20,8 @@ use crate::error::CliError;
 use crate::hardware::hardware;
 use crate::precision::{self, Precision};
 use crate::run::Run;
+use images::TestImages;
 use measure::{Measurement, measure};
-use pictures::Pictures;
 use subject::{Nets, Subject};
 
 /// Arguments of `bench`.
@@ -43,7 +43,7 @@ pub struct BenchArgs {
     /// Policy file [default: policy.json of the run; without one, no policy is timed]
     #[arg(long, value_name = "FILE", conflicts_with = "random")]
     pub policy: Option<std::path::PathBuf>,
-    /// Random pixels in place of the run's test pictures; no policy is timed
+    /// Random pixels in place of the run's test images; no policy is timed
     #[arg(long)]
     pub random: bool,
     /// How long each network is measured for each batch size
@@ -67,7 +67,7 @@ struct Document {
     hardware: String,
     engine: String,
     precision: Precision,
-    /// What decided where samples leave.
+    /// The policy that was timed.
     policy: Option<String>,
     measurements: Vec<Measurement>,
 }
@@ -87,7 +87,7 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
         macs: &macs,
         rule: chosen.as_ref().map(|chosen| &chosen.rule),
     };
-    let pictures = Pictures::open(args, &run)?;
+    let images = TestImages::open(args, &run)?;
     let ranges = precision::calibration_rows(&run, args.precision, args.place.data.as_deref())?;
     let mut measurements = Vec::new();
     for threads in threads(args, kind) {
@@ -98,14 +98,14 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
                     let plan = match ranges {
                         None => args
                             .engine
-                            .staged_plan(&run.net, &run.card, batch, threads)?,
+                            .multi_exit_plan(&run.net, &run.card, batch, threads)?,
                         Some(_) => precision::plan(&run, ranges.as_deref(), batch, threads)?,
                     };
                     Subject::compiled(&nets, plan, ranges.as_deref())?
                 }
             };
             let limit = Duration::from_secs_f64(args.seconds);
-            let measured = measure(&mut subject, &pictures, &nets, batch, limit)?;
+            let measured = measure(&mut subject, &images, &nets, batch, limit)?;
             measurements.push(Measurement {
                 threads,
                 ..measured
@@ -121,12 +121,11 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
         policy: chosen.map(|chosen| chosen.origin),
         measurements,
     };
-    match args.json {
-        true => print_json(&document),
-        false => {
-            show::print(&document, &macs);
-            Ok(())
-        }
+    if args.json {
+        print_json(&document)
+    } else {
+        show::print(&document, &macs);
+        Ok(())
     }
 }
 
@@ -178,7 +177,7 @@ fn single_exit(run: &Run) -> Result<MultiExitNet, CliError> {
     Ok(config.init_exit(last, run.card.classes.len(), run.card.image, &mut init)?)
 }
 
-/// Times of one picture, for `offramp report`: from the smallest batch, with all threads asked for last.
+/// Times of one image, for `offramp report`: from the smallest batch, with all threads asked for last.
 fn write_latency(run: &Run, measurements: &[Measurement]) -> Result<(), CliError> {
     let Some(best) = measurements.iter().rev().min_by_key(|m| m.batch) else {
         return Ok(());

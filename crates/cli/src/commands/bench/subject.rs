@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use offramp_executor::{CompiledEngine, Executor, Plan, StagedPlan};
+use offramp_executor::{CompiledEngine, Executor, MultiExitPlan, Plan};
 use offramp_heads::{ModelCard, MultiExitNet};
 use offramp_infer::BurnEngine;
 use offramp_policies::{Answer, Rule};
@@ -25,7 +25,7 @@ pub struct Nets<'a> {
     pub card: &'a ModelCard,
     /// Costs to each exit.
     pub macs: &'a [u64],
-    /// Where samples leave, if that is to be timed.
+    /// Where images leave, if that is to be timed.
     pub rule: Option<&'a Rule>,
 }
 
@@ -51,28 +51,28 @@ enum Single {
 
 impl Subject {
     /// Compiles both networks, that with one exit in bytes where there are `rows` to choose ranges on;
-    /// `staged` is the plan of the run's.
+    /// `plan` is that of the run's.
     pub fn compiled(
         nets: &Nets<'_>,
-        staged: StagedPlan,
+        plan: MultiExitPlan,
         rows: Option<&[f32]>,
     ) -> Result<Self, CliError> {
-        let (batch, options) = (staged.batch(), staged.segments()[0].options());
+        let (batch, options) = (plan.batch(), plan.segments()[0].options());
         let graph = nets.single.graph(nets.card.image)?;
-        let plan = match rows {
+        let single = match rows {
             None => Plan::compile(&graph, batch, options)?,
             Some(rows) => {
-                let samples = rows.len() / staged.pixels();
+                let samples = rows.len() / plan.pixels();
                 Plan::quantized(&graph, batch, options, samples, &[rows.to_vec()])?
             }
         };
         let classes = nets.card.classes.len();
         let single = Single::Compiled {
-            executor: Executor::new(plan),
+            executor: Executor::new(single),
             logits: vec![0.0; batch * classes],
             classes,
         };
-        let engine = CompiledEngine::new(staged, nets.macs.to_vec())?;
+        let engine = CompiledEngine::new(plan, nets.macs.to_vec())?;
         Self::new(nets, single, Box::new(engine))
     }
 

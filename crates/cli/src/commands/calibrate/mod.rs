@@ -28,12 +28,11 @@ pub fn run(args: &CalibrateArgs) -> Result<(), CliError> {
     if args.max_macs.is_some() || args.max_drop.is_some() || args.max_mean_ms.is_some() {
         document.rows = document.scored.iter().cloned().collect();
     }
-    match args.json {
-        true => print_json(&document),
-        false => {
-            print(&document, 1);
-            Ok(())
-        }
+    if args.json {
+        print_json(&document)
+    } else {
+        print(&document, 1);
+        Ok(())
     }
 }
 
@@ -65,7 +64,7 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<Calibration, CliError> {
 
     let guarantee = options::guarantee(args)?;
     let fitted = match (args.max_ms, guarantee, args.max_mean_ms) {
-        (Some(limit), ..) => deadline(args, &run, &fit_rows, &macs, limit)?,
+        (Some(limit), ..) => deadline(args, &run, &entry, &fit_rows, &macs, limit)?,
         (None, Some(guarantee), _) => promised(&entry, &fit_rows, &macs, guarantee)?,
         (None, None, Some(limit)) => in_time(args, &run, &entry, &fit_rows, &macs, limit)?,
         (None, None, None) => (entry.fit)(&fit_rows, &macs, target)?,

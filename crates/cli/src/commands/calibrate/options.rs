@@ -1,6 +1,6 @@
-//! What the options of `calibrate` ask for.
+//! Checks of the options of `calibrate`, and the targets that they set.
 
-use offramp_policies::{Guarantee, PolicyEntry, Promise, RiskLoss, Target};
+use offramp_policies::{Guarantee, PolicyEntry, Promise, RiskLoss, Target, registry};
 
 use crate::args::CalibrateArgs;
 use crate::error::CliError;
@@ -12,30 +12,48 @@ const DEFAULT_DROP: f64 = 1.0;
 /// Refuses combinations that make no sense, before anything is computed.
 pub fn check(args: &CalibrateArgs, entry: &PolicyEntry) -> Result<(), CliError> {
     let usage = |message: String| Err(CliError::Usage(message));
-    let timed = entry.name == "deadline";
     if let Some(limit) = args.max_mean_ms
-        && (timed || !(limit.is_finite() && limit > 0.0))
+        && (entry.timed || !(limit.is_finite() && limit > 0.0))
     {
         return usage(format!(
-            "--max-mean-ms {limit}: write a time above 0; --policy deadline takes --max-ms"
+            "--max-mean-ms {limit}: write a time above 0; --policy {} takes --max-ms",
+            timed_names()
         ));
     }
-    if timed && args.max_ms.is_none() {
-        return usage("--policy deadline needs a limit for one picture, --max-ms".to_owned());
-    }
-    if !timed && args.max_ms.is_some() {
+    if entry.timed && args.max_ms.is_none() {
         return usage(format!(
-            "--max-ms is for --policy deadline; --policy {} takes --max-macs or --max-drop",
+            "--policy {} needs a limit for one image, --max-ms",
+            entry.name
+        ));
+    }
+    if !entry.timed && args.max_ms.is_some() {
+        return usage(format!(
+            "--max-ms is for --policy {}; --policy {} takes --max-macs or --max-drop",
+            timed_names(),
             entry.name
         ));
     }
     if args.guarantee.is_some() && entry.criterion.is_none() {
         return usage(format!(
-            "--guarantee is for policies with thresholds (confidence, entropy, margin), not for {}",
+            "--guarantee is for policies with thresholds ({}), not for {}",
+            names(|entry| entry.criterion.is_some()),
             entry.name
         ));
     }
     Ok(())
+}
+
+/// The policies that are made from measured times.
+fn timed_names() -> String {
+    names(|entry| entry.timed)
+}
+
+fn names(choose: impl Fn(&PolicyEntry) -> bool) -> String {
+    let chosen: Vec<&str> = (registry().iter())
+        .filter(|entry| choose(entry))
+        .map(|entry| entry.name)
+        .collect();
+    chosen.join(", ")
 }
 
 /// `95%`, `0.95` or `mean`, with the drop in accuracy as loss.

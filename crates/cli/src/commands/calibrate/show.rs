@@ -47,7 +47,7 @@ pub fn print(document: &Calibration, step: usize) {
             Promise::Mean => "on average over validation rows".to_owned(),
         };
         println!(
-            "guarantee:    at most {:.2} points below the full network on new pictures, {sense}",
+            "guarantee:    at most {:.2} points below the full network on new images, {sense}",
             100.0 * guarantee.level
         );
     }

@@ -1,8 +1,6 @@
-//! Thresholds and deadlines from times measured here and now.
+//! Thresholds and deadlines from times measured on this machine.
 
-use offramp_policies::{
-    AnyPolicy, DeadlinePolicy, FitRows, Fitted, PolicyEntry, Readout, Target, evaluate,
-};
+use offramp_policies::{FitRows, Fitted, PolicyEntry, Readout, Target, evaluate};
 use offramp_run::{ExitTimes, Repeats, rules_at_exits};
 
 use crate::args::CalibrateArgs;
@@ -10,14 +8,14 @@ use crate::engine::engine;
 use crate::error::CliError;
 use crate::run::Run;
 
-/// Pictures timed for a deadline, and the share of them that each exit must be in time for.
+/// Images timed for a deadline, and the share of them that each exit must be in time for.
 const TIMED_RUNS: usize = 200;
 const TIMED_SHARE: f64 = 0.95;
 
-/// Pictures before them that do not count.
+/// Images before them that do not count.
 const TIMED_WARM_UP: usize = 5;
 
-/// The most accurate thresholds whose mean time of a picture is at most `limit` milliseconds.
+/// The most accurate thresholds whose mean time of an image is at most `limit` milliseconds.
 pub fn in_time(
     args: &CalibrateArgs,
     run: &Run,
@@ -42,21 +40,22 @@ pub fn in_time(
     })
 }
 
-/// The deadline policy for this machine, from times of single pictures measured here and now.
+/// The policy with a time limit for this machine, from times of single images measured on this machine.
 pub fn deadline(
     args: &CalibrateArgs,
     run: &Run,
+    entry: &PolicyEntry,
     rows: &FitRows,
     macs: &[u64],
     limit: f64,
 ) -> Result<Fitted, CliError> {
     let exit_ms = timed(args, run)?.quantile(TIMED_SHARE);
-    let policy = AnyPolicy::Deadline(DeadlinePolicy::new(exit_ms, limit)?);
+    let policy = (entry.from_times)(exit_ms, limit)?;
     let on_fit = evaluate(&policy, rows.table(), macs)?;
     Ok(Fitted { policy, on_fit })
 }
 
-/// Times of single pictures to each exit, on the engine that `predict` uses.
+/// Times of single images to each exit, on the engine that `predict` uses.
 fn timed(args: &CalibrateArgs, run: &Run) -> Result<ExitTimes, CliError> {
     let mut engine = engine(
         &args.engine,

@@ -1,4 +1,4 @@
-//! From fused nodes to steps.
+//! Lowers fused nodes to steps.
 
 mod conv;
 mod moves;

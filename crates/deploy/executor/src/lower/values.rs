@@ -1,4 +1,4 @@
-//! What each value of a graph is stored as.
+//! The element type and layout of each value of a graph.
 
 use offramp_cpu::program::Element;
 use offramp_graph::{Graph, Node, Op};

@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Random numbers, weights and comparisons for the tests.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 

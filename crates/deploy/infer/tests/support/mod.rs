@@ -8,7 +8,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use offramp_core::{Features, MapShape, default_device};
 use offramp_heads::{CascadeConfig, MultiExitNet, NetConfig, ZtwCascade, cascades};
-use offramp_infer::{Answer, Runner, StagedNet};
+use offramp_infer::{Answer, EarlyExitNet, Runner};
 use offramp_nn::Init;
 use offramp_policies::{
     AnyPolicy, Criterion, DeadlinePolicy, Ensemble, ExitTable, FixedExit, Gate, GatePolicy,
@@ -27,7 +27,7 @@ pub struct Counting {
     pub calls: RefCell<Vec<(usize, usize)>>,
 }
 
-impl StagedNet for Counting {
+impl EarlyExitNet for Counting {
     fn num_exits(&self) -> usize {
         self.net.num_exits()
     }
@@ -41,7 +41,7 @@ impl StagedNet for Counting {
         if let Some(previous) = &previous {
             assert_eq!(previous.dims(), [map.dims()[0], self.net.classes()]);
         }
-        StagedNet::logits(&self.net, exit, map, previous)
+        EarlyExitNet::logits(&self.net, exit, map, previous)
     }
 }
 
@@ -167,48 +167,43 @@ pub fn threshold_policy(criterion: Criterion, thresholds: [f64; EXITS]) -> AnyPo
 /// Every policy of the registry, with random settings.
 pub fn policies() -> impl Strategy<Value = AnyPolicy> {
     let numbers = prop::collection::vec(-1.0f64..1.0, 12);
-    (
-        prop::sample::select(registry().to_vec()),
-        numbers,
-        0usize..EXITS,
-    )
-        .prop_map(|(entry, numbers, pick)| {
-            let share = |i: usize| (numbers[i] + 1.0) / 2.0;
-            let thresholds = |scale: f64| (0..EXITS).map(|i| scale * share(i)).collect::<Vec<_>>();
-            match entry.name {
-                "confidence" | "entropy" | "margin" => {
-                    let scale = if entry.name == "entropy" { 1.4 } else { 1.0 };
-                    let criterion = entry.criterion.unwrap();
-                    AnyPolicy::with_thresholds(criterion, thresholds(scale)).unwrap()
-                }
-                "patience" => AnyPolicy::Patience(PatiencePolicy::new(pick + 1, EXITS).unwrap()),
-                "gates" => {
-                    let gate = |i: usize| {
-                        let weights: [f64; 5] = numbers[i..i + 5].try_into().unwrap();
-                        Gate::from(weights.map(|w| 2.0 * w))
-                    };
-                    AnyPolicy::Gates(GatePolicy::new(vec![gate(0), gate(5)]).unwrap())
-                }
-                "scheduler" => {
-                    let scorer = |i: usize, past: Vec<f64>| Scorer {
-                        classes: numbers[i..i + CLASSES].to_vec(),
-                        confidence: share(i),
-                        certainty: share(i + 1),
-                        past,
-                    };
-                    let thresholds = Thresholds::new(thresholds(1.2)).unwrap();
-                    let scorers = vec![scorer(0, vec![]), scorer(5, vec![numbers[11]])];
-                    AnyPolicy::Scheduler(SchedulerPolicy::new(thresholds, scorers).unwrap())
-                }
-                "deadline" => {
-                    let limit = 1.0 + pick as f64;
-                    let times = vec![1.0, 2.0, 3.0];
-                    AnyPolicy::Deadline(DeadlinePolicy::new(times, limit).unwrap())
-                }
-                "fixed-exit" => AnyPolicy::FixedExit(FixedExit::new(pick, EXITS).unwrap()),
-                other => panic!("a policy without a random twin: {other}"),
+    (prop::sample::select(registry()), numbers, 0usize..EXITS).prop_map(|(entry, numbers, pick)| {
+        let share = |i: usize| (numbers[i] + 1.0) / 2.0;
+        let thresholds = |scale: f64| (0..EXITS).map(|i| scale * share(i)).collect::<Vec<_>>();
+        match entry.name {
+            "confidence" | "entropy" | "margin" => {
+                let scale = if entry.name == "entropy" { 1.4 } else { 1.0 };
+                let criterion = entry.criterion.unwrap();
+                AnyPolicy::with_thresholds(criterion, thresholds(scale)).unwrap()
             }
-        })
+            "patience" => AnyPolicy::Patience(PatiencePolicy::new(pick + 1, EXITS).unwrap()),
+            "gates" => {
+                let gate = |i: usize| {
+                    let weights: [f64; 5] = numbers[i..i + 5].try_into().unwrap();
+                    Gate::from(weights.map(|w| 2.0 * w))
+                };
+                AnyPolicy::Gates(GatePolicy::new(vec![gate(0), gate(5)]).unwrap())
+            }
+            "scheduler" => {
+                let scorer = |i: usize, past: Vec<f64>| Scorer {
+                    classes: numbers[i..i + CLASSES].to_vec(),
+                    confidence: share(i),
+                    certainty: share(i + 1),
+                    past,
+                };
+                let thresholds = Thresholds::new(thresholds(1.2)).unwrap();
+                let scorers = vec![scorer(0, vec![]), scorer(5, vec![numbers[11]])];
+                AnyPolicy::Scheduler(SchedulerPolicy::new(thresholds, scorers).unwrap())
+            }
+            "deadline" => {
+                let limit = 1.0 + pick as f64;
+                let times = vec![1.0, 2.0, 3.0];
+                AnyPolicy::Deadline(DeadlinePolicy::new(times, limit).unwrap())
+            }
+            "fixed-exit" => AnyPolicy::FixedExit(FixedExit::new(pick, EXITS).unwrap()),
+            other => panic!("a policy without a random twin: {other}"),
+        }
+    })
 }
 
 /// Every way to read logits, with random settings.

@@ -25,7 +25,7 @@ PathLike = Union[str, "os.PathLike[str]"]
 
 @dataclass(frozen=True)
 class Answers:
-    """What a network said of some images, in their order."""
+    """The answers of a network to a batch of images, in their order."""
 
     label: npt.NDArray[np.int64]
     """The most probable class, `[N]`."""
@@ -43,7 +43,7 @@ class Answers:
 
 
 class Network:
-    """A compiled network with exits and the policy that says where images leave.
+    """A compiled network with exits, and the policy that decides at which exit an image stops.
 
     May be used from several threads; they take turns.
     """
@@ -59,7 +59,7 @@ class Network:
         """Maps the plan in the file `plan`, which `offramp export RUN --format plan` wrote.
 
         Without a `policy` (a `policy.json` of the same network) all images go to the deepest exit. `batch` images
-        are computed together, on all processors or so many `threads`.
+        are computed together, on all processors or on `threads` threads.
 
         Raises FileNotFoundError without a plan, ValueError for a damaged plan or a policy of another network.
         """
@@ -88,9 +88,14 @@ class Network:
         return len(self.macs)
 
     @property
-    def model(self) -> str:
-        """Checksum of the weights."""
+    def sha256(self) -> str:
+        """SHA-256 of the weights, as in `GET /v1/model` of the service and in `policy.json`."""
         return self._network.model
+
+    @property
+    def model(self) -> str:
+        """The name of `sha256` in earlier versions."""
+        return self.sha256
 
     def predict(
         self, images: npt.NDArray[Any], *, exit: int | None = None, policy: PathLike | None = None
@@ -98,9 +103,9 @@ class Network:
         """Answers images, stopping where the policy says, at `exit` (from 0), or where another `policy` file says.
 
         `images` are RGB pixels, `uint8` of shape `[N, H, W, 3]` or `[H, W, 3]`, or `float32` `[N, 3, H, W]`,
-        normalised as in training. Pictures of another size must be brought to `image_size` first.
+        normalised as in training. Images of another size must be resized to `image_size` first.
 
-        Raises ValueError for arrays of another shape or type, values that are not finite, and an exit that is not there.
+        Raises ValueError for arrays of another shape or type, values that are not finite, and an exit that does not exist.
         """
         if exit is not None and policy is not None:
             raise ValueError("exit or policy, not both")

@@ -1,4 +1,4 @@
-//! Stacked bars, one a category: how 100 % are shared.
+//! Stacked bars, one per category, of shares that sum to 100 %.
 
 use plotters::element::{PathElement, Rectangle, Text};
 use plotters::prelude::Color;

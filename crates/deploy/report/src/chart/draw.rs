@@ -65,7 +65,7 @@ pub(super) fn draw(chart: &Chart, area: &Area<'_>) -> DrawResult {
 type Context<'a, 'b> =
     ChartContext<'b, SVGBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
-/// `area` is the whole picture, whose coordinates are pixels.
+/// `area` is the whole chart, whose coordinates are pixels.
 fn draw_series(context: &mut Context<'_, '_>, area: &Area<'_>, series: &Series) -> DrawResult {
     let colour = palette::colour(series.slot);
     match series.mark {
@@ -150,12 +150,12 @@ fn around(values: impl Iterator<Item = f64>) -> (f64, f64) {
         0.0 => low.abs().max(1.0) / 2.0,
         width => width * 0.06,
     };
-    // Nothing shown here is negative by nature; an axis that starts below 0 would say it could be.
+    // Nothing shown here is negative by nature; an axis that starts below 0 would suggest it.
     let floor = if low >= 0.0 { 0.0 } else { f64::NEG_INFINITY };
     ((low - room).max(floor), high + room)
 }
 
-/// A number of an axis of so many units, with no more digits than its steps need.
+/// A number of an axis that is `width` wide, with no more digits than its steps need.
 fn tick(value: f64, width: f64) -> String {
     let text = match width.abs() {
         w if w >= 1e4 => format!("{value:.2e}"),
@@ -165,13 +165,14 @@ fn tick(value: f64, width: f64) -> String {
         w if w >= 0.008 => format!("{value:.3}"),
         _ => format!("{value:.1e}"),
     };
-    match text
+    if text
         .trim_start_matches('-')
         .chars()
         .all(|c| c == '0' || c == '.')
     {
-        true => text.trim_start_matches('-').to_owned(),
-        false => text,
+        text.trim_start_matches('-').to_owned()
+    } else {
+        text
     }
 }
 

@@ -13,13 +13,13 @@ pub(crate) use table::Table;
 
 use crate::ReportError;
 
-/// One picture.
+/// One chart.
 #[derive(Clone, Debug)]
 pub(crate) struct Chart {
     /// Unique in a report, of `[a-z0-9-]`; also the name of the file.
     pub(crate) id: String,
     pub(crate) title: String,
-    /// What a reader who cannot see it should know.
+    /// Text for readers who cannot see it.
     pub(crate) description: String,
     pub(crate) x: Axis,
     pub(crate) y: Axis,
@@ -137,15 +137,17 @@ impl Chart {
     /// The chart as an SVG document with a title and a description.
     pub(crate) fn svg(&self) -> Result<String, ReportError> {
         let mut text = String::new();
-        let size = match self.categories.is_empty() {
-            true => draw::SIZE,
-            false => bars::size(self),
+        let size = if self.categories.is_empty() {
+            draw::SIZE
+        } else {
+            bars::size(self)
         };
         {
             let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
-            let drawn = match self.categories.is_empty() {
-                true => draw::draw(self, &area),
-                false => bars::draw(self, &area),
+            let drawn = if self.categories.is_empty() {
+                draw::draw(self, &area)
+            } else {
+                bars::draw(self, &area)
             };
             let drawn = drawn.and_then(|()| area.present().map_err(Into::into));
             drawn.map_err(|error| ReportError::Draw {
@@ -156,7 +158,7 @@ impl Chart {
         Ok(self.labelled(&text))
     }
 
-    /// Puts title and description, which the plotting library has no words for, into its SVG.
+    /// Adds title and description, which the plotting library cannot, to its SVG.
     fn labelled(&self, svg: &str) -> String {
         let (id, title) = (&self.id, escape(&self.title));
         let description = escape(&self.description);

@@ -20,16 +20,18 @@ pub(crate) struct Table {
 impl Chart {
     /// The numbers: a row for each `x`, or for each category.
     pub(crate) fn table(&self) -> Table {
-        let first = match self.categories.is_empty() {
-            true => self.x.label.clone(),
-            false => "class".to_owned(),
+        let first = if self.categories.is_empty() {
+            self.x.label.clone()
+        } else {
+            "class".to_owned()
         };
         let series = || self.series.iter().filter(|s| s.mark != Mark::Guide);
         let names = series().map(|series| series.name.clone());
         let xs = self.xs();
-        let every = match self.categories.is_empty() {
-            true => xs.len().div_ceil(ROWS).max(1),
-            false => 1,
+        let every = if self.categories.is_empty() {
+            xs.len().div_ceil(ROWS).max(1)
+        } else {
+            1
         };
         let last = xs.len().saturating_sub(1);
         let kept: Vec<f64> = (xs.iter().enumerate())
@@ -127,9 +129,10 @@ fn field(text: &str) -> String {
     } else {
         ""
     };
-    match text.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{guard}{}\"", text.replace('"', "\"\"")),
-        false => format!("{guard}{text}"),
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{guard}{}\"", text.replace('"', "\"\""))
+    } else {
+        format!("{guard}{text}")
     }
 }
 

@@ -29,14 +29,13 @@ fn against_macs(runs: &[Run], groups: &[Group]) -> Chart {
     Chart {
         id: "accuracy-macs".to_owned(),
         title: "Accuracy against cost".to_owned(),
-        description:
-            "Test accuracy against the multiply-accumulates of one picture. A marker is an \
-                      exit at which all pictures leave; markers without a line are networks with a \
+        description: "Test accuracy against the multiply-accumulates of one image. A marker is an \
+                      exit at which all images leave; markers without a line are networks with a \
                       single exit, the baselines. A line of budgets is what thresholds fitted on \
                       validation rows buy at each mean cost. Vertical bars: one standard deviation \
                       over seeds."
-                .to_owned(),
-        x: Axis::new("million MACs for one picture"),
+            .to_owned(),
+        x: Axis::new("million MACs for one image"),
         y: Axis::new("test top-1, %"),
         series,
         categories: Vec::new(),
@@ -76,12 +75,12 @@ fn against_ms(runs: &[Run], groups: &[Group]) -> Chart {
         id: "accuracy-ms".to_owned(),
         title: "Accuracy against time".to_owned(),
         description: format!(
-            "Test accuracy against measured milliseconds for one picture that leaves at each exit. \
-             Budgets are estimates: the mean of those times, weighted by the share of pictures that \
+            "Test accuracy against measured milliseconds for one image that leaves at each exit. \
+             Budgets are estimates: the mean of those times, weighted by the share of images that \
              leaves at each exit. Measured on: {}.",
             machines.join("; ")
         ),
-        x: Axis::new("ms for one picture"),
+        x: Axis::new("ms for one image"),
         y: Axis::new("test top-1, %"),
         series,
         categories: Vec::new(),
@@ -120,9 +119,10 @@ fn calibrated(runs: &[Run], group: &Group) -> Vec<(f64, Option<Spread>)> {
         return Vec::new();
     };
     // Curves of other budgets have no points in common; then the first run stands for itself.
-    let curves = match curves.iter().all(|curve| curve.len() == first.len()) {
-        true => curves,
-        false => vec![*first],
+    let curves = if curves.iter().all(|curve| curve.len() == first.len()) {
+        curves
+    } else {
+        vec![*first]
     };
     let mean = |at: usize| {
         let macs = Spread::of(curves.iter().map(|curve| Some(curve[at].mean_macs)))?;

@@ -1,4 +1,4 @@
-//! Which charts a report has.
+//! The charts of a report.
 
 mod compare;
 mod samples;
@@ -45,7 +45,7 @@ pub(crate) fn of_run(run: &Run, place: usize) -> (Vec<Chart>, Vec<String>) {
         missing.push("measured milliseconds: there is no latency.json".to_owned());
     }
     if run.gallery.is_none() {
-        missing.push("gallery of pictures: there is no gallery.json".to_owned());
+        missing.push("gallery of images: there is no gallery.json".to_owned());
     }
     charts.retain(Chart::has_points);
     (charts, missing)

@@ -1,4 +1,4 @@
-//! What becomes of single samples: how well an exit knows itself, and who leaves where.
+//! Charts of single images: reliability diagrams, and the shares of each class at each exit.
 
 use offramp_run::Rows;
 
@@ -6,7 +6,7 @@ use crate::chart::{Axis, Chart, Mark, Series};
 use crate::run::Run;
 use crate::stats::{BINS, calibration_error, reliability as bins, shares_by_class};
 
-/// Classes in a picture of shares: beyond twice as many, those that leave earliest and latest.
+/// Classes in a chart of shares: beyond twice as many, those that leave earliest and latest.
 const HALF: usize = 12;
 
 /// A reliability diagram for each exit.
@@ -48,7 +48,7 @@ fn exit_reliability(rows: &Rows, exit: usize, place: usize) -> Chart {
     }
 }
 
-/// The share of the samples of each class that leaves at each exit; `None` without a policy.
+/// The share of the images of each class that leaves at each exit; `None` without a policy.
 pub(super) fn shares(run: &Run, rows: &Rows, place: usize) -> Option<Chart> {
     let taken = rows.taken.as_ref()?;
     let names = &run.card.as_ref()?.classes;
@@ -70,11 +70,10 @@ pub(super) fn shares(run: &Run, rows: &Rows, place: usize) -> Option<Chart> {
     if cut {
         kept.drain(HALF..all - HALF);
     }
-    let which = match cut {
-        true => format!(
-            "The {HALF} classes of {all} that leave earliest and the {HALF} that leave latest"
-        ),
-        false => format!("All {all} classes, those that leave earliest first"),
+    let which = if cut {
+        format!("The {HALF} classes of {all} that leave earliest and the {HALF} that leave latest")
+    } else {
+        format!("All {all} classes, those that leave earliest first")
     };
     let part = |exit: usize| {
         let points = kept.iter().enumerate();

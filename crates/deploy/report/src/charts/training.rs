@@ -1,4 +1,4 @@
-//! What happened while a run was trained.
+//! Charts of the training of a run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -89,7 +89,7 @@ fn train_top1(points: &[TrainRecord], place: usize) -> Chart {
             .map(|p| (p.epoch, p.train_top1.get(exit).copied().and_then(known)));
         Series::new(format!("exit {exit}"), exit, Mark::Line).with(curve)
     };
-    let description = "Right answers of each exit on the training pictures as augmented, mean over \
+    let description = "Right answers of each exit on the training images as augmented, mean over \
                        each epoch.";
     Chart {
         series: (0..exits).map(line).collect(),

@@ -1,4 +1,4 @@
-//! Runs that are not as they should be.
+//! Damaged runs.
 
 use std::fs;
 
@@ -72,7 +72,7 @@ fn damaged_files_are_named_and_left_out() {
             "gallery.json",
             b"{\"policy\": \"x\", \"pictures\": [{\"exit\": 0, \"label\": \"a\", \"prediction\": \"b\", \
               \"confidence\": 1, \"png\": \"iVBORw0KGgo\\\" onerror=\\\"x\"}]}",
-            "picture 0 is no PNG",
+            "image 0 is no PNG",
         ),
     ] {
         let (notes, html) = notes_with(file, bytes);

@@ -1,4 +1,4 @@
-//! What a page is made of, read by a parser that knows nothing of how it was made.
+//! What a page is made of, read by an independent parser.
 
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
@@ -8,7 +8,7 @@ pub(crate) fn well_formed(text: &str) {
     events(text, |_| ());
 }
 
-/// A line for each heading, figure, picture, table header and section.
+/// A line for each heading, figure, image, table header and section.
 pub(super) fn outline(page: &str) -> String {
     let mut lines = String::new();
     let mut taking: Option<String> = None;

@@ -1,4 +1,4 @@
-//! Pictures that are made here.
+//! Generated images.
 
 use std::io::Cursor;
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use offramp_graph::MapShape;
 use offramp_policies::{
-    Answer, AnyPolicy, Criterion, Decision, Ensemble, Front, OperatingPoint, Readout, Rule, Walk,
-    next_segment,
+    Answer, AnyPolicy, Criterion, Decision, Ensemble, OperatingPoint, Readout, Rule, SampleState,
+    SegmentQueue, next_segment,
 };
 use offramp_run::{ImageInput, RuleCurve};
 use offramp_serve::{Engine, EngineError, LoadError, Model, RunFacts, Source};
@@ -142,7 +142,7 @@ struct Sample {
     /// Mean of each channel, in deviations.
     means: [f32; 3],
     rule: Arc<Rule>,
-    walk: Walk,
+    state: SampleState,
 }
 
 /// What exit `exit` says of a colour.
@@ -177,7 +177,7 @@ impl Engine for ToyEngine {
             ticket,
             means: [0, 1, 2].map(mean),
             rule: Arc::clone(rule),
-            walk: Walk::default(),
+            state: SampleState::default(),
         });
         Ok(ticket)
     }
@@ -191,12 +191,12 @@ impl Engine for ToyEngine {
     }
 
     fn step(&mut self) -> Result<Vec<(u64, Answer)>, EngineError> {
-        let fronts = self.waiting.iter().map(|waiting| Front {
+        let queues = self.waiting.iter().map(|waiting| SegmentQueue {
             samples: waiting.len(),
             waited: 0,
         });
-        let fronts: Vec<Front> = fronts.collect();
-        let Some(exit) = next_segment(&fronts, self.toy.batch) else {
+        let queues: Vec<SegmentQueue> = queues.collect();
+        let Some(exit) = next_segment(&queues, self.toy.batch) else {
             return Ok(Vec::new());
         };
         std::thread::sleep(self.toy.pace);
@@ -214,7 +214,7 @@ impl Engine for ToyEngine {
                 continue;
             }
             let logits = logits(sample.means, exit);
-            let (shown, decision) = sample.walk.step(&sample.rule, &logits);
+            let (shown, decision) = sample.state.step(&sample.rule, &logits);
             match decision {
                 Decision::Exit => {
                     answers.push((sample.ticket, Answer::new(exit, &shown, &MACS, &logits)));

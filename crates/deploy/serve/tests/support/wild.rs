@@ -1,4 +1,4 @@
-//! Pictures as the world has them: odd, damaged, and not pictures at all.
+//! Unusual images: odd formats, damaged files, and files that are no images.
 
 use std::io::Write;
 
@@ -180,9 +180,12 @@ pub fn animations() -> Vec<Case> {
 
 /// Halves of two colours, so that orientation tells in the middle of a square cut from it.
 fn halves() -> RgbImage {
-    RgbImage::from_fn(16, 16, |x, _| match x < 8 {
-        true => Rgb([250, 0, 0]),
-        false => Rgb([0, 0, 250]),
+    RgbImage::from_fn(16, 16, |x, _| {
+        if x < 8 {
+            Rgb([250, 0, 0])
+        } else {
+            Rgb([0, 0, 250])
+        }
     })
 }
 

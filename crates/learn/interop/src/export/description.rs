@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::to_string;
 
 /// Version of the description; a change that older readers would misread raises it.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Everything that has to be known of an exported network besides its weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Description {
-    /// Version of these fields, now 1.
+    /// Version of these fields, now 2; in version 1 a policy had `kind` for `name`.
     pub format: u32,
     /// Backbone, heads and stages of the exits, as in a recipe's `[model]`.
     pub net: NetConfig,

@@ -35,7 +35,7 @@ pub enum ExportError {
     /// A protobuf file holds at most 2 GiB.
     #[error(
         "the file would have {bytes} bytes, an ONNX file holds at most {}; export the stages \
-         (--staged) or safetensors",
+         (--segments) or safetensors",
         i32::MAX
     )]
     TooLarge {

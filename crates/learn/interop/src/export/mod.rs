@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`state_dict()`] | safetensors under the names that PyTorch's twin has |
 //! | [`onnx()`] | one ONNX graph with all exits |
-//! | [`staged()`] | one ONNX graph for each segment with its exit, and the JSON that chains them |
+//! | [`onnx_segments()`] | one ONNX graph for each segment with its exit, and the JSON that chains them |
 //!
 //! Each comes with the same [`Description`]. The ONNX files are made from the network's
 //! [`Graph`](offramp_graph::Graph), with batch norms folded, and from nothing else;
@@ -13,13 +13,15 @@
 mod description;
 mod error;
 mod onnx;
-mod staged;
+mod segments;
 mod state_dict;
 mod whole;
 
 pub use description::{Description, ExitDescription};
 pub use error::ExportError;
 pub use onnx::{OnnxNotes, Opset, graph_to_onnx};
-pub use staged::{ChainPolicy, Stage, Staged, StagedFile, TensorDescription, staged};
+pub use segments::{
+    ChainPolicy, OnnxSegments, SegmentFile, SegmentsFile, TensorDescription, onnx_segments,
+};
 pub use state_dict::state_dict;
 pub use whole::onnx;

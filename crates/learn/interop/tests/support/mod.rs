@@ -58,7 +58,7 @@ pub fn describe(net: &MultiExitNet, card: &ModelCard) -> Description {
 pub fn policy(exits: usize) -> AnyPolicy {
     let mut thresholds = vec![json!("inf"); exits];
     thresholds[exits.min(2) - 1] = json!(0.25);
-    let json = json!({"kind": "confidence", "thresholds": thresholds});
+    let json = json!({"name": "confidence", "thresholds": thresholds});
     serde_json::from_value(json).expect("a policy")
 }
 
