@@ -61,8 +61,14 @@ pub fn unknown(noun: &str, name: &str, known: &[&str]) -> String {
 /// What is wrong with them, with the kind and the key.
 pub fn parse<K: Kind>(noun: &str, options: Map<String, Value>) -> Result<K, String> {
     let wrong = |message: String| format!("{noun} {}: {message}", K::NAME);
-    let kind: K =
-        serde_json::from_value(Value::Object(options)).map_err(|error| wrong(error.to_string()))?;
+    let kind: K = serde_path_to_error::deserialize(Value::Object(options)).map_err(|error| {
+        let (key, reason) = (error.path().to_string(), error.inner().to_string());
+        // serde says `.` for the table itself.
+        wrong(match key.as_str() {
+            "." => reason,
+            key => format!("option {key}: {reason}"),
+        })
+    })?;
     match kind.problem() {
         Some(problem) => Err(wrong(problem)),
         None => Ok(kind),

@@ -7,6 +7,7 @@
 //! | the map at exit K | `mapK` |
 //! | what is carried past exit K | `carriedK_0`, `carriedK_1`, ... |
 
+use offramp_backbones::AnyBackbone;
 use offramp_core::{Backbone, ExitHead, MapShape};
 use offramp_graph::{Builder, Graph, GraphError, Value};
 
@@ -62,6 +63,19 @@ impl MultiExitNet {
                 Ok(graph)
             })
             .collect()
+    }
+
+    /// Whether the network takes images of a shape; costs are those of such images alone.
+    ///
+    /// # Errors
+    /// What does not fit. A backbone that is written in burn is not asked.
+    pub fn check_image(&self, image: MapShape) -> Result<(), GraphError> {
+        match self.backbone() {
+            AnyBackbone::Graph(backbone) => {
+                backbone.structure().resized(&[&shape(image)]).map(|_| ())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn parts(&self) -> Result<Parts, GraphError> {

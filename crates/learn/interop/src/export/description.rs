@@ -59,7 +59,11 @@ pub struct ExitDescription {
 impl Description {
     /// The description of a saved network; `recipe` is the text of its `recipe.toml`.
     pub fn new(net: &MultiExitNet, card: &ModelCard, recipe: Option<String>) -> Self {
-        let costs = net.exit_costs(card.image);
+        // What does not fit is an error of the export itself, which names the layer.
+        let costs = match net.check_image(card.image) {
+            Ok(()) => net.exit_costs(card.image),
+            Err(_) => Vec::new(),
+        };
         let exits = net.exit_stages().iter().zip(costs).enumerate();
         Self {
             format: FORMAT,
