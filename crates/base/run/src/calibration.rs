@@ -1,4 +1,4 @@
-//! `calibrate.json`: what budgets buy, as `offramp calibrate RUN --json` prints it.
+//! `calibrate.json`: accuracy against cost, as `offramp calibrate RUN --json` prints it.
 
 use std::path::Path;
 
@@ -11,12 +11,15 @@ use crate::policy_file::{PolicyFile, check_point};
 
 /// The fitted policy, what it costs and scores, and a curve of other budgets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Calibration {
     /// The split the thresholds come from.
+    #[serde(alias = "fitted_on")]
     pub fitted_on: FitSplit,
     /// The split that shares, cost and accuracy were counted on.
+    #[serde(alias = "scored_on")]
     pub scored_on: ScoreSplit,
-    /// What budgets buy on the rows scored on.
+    /// One point per budget, on the rows scored on.
     pub rows: Vec<OperatingPoint>,
     /// What `policy.json` holds.
     pub policy: PolicyFile,

@@ -63,7 +63,7 @@ impl Document for Gallery {
                 return Err(Fault::new(
                     format!("pictures[{at}].png"),
                     format!("{shown:?}…"),
-                    format!("picture {at} is no PNG in base64"),
+                    format!("image {at} is no PNG in base64"),
                 ));
             }
         }
