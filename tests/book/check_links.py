@@ -122,6 +122,10 @@ class Checker:
                         pages[path] = Page(file.read())
         if "index.html" not in pages:
             sys.exit(f"{BOOK} holds no book; build it first: mdbook build docs")
+        built = os.path.getmtime(os.path.join(BOOK, "index.html"))
+        for path in sorted(path for path in self.files if re.fullmatch(r"docs/src/.*\.md", path)):
+            if os.path.getmtime(os.path.join(ROOT, path)) > built:
+                sys.exit(f"{path} is newer than docs/book; build it again: mdbook build docs")
         for path, page in sorted(pages.items()):
             for line, link, embedded in page.links if page else ():
                 self.checked += 1
