@@ -364,7 +364,7 @@ fn learner(
         net: &net,
         config: model,
         image,
-        rows: splits
+        train_images: splits
             .train
             .indices()
             .iter()
