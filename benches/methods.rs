@@ -41,7 +41,7 @@ const IMAGE: MapShape = MapShape {
 struct Batch {
     images: Tensor<4>,
     targets: Targets,
-    rows: Vec<usize>,
+    indices: Vec<usize>,
 }
 
 impl Batch {
@@ -51,7 +51,7 @@ impl Batch {
         Self {
             images: Tensor::random([size, 3, 32, 32], noise, device),
             targets: Targets::new(labels),
-            rows: (0..size).collect(),
+            indices: (0..size).collect(),
         }
     }
 }
@@ -108,7 +108,7 @@ impl Trainee {
             net: &net,
             config: &config,
             image: IMAGE,
-            rows: 10_000,
+            train_images: 10_000,
             batch_size: 64,
         };
         let distill = Distillers::new(tables, &student, &teachers, &mut init).expect("they fit");
@@ -144,7 +144,7 @@ impl Trainee {
             self.teachers.iter().enumerate().map(outputs_of).collect();
         let taught = StepBatch {
             images: &batch.images,
-            rows: &batch.rows,
+            indices: &batch.indices,
             outputs: &outputs,
             teachers: &teacher_outputs,
             targets: &batch.targets,

@@ -27,7 +27,7 @@ const TURNING: f64 = 1e-2;
 const WITH_RELUS: [&str; 6] = ["fitnet", "vid", "srrl", "semckd", "ca-mkd", "dml"];
 const LABELS: [i64; 5] = [0, 1, -1, 3, 1];
 const CLASSES: usize = 4;
-const ROWS: [usize; 5] = [0, 2, 3, 5, 6];
+const INDICES: [usize; 5] = [0, 2, 3, 5, 6];
 const IMAGE: MapShape = MapShape {
     channels: 3,
     height: 8,
@@ -132,7 +132,7 @@ fn setup(entry: &DistillerEntry, place: &Place) -> Setup {
         net: &config,
         image: IMAGE,
         teachers: vec![teacher_info.clone(); teachers],
-        rows: 7,
+        train_images: 7,
         batch_size: LABELS.len(),
     };
     let distiller = (entry.config)().init(&info, &mut place.init(1));
@@ -163,7 +163,7 @@ fn numbers(entry: &DistillerEntry, place: &Place) -> Numbers {
         teachers: teachers.iter().map(view).collect(),
         targets: &Targets::new(place.labels(&LABELS)),
         images: &constant(1, [LABELS.len(), 3, IMAGE.height, IMAGE.width]),
-        rows: &ROWS,
+        indices: &INDICES,
         context: &END,
     };
     let terms = setup.distiller.losses(&batch);

@@ -183,7 +183,7 @@ fn senseless_settings_are_errors() {
     );
 }
 
-/// 60 rows with a label and 180 without one, in turns of 2 and 5.
+/// 60 images with a label and 180 without one, in turns of 2 and 5.
 #[test]
 fn rows_with_and_without_labels_take_turns() {
     let splits = semi_supervised();

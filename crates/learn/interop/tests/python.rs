@@ -5,8 +5,8 @@
 //! OFFRAMP_PYTHON=python cargo test --release --workspace --test python -- --nocapture
 //! ```
 //!
-//! Without `OFFRAMP_PYTHON`, or where that Python lacks the packages, the test says that it was left
-//! out.
+//! Without `OFFRAMP_PYTHON`, or where that Python lacks the packages, the test prints that it was
+//! skipped.
 
 mod support;
 

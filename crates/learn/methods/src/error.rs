@@ -16,7 +16,7 @@ pub enum MethodError {
         method: &'static str,
         /// Width of every exit's embedding, shallowest first.
         widths: Vec<usize>,
-        /// The setting that weighs the term.
+        /// The weight setting of the term.
         key: &'static str,
     },
     /// Weights for another number of exits.
@@ -65,7 +65,7 @@ pub enum MethodError {
         /// The head that fits.
         head: String,
     },
-    /// A classifier is shared with exits that add to what it says.
+    /// A classifier is shared with exits that add other logits to its own.
     #[error(
         "method {method:?} puts the teacher's classifier behind every exit that it teaches, and \
          model.cascade = {cascade:?} would add the answer of the exit before; leave \
@@ -108,7 +108,7 @@ pub enum MethodError {
         /// What is wrong.
         problem: String,
     },
-    /// Teachers are weighed against each other, and there is only one.
+    /// The distiller weights several teachers, and there is only one.
     #[error(
         "method {method:?} weighs several teachers against each other, and there is {teachers}; \
          add tables [teachers.NAME], or use \"kd\""

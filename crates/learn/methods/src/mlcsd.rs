@@ -110,8 +110,8 @@ impl MlcsdConfig {
     }
 }
 
-/// Every exit has a teacher of its own, an ensemble of all exits that weighs them anew for every
-/// sample, and learns its logits and its features.
+/// Every exit has its own teacher, an ensemble of all exits with weights per sample, and learns its logits
+/// and features.
 ///
 /// ```text
 /// s_i = softmax(A_i sg(f_i))       t_i = sum_d s_id sg(z_d)      g_i = sum_d s_id sg(f_d)

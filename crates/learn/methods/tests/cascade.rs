@@ -99,7 +99,7 @@ fn refusal(loss: &str, student: Value, teachers: &[&ExternalTeacher]) -> Option<
                 shape: shape.clone(),
             })
             .collect(),
-        rows: 10,
+        train_images: 10,
         batch_size: 3,
     };
     config.init(&info, &mut Init::new(7, &device())).err()

@@ -120,7 +120,7 @@ fn gradients_are_those_of_finite_differences() {
                 teacher: changed(&setup.batch.teacher, Change::Cast(FloatDType::F64)),
                 targets: setup.batch.targets.clone(),
                 images: setup.batch.images.clone().cast(DType::F64),
-                rows: setup.batch.rows.clone(),
+                indices: setup.batch.indices.clone(),
                 context: END,
             };
             // What is fixed at the first batch is fixed now.

@@ -8,7 +8,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use batches::{Batch, CLASSES, Change, ROWS, changed};
+use batches::{Batch, CLASSES, Change, TRAIN_IMAGES, changed};
 use burn::module::Module;
 use burn::tensor::{FloatDType, Int, Tensor};
 use offramp_core::ExitOutputs;
@@ -29,7 +29,7 @@ fn batches(batch: &Batch) -> Vec<(&'static str, Batch)> {
             student: changed(&change(&batch.student), Change::Leaves),
             teacher: change(&batch.teacher),
             images: batch.images.clone().narrow(0, 0, count),
-            rows: batch.rows[..count].to_vec(),
+            indices: batch.indices[..count].to_vec(),
             context: batch.context,
             targets,
         };
@@ -128,7 +128,7 @@ fn narrow_inputs_are_computed_in_float32() {
                     student: to_end(&narrow(&setup.batch.student)),
                     teacher: to_end(&narrow(&setup.batch.teacher)),
                     images: setup.batch.images.clone().cast(dtype).cast(to),
-                    rows: setup.batch.rows.clone(),
+                    indices: setup.batch.indices.clone(),
                     context: setup.batch.context,
                     targets: setup.batch.targets.clone(),
                 }
@@ -196,7 +196,7 @@ fn a_distiller_works_without_gradients_too() {
             teacher: plain(&setup.batch.teacher),
             targets: Targets::new(labels),
             images: setup.batch.images.clone().inner(),
-            rows: setup.batch.rows.clone(),
+            indices: setup.batch.indices.clone(),
             context: END,
         };
         let total = terms(&distiller, entry, &batch, 2).total();
@@ -253,7 +253,7 @@ fn one_class_cannot_be_decoupled() {
             teacher: &setup.teacher,
             shape,
         }],
-        rows: ROWS,
+        train_images: TRAIN_IMAGES,
         batch_size: SAMPLES,
     };
     let dkd = batches::config("name = \"dkd\"");

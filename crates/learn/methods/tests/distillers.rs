@@ -4,7 +4,7 @@
 mod batches;
 mod support;
 
-use batches::{Batch, ROWS, Shapes, config, fill, info, net_config, teacher, wave};
+use batches::{Batch, Shapes, TRAIN_IMAGES, config, fill, info, net_config, teacher, wave};
 use offramp_core::MapShape;
 use offramp_methods::distill::{AnyDistiller, Distiller};
 use offramp_methods::{StepContext, Targets};
@@ -37,7 +37,7 @@ fn batch([student, teacher]: [(Shapes, u64); 2]) -> Batch {
         teacher: teacher.0.waves(teacher.1, SAMPLES),
         targets: targets(&[1, 0, 3, 1, 2]),
         images: wave(0, [SAMPLES, 3, 8, 8], 1.0),
-        rows: vec![0, 2, 3, 5, 6],
+        indices: vec![0, 2, 3, 5, 6],
         context: END,
     }
 }
@@ -152,7 +152,7 @@ fn crd_draws_by_seed_and_step_alone() {
     assert_eq!(draws(7, 100), [0, 1, 6, 1, 1, 0]);
     assert_eq!(draws(7, 101), [4, 0, 0, 4, 5, 0]);
     assert_ne!(draws(8, 100), draws(7, 100));
-    assert!(draws(7, 5).iter().all(|row| *row < ROWS));
+    assert!(draws(7, 5).iter().all(|row| *row < TRAIN_IMAGES));
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn crd_moves_a_row_that_stands_twice_once() {
     let table = "name = \"crd\"\ndim = 4\nnegatives = 6";
     let mut distiller = distiller(table, STUDENT, TEACHER);
     let mut batch = batch([(STUDENT, 1), (TEACHER, 40)]);
-    batch.rows = vec![0, 2, 3, 2, 0];
+    batch.indices = vec![0, 2, 3, 2, 0];
     distiller.after_step(&batch.distill_batch(0));
     let tensors = offramp_core::params::collect(&distiller);
     let numbers = |name: &str| tensors[name].iter::<f32>().collect::<Vec<_>>();

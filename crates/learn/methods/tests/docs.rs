@@ -1,4 +1,4 @@
-//! The book says what the registry says, and its recipes are recipes.
+//! The book's tables are those of the registries, and its recipes can be parsed.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -344,7 +344,7 @@ const ONE: [GateGradients; 2] = [
     ),
 ];
 
-/// A gate that weighs all alike is the mean, attention that sees nothing too.
+/// A gate with equal weights is the mean, and so is attention between zeros.
 #[test]
 fn equal_weights_are_eeds_mean() {
     let value = |terms: &LossTerms, name: &str| values(terms.get(name).unwrap().value.clone())[0];

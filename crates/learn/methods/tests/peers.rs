@@ -19,7 +19,7 @@ use support::{END, device, method, network, parameter_gradients, targets, values
 const N: usize = 3;
 const CLASSES: usize = 5;
 
-/// The gate of a network whose exits leave at different depths looks at the map of the first.
+/// With exits at different depths, the gate uses the map of the first.
 #[test]
 fn early_exits_of_different_depths_and_widths() {
     let config = |json| serde_json::from_value::<NetConfig>(json).unwrap();
@@ -59,7 +59,7 @@ fn early_exits_of_different_depths_and_widths() {
     }
 }
 
-/// What the distiller says of a cohort is what the method says of exits with the same logits.
+/// The distiller's terms of a cohort are the method's of exits with the same logits.
 #[test]
 fn the_distiller_is_the_method_on_networks() {
     let entry = distillers()
@@ -95,7 +95,7 @@ fn the_distiller_is_the_method_on_networks() {
 
 /// Peers are in training, learn from their own terms alone, and leave the student to its own.
 #[test]
-fn nobody_is_moved_by_what_they_teach() {
+fn teachers_get_no_gradient_from_what_they_teach() {
     let entry = distillers()
         .iter()
         .find(|entry| entry.name == "dml")

@@ -334,7 +334,7 @@ fn settings_that_cannot_work_are_named() {
 }
 
 #[test]
-fn one_exit_has_nobody_to_learn_from() {
+fn methods_that_teach_need_two_exits() {
     let single = network(1, CLASSES, 6);
     for entry in registry() {
         let result = (entry.config)().init(&single, &mut Init::new(1, &device()));

@@ -79,7 +79,7 @@ fn kd_from_several_teachers_is_the_mean() {
         net: &net,
         config: &config,
         image: IMAGE,
-        rows: 1,
+        train_images: 1,
         batch_size: 1,
     };
     let table: DistillConfig = serde_json::from_value(json!({"loss": "kd"})).unwrap();
@@ -90,7 +90,7 @@ fn kd_from_several_teachers_is_the_mean() {
     let mut terms = LossTerms::new();
     let batch = StepBatch {
         images: &Tensor::zeros([1, 3, 16, 16], &device),
-        rows: &[0],
+        indices: &[0],
         outputs: &outputs,
         teachers: &constants(),
         targets: &Targets::new(Tensor::<1, Int>::from_data([0], &device)),

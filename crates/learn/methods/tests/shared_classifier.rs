@@ -219,7 +219,7 @@ fn the_terms_of_atsc_come_from_its_own_teacher() {
     };
     let terms = atsc.losses(&scene.distill_batch());
     assert_eq!(value(&terms, "pull"), 0.0);
-    // The copy sees the images as the teacher is used to, in training: batch statistics.
+    // The copy gets the images in the teacher's normalisation, in training mode: batch statistics.
     let net = twin.net().clone().train();
     let taught = net.forward(twin.renormalised(scene.images.clone()).autodiff());
     let last = taught.exits.last().unwrap();
@@ -346,7 +346,7 @@ fn odd_batches_are_finite() {
     }
 }
 
-/// Without labels cross-entropy says nothing, and the classifier stays.
+/// Without labels there is no cross-entropy, and the classifier does not change.
 #[test]
 fn atsc_without_labels_leaves_the_classifier() {
     let scene = atsc_scene(&[-1, -1, -1], 1.0);

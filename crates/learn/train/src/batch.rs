@@ -13,7 +13,7 @@ pub(crate) struct Input {
     /// Labels, as the losses take them.
     pub targets: Targets,
     /// Index of every image in the files of the data set, `[N]`.
-    pub rows: Vec<usize>,
+    pub indices: Vec<usize>,
     /// Number of images with a label; 0 for parts.
     pub labelled: usize,
 }
@@ -49,7 +49,7 @@ impl Input {
         Self {
             images: standardise(pixels, info.mean, info.std),
             targets,
-            rows: batch.indices,
+            indices: batch.indices,
             labelled,
         }
     }
@@ -57,19 +57,19 @@ impl Input {
     /// Splits the images, in their order, into `count` parts of about the same size; into fewer where
     /// there are fewer images.
     pub fn parts(&self, count: usize) -> Vec<Self> {
-        let rows = self.rows.len();
-        let count = count.clamp(1, rows.max(1));
+        let images = self.indices.len();
+        let count = count.clamp(1, images.max(1));
         if count == 1 {
             return vec![self.clone()];
         }
         let part = |at: usize| {
-            let range = rows * at / count..rows * (at + 1) / count;
+            let range = images * at / count..images * (at + 1) / count;
             let device = self.images.device();
             let places = Tensor::arange(range.start as i64..range.end as i64, &device);
             Self {
                 images: self.images.clone().slice_dim(0, range.clone()),
                 targets: self.targets.select(places),
-                rows: self.rows[range].to_vec(),
+                indices: self.indices[range].to_vec(),
                 labelled: 0,
             }
         };
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_all_rows_in_their_order() {
+    fn parts_are_all_images_in_their_order() {
         let device = default_device().unwrap();
         let labels: Vec<i32> = (0..7).collect();
         let input = Input {
@@ -146,7 +146,7 @@ mod tests {
                 .float()
                 .reshape([7, 1, 1, 1]),
             targets: Targets::new(integers(labels, &device)),
-            rows: (10..17).collect(),
+            indices: (10..17).collect(),
             labelled: 7,
         };
         for (count, sizes) in [
@@ -156,14 +156,18 @@ mod tests {
             (9, vec![1; 7]),
         ] {
             let parts = input.parts(count);
-            let found: Vec<usize> = parts.iter().map(|part| part.rows.len()).collect();
+            let found: Vec<usize> = parts.iter().map(|part| part.indices.len()).collect();
             assert_eq!(found, sizes);
-            let rows: Vec<usize> = parts.iter().flat_map(|part| part.rows.clone()).collect();
-            assert_eq!(rows, input.rows);
+            let indices: Vec<usize> = parts.iter().flat_map(|part| part.indices.clone()).collect();
+            assert_eq!(indices, input.indices);
             for part in parts {
                 let images: Vec<i64> = part.images.into_data().iter::<i64>().collect();
                 let labels: Vec<i64> = part.targets.labels.into_data().iter::<i64>().collect();
-                let places: Vec<i64> = part.rows.iter().map(|row| *row as i64 - 10).collect();
+                let places: Vec<i64> = part
+                    .indices
+                    .iter()
+                    .map(|index| *index as i64 - 10)
+                    .collect();
                 assert_eq!((&images, &labels), (&places, &places));
             }
         }

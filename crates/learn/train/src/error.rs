@@ -153,12 +153,12 @@ pub enum TrainError {
     },
     /// A batch with fewer images than replicas.
     #[error(
-        "a batch of {rows} images for {replicas} replicas; set train.drop-last = true, or lower \
+        "a batch of {images} images for {replicas} replicas; set train.drop-last = true, or lower \
          train.replicas"
     )]
-    FewerRowsThanReplicas {
+    FewerImagesThanReplicas {
         /// Images of the batch.
-        rows: usize,
+        images: usize,
         /// Replicas.
         replicas: usize,
     },
@@ -193,11 +193,13 @@ pub enum TrainError {
         source: Box<ParamError>,
     },
     /// Early stopping without validation images.
-    #[error("train.patience needs validation rows: set data.val-fraction above 0, or no patience")]
+    #[error(
+        "train.patience needs validation images: set data.val-fraction above 0, or no patience"
+    )]
     NoValidation,
     /// Nothing to evaluate.
-    #[error("the {split} split of {dataset} has no labelled rows to evaluate")]
-    NoRows {
+    #[error("the {split} split of {dataset} has no labelled images to evaluate")]
+    NoImages {
         /// The split.
         split: String,
         /// The data set.
@@ -276,7 +278,7 @@ impl fmt::Display for Work {
         match self {
             Self::Step { step, .. } => write!(f, "at step {step}"),
             Self::Scores { split, step, .. } => {
-                write!(f, "while scoring the {split} rows after step {step}")
+                write!(f, "while scoring the {split} images after step {step}")
             }
         }
     }
@@ -423,7 +425,9 @@ mod tests {
             advice(step(1, 1, false), None),
             "it is too small for this network"
         );
-        assert!(told(scores(250), some).contains("failed while scoring the val rows after step 6"));
+        assert!(
+            told(scores(250), some).contains("failed while scoring the val images after step 6")
+        );
         assert_eq!(
             advice(scores(250), some),
             "go on (--resume) with train.eval-batch-size = 125"

@@ -42,7 +42,7 @@ impl From<&TrainConfig> for EvalOptions {
 /// is not changed.
 ///
 /// # Errors
-/// [`TrainError::NoRows`] when no image has a label, [`TrainError::Table`] when a logit is not
+/// [`TrainError::NoImages`] when no image has a label, [`TrainError::Table`] when a logit is not
 /// finite, [`TrainError::Data`] when an image cannot be read.
 pub fn evaluate(
     net: &MultiExitNet,
@@ -51,15 +51,15 @@ pub fn evaluate(
     info: &DatasetInfo,
     options: &EvalOptions,
 ) -> Result<ExitTable, TrainError> {
-    let no_rows = || TrainError::NoRows {
+    let no_images = || TrainError::NoImages {
         split: split.to_string(),
         dataset: info.name.clone(),
     };
     if (0..subset.len()).all(|row| subset.label(row) < 0) {
-        return Err(no_rows());
+        return Err(no_images());
     }
     let net = net.valid();
-    let device = net.devices().into_iter().next().ok_or_else(no_rows)?;
+    let device = net.devices().into_iter().next().ok_or_else(no_images)?;
     let loader = Loader::new(
         subset.clone(),
         info,

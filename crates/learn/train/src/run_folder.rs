@@ -14,7 +14,7 @@ use crate::{RunError, TrainError};
 #[derive(Debug)]
 pub struct RunFolder {
     paths: RunPaths,
-    /// Held while the run goes on; the system releases it when the process ends in any way.
+    /// The lock of the run; the system releases it when the process ends in any way.
     _lock: File,
 }
 

@@ -1,4 +1,4 @@
-//! The book says of `[model]` what the registries say, and its recipes are recipes.
+//! The book's tables of `[model]` are those of the registries, and its recipes can be parsed.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Every committed recipe, and what is said of a wrong one.
+//! Every committed recipe, and the errors of wrong ones.
 
 use std::path::{Path, PathBuf};
 

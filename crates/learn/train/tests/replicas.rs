@@ -51,7 +51,7 @@ fn two_replicas_learn_what_two_parts_teach() {
     let parts = trained(&parent.path().join("parts"), &["train.accumulate=2"]);
     let replicas = trained(&parent.path().join("replicas"), &["train.replicas=2"]);
     assert_near(&replicas, &parts);
-    // And not what the whole batch teaches: the test would see a batch norm over everything.
+    // It differs from the result of the whole batch: the test would notice batch norm over all parts.
     let whole = trained(&parent.path().join("whole"), &[]);
     assert!((whole.1[0] - parts.1[0]).abs() > 1e-3 * whole.1[0]);
 }

@@ -33,7 +33,7 @@ impl Window {
         [n, c, size(0, h), size(1, w)]
     }
 
-    /// The positions of the map that output `at` of an axis of length `len` sees.
+    /// The positions of the map in the window of output `at`, on an axis of length `len`.
     fn range(&self, axis: usize, at: usize, len: usize) -> std::ops::Range<usize> {
         let start = at * self.stride[axis];
         let end = (start + self.kernel[axis]).saturating_sub(self.padding[axis]);

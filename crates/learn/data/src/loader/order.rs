@@ -34,7 +34,7 @@ impl Interleave {
                 key: "interleave",
                 value: format!("{}:{}", self.labelled, self.unlabelled),
                 rule:
-                    "a turn has at least one row of each kind; leave the key out to take rows as \
+                    "a turn has at least one image of each kind; leave the key out to take images as \
                        they come"
                         .into(),
             });
@@ -44,7 +44,7 @@ impl Interleave {
         if turns == 0 {
             return Err(DataError::Empty {
                 what: format!(
-                    "an epoch of turns of {} rows with and {} without a label, of which there are \
+                    "an epoch of turns of {} images with and {} without a label, of which there are \
                      {} and {},",
                     self.labelled,
                     self.unlabelled,
@@ -72,7 +72,7 @@ impl Interleave {
     }
 }
 
-/// The positions of the rows with a label, and of those without one.
+/// The positions of the images with a label, and of those without one.
 fn kinds(subset: &Subset) -> (Vec<usize>, Vec<usize>) {
     (0..subset.len()).partition(|&position| subset.label(position) >= 0)
 }

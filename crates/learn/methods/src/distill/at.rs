@@ -59,7 +59,7 @@ impl AtConfig {
 /// of a pair is pooled to the smaller. Channels need not agree.
 ///
 /// Zagoruyko and Komodakis, *Paying More Attention to Attention*, ICLR 2017, with the mean square
-/// of the authors' code instead of the paper's norm. Weighed 1000 beside a cross-entropy of 1 in
+/// of the authors' code instead of the paper's norm. Weight 1000 beside a cross-entropy of 1 in
 /// the public toolboxes.
 #[derive(Module, Debug)]
 pub struct AttentionTransfer {

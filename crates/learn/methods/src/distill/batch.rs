@@ -19,7 +19,7 @@ pub struct ExitFeatures<'a> {
 }
 
 impl<'a> ExitFeatures<'a> {
-    /// Exit `exit` of the outputs of a network whose exits look at `exit_stages`.
+    /// Exit `exit` of the outputs of a network whose exits are attached to `exit_stages`.
     pub fn new(outputs: &'a ExitOutputs, exit_stages: &[usize], exit: usize) -> Self {
         let count = (exit_stages[exit] + 1).min(outputs.stages.len());
         Self {
@@ -42,7 +42,7 @@ pub struct DistillBatch<'a> {
     /// The images, normalised as the student expects them, `[N, 3, H, W]`.
     pub images: &'a Tensor<4>,
     /// Index of every image in the training set, `[N]`.
-    pub rows: &'a [usize],
+    pub indices: &'a [usize],
     /// The position of the step in the training.
     pub context: &'a StepContext,
 }
@@ -130,7 +130,7 @@ pub struct DistillInfo<'a> {
     /// The teachers.
     pub teachers: Vec<TeacherInfo<'a>>,
     /// Number of training images.
-    pub rows: usize,
+    pub train_images: usize,
     /// Images per batch; the last batch of an epoch may have fewer.
     pub batch_size: usize,
 }

@@ -56,21 +56,21 @@ impl CrdConfig {
         check.value("negatives", negatives, "at least 1", self.negatives >= 1)?;
         check.positive("temperature", self.temperature)?;
         check.share("momentum", self.momentum)?;
-        let rows = info.rows.max(1);
+        let images = info.train_images.max(1);
         let teacher = info.teachers[0].shape.map.channels;
         let side = |width: usize, init: &mut Init| {
             // The entries' variance is 1 / dim, so that their length is about 1.
             let bound = (3.0 / self.dim as f64).sqrt();
             Side {
                 embed: Linear::new(width, self.dim, init),
-                bank: Buffer::new(init.uniform([rows, self.dim], bound).val()),
+                bank: Buffer::new(init.uniform([images, self.dim], bound).val()),
                 scale: Buffer::new(Tensor::zeros([1], init.device())),
             }
         };
         Ok(Crd {
             student: side(info.student.map.channels, init),
             teacher: side(teacher, init),
-            classes: Buffer::new(Tensor::full([rows], -1.0, init.device())),
+            classes: Buffer::new(Tensor::full([images], -1.0, init.device())),
             config: self.clone(),
         })
     }
@@ -124,11 +124,11 @@ impl Side {
     }
 
     /// Moves the given entries of the memory bank towards `v`.
-    fn remember(&self, rows: &Tensor<1, Int>, v: Tensor<2>, momentum: f64) {
+    fn remember(&self, indices: &Tensor<1, Int>, v: Tensor<2>, momentum: f64) {
         self.bank.update(|bank| {
-            let old = bank.clone().select(0, rows.clone());
+            let old = bank.clone().select(0, indices.clone());
             let new = unit_rows(old.clone() * momentum + v.detach() * (1.0 - momentum));
-            bank.select_assign(0, rows.clone(), new - old, IndexingUpdateOp::Add)
+            bank.select_assign(0, indices.clone(), new - old, IndexingUpdateOp::Add)
         });
     }
 }
@@ -136,17 +136,17 @@ impl Side {
 impl Crd {
     /// The `K` negatives of a step, as indices of training images.
     pub fn negatives(&self, context: &StepContext) -> Vec<usize> {
-        let [rows] = self.classes.value().dims();
+        let [images] = self.classes.value().dims();
         let mut rng = ChaCha8Rng::seed_from_u64(context.seed);
         rng.set_stream(context.step);
-        let draws = (0..self.config.negatives).map(|_| rng.random_range(0..rows));
+        let draws = (0..self.config.negatives).map(|_| rng.random_range(0..images));
         draws.collect()
     }
 
     /// The weight of each drawn image for each anchor, `[N, K]`: 0 where it is not a negative; each row
     /// sums to `K`.
     fn weights(&self, batch: &DistillBatch, drawn: &Tensor<1, Int>) -> Tensor<2> {
-        let (n, k) = (batch.rows.len(), self.config.negatives);
+        let (n, k) = (batch.indices.len(), self.config.negatives);
         let classes = self.classes.value().detach();
         let dtype = FloatDType::from(classes.dtype());
         let labels = batch.targets.labels.clone().float().cast(dtype);
@@ -154,9 +154,9 @@ impl Crd {
         let classes = classes.select(0, drawn.clone()).reshape([1, k]);
         let alike =
             (classes.expand([n, k]).equal(labels.clone())).bool_and(labels.greater_equal_elem(0.0));
-        let rows = integers(batch.rows.iter().copied(), drawn);
-        let rows = rows.reshape([n, 1]).expand([n, k]);
-        let same = rows.equal(drawn.clone().reshape([1, k]).expand([n, k]));
+        let indices = integers(batch.indices.iter().copied(), drawn);
+        let indices = indices.reshape([n, 1]).expand([n, k]);
+        let same = indices.equal(drawn.clone().reshape([1, k]).expand([n, k]));
         let kept = alike.bool_or(same).bool_not().float().cast(dtype);
         let count = kept.clone().sum_dim(1);
         let none = count.clone().equal_elem(0.0);
@@ -168,14 +168,14 @@ impl Crd {
         &self,
         v: Tensor<2>,
         [own, other]: [&Side; 2],
-        [rows, drawn]: [&Tensor<1, Int>; 2],
+        [indices, drawn]: [&Tensor<1, Int>; 2],
         weights: Tensor<2>,
     ) -> Tensor<1> {
         let [n, _] = v.dims();
         let (k, tau) = (self.config.negatives, self.config.temperature);
         let bank = other.bank.value();
         let [all, _] = bank.dims();
-        let right = bank.clone().select(0, rows.clone());
+        let right = bank.clone().select(0, indices.clone());
         let right = (v.clone() * right).sum_dim(1) / tau;
         let wrong = v.matmul(bank.select(0, drawn.clone()).transpose()) / tau;
 
@@ -197,11 +197,11 @@ impl Distiller for Crd {
         let embedding = batch.student.exit.embedding.clone();
         let teacher_embedding = beside(&batch.teachers[0].exit.embedding, &embedding);
         let like = batch.targets.labels.clone();
-        let rows = integers(batch.rows.iter().copied(), &like);
+        let indices = integers(batch.indices.iter().copied(), &like);
         let drawn = integers(self.negatives(batch.context).into_iter(), &like);
         let weights = self.weights(batch, &drawn);
         let (student, teacher) = (&self.student, &self.teacher);
-        let places = [&rows, &drawn];
+        let places = [&indices, &drawn];
         let v = student.embed(embedding);
         let of_student = self.contrast(v, [student, teacher], places, weights.clone());
         let v = teacher.embed(teacher_embedding);
@@ -211,12 +211,12 @@ impl Distiller for Crd {
 
     fn after_step(&mut self, batch: &DistillBatch) {
         // The entry of an image that is twice in a batch moves once.
-        let first = |&(at, row): &(usize, &usize)| !batch.rows[..at].contains(row);
-        let (places, rows): (Vec<usize>, Vec<usize>) =
-            batch.rows.iter().enumerate().filter(first).unzip();
+        let first = |&(at, index): &(usize, &usize)| !batch.indices[..at].contains(index);
+        let (places, indices): (Vec<usize>, Vec<usize>) =
+            batch.indices.iter().enumerate().filter(first).unzip();
         let labels = &batch.targets.labels;
         let places = integers(places.into_iter(), labels);
-        let rows = integers(rows.into_iter(), labels);
+        let indices = integers(indices.into_iter(), labels);
         let momentum = self.config.momentum;
         let embedding = batch.student.exit.embedding.clone().detach();
         let teacher_embedding = beside(&batch.teachers[0].exit.embedding, &embedding);
@@ -225,13 +225,13 @@ impl Distiller for Crd {
             (&self.teacher, teacher_embedding),
         ] {
             let v = side.embed(f.select(0, places.clone()));
-            side.remember(&rows, v, momentum);
+            side.remember(&indices, v, momentum);
         }
         self.classes.update(|classes| {
             let dtype = FloatDType::from(classes.dtype());
             let new = labels.clone().select(0, places).float().cast(dtype);
-            let old = classes.clone().select(0, rows.clone());
-            classes.select_assign(0, rows, new - old, IndexingUpdateOp::Add)
+            let old = classes.clone().select(0, indices.clone());
+            classes.select_assign(0, indices, new - old, IndexingUpdateOp::Add)
         });
     }
 }

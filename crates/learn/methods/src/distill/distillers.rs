@@ -26,7 +26,7 @@ pub struct Student<'a> {
     /// Shape of an image.
     pub image: MapShape,
     /// Number of training images.
-    pub rows: usize,
+    pub train_images: usize,
     /// Images per batch.
     pub batch_size: usize,
 }
@@ -37,7 +37,7 @@ pub struct StepBatch<'a> {
     /// The images, normalised as the student expects them, `[N, 3, H, W]`.
     pub images: &'a Tensor<4>,
     /// Index of every image in the training set, `[N]`.
-    pub rows: &'a [usize],
+    pub indices: &'a [usize],
     /// The student's outputs.
     pub outputs: &'a ExitOutputs,
     /// The teachers' outputs, in the order in which the teachers were given; ignored for those of
@@ -179,7 +179,7 @@ impl Distillers {
         self.tables = tables;
     }
 
-    /// Puts what teachers and student share into the student; see [`Distiller::share`].
+    /// Copies what teachers and student share into the student; see [`Distiller::share`].
     pub fn share(&self, student: MultiExitNet) -> MultiExitNet {
         let instances = self.tables.iter().flat_map(|table| &table.instances);
         instances.fold(student, |student, instance| {
@@ -201,7 +201,7 @@ impl Distillers {
             teachers: used.iter().map(teacher).collect(),
             targets: batch.targets,
             images: batch.images,
-            rows: batch.rows,
+            indices: batch.indices,
             context: batch.context,
         }
     }
@@ -254,7 +254,7 @@ impl Table {
                     net: student.config,
                     image: student.image,
                     teachers: group.iter().map(|&at| teacher_infos[at].clone()).collect(),
-                    rows: student.rows,
+                    train_images: student.train_images,
                     batch_size: student.batch_size,
                 };
                 let distiller = (config.loss)

@@ -59,7 +59,7 @@ impl KdConfig {
 /// ```
 ///
 /// Hinton, Vinyals and Dean, *Distilling the Knowledge in a Neural Network*, NIPS workshop 2014.
-/// The public toolboxes weigh it 0.9 beside 0.1 of cross-entropy (RepDistiller) or 1 beside 1
+/// The public toolboxes give it weight 0.9 beside 0.1 of cross-entropy (RepDistiller) or 1 beside 1
 /// (SimKD's), with `T` = 4.
 #[derive(Module, Debug)]
 pub struct Kd {

@@ -4,7 +4,7 @@
 //! what an exit learns from another network, trained before or beside it. The two combine freely:
 //! any number of distillers, each for the exits and teachers that it names, beside any method.
 //!
-//! A distiller sees one exit at a time as if it were a network of its own ([`ExitFeatures`]): its stages,
+//! A distiller gets one exit at a time as if it were a network of its own ([`ExitFeatures`]): its stages,
 //! the last map of its head, its embedding and its logits. So a method written for networks with
 //! one exit applies to every exit of a student, and to every exit of a teacher.
 

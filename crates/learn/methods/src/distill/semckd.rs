@@ -68,8 +68,8 @@ impl SemCkdConfig {
     }
 }
 
-/// Every stage of the student learns from all stages of the teacher, each image by weights of its
-/// own: most from those that see the batch alike.
+/// Every stage of the student learns from all stages of the teacher, with weights per image: most from the
+/// stages with the most similar relations between the images of the batch.
 ///
 /// ```text
 /// L    = 1 / (N S) sum_nij A_nij mean_chw (P_ij(f_i) - t_j)^2        i of S stages of the student

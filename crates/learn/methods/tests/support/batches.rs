@@ -17,7 +17,7 @@ use serde_json::json;
 use super::support::device;
 
 pub const CLASSES: usize = 4;
-pub const ROWS: usize = 7;
+pub const TRAIN_IMAGES: usize = 7;
 
 /// Shapes of one side's stages and of its head's last map.
 #[derive(Clone, Copy)]
@@ -136,7 +136,7 @@ pub fn info<'a>(
             teacher,
             shape: taught_by.view(),
         }],
-        rows: ROWS,
+        train_images: TRAIN_IMAGES,
         batch_size,
     }
 }
@@ -147,7 +147,7 @@ pub struct Batch {
     pub teacher: ExitOutputs,
     pub targets: Targets,
     pub images: Tensor<4>,
-    pub rows: Vec<usize>,
+    pub indices: Vec<usize>,
     pub context: StepContext,
 }
 
@@ -166,7 +166,7 @@ impl Batch {
             teachers: vec![view(&self.teacher, self.teacher.exits.len() - 1)],
             targets: &self.targets,
             images: &self.images,
-            rows: &self.rows,
+            indices: &self.indices,
             context: &self.context,
         }
     }

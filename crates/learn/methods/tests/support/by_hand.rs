@@ -119,7 +119,7 @@ pub fn distiller(
                 shape: shape(*map),
             })
             .collect(),
-        rows: 10,
+        train_images: 10,
         batch_size: 3,
     };
     config.init(&info, &mut Init::new(7, device))
@@ -148,7 +148,7 @@ pub struct Scene {
     pub teachers: Vec<ExitOutput>,
     pub targets: Targets,
     pub images: Tensor<4>,
-    pub rows: Vec<usize>,
+    pub indices: Vec<usize>,
     pub context: StepContext,
 }
 
@@ -159,7 +159,7 @@ impl Scene {
         Self {
             targets: Targets::new(Tensor::<1, Int>::from_data(labels, &device)),
             images: fill(3, [n, 3, IMAGE.height, IMAGE.width], &device),
-            rows: (0..n).collect(),
+            indices: (0..n).collect(),
             student,
             teachers,
             context: END,
@@ -175,7 +175,7 @@ impl Scene {
             teachers: self.teachers.iter().map(view).collect(),
             targets: &self.targets,
             images: &self.images,
-            rows: &self.rows,
+            indices: &self.indices,
             context: &self.context,
         }
     }

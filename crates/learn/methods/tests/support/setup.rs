@@ -18,7 +18,7 @@ use offramp_nn::Init;
 use offramp_teachers::ExternalTeacher;
 use serde_json::json;
 
-use super::batches::{Batch, Change, ROWS, changed, net, net_config, teacher, wave};
+use super::batches::{Batch, Change, TRAIN_IMAGES, changed, net, net_config, teacher, wave};
 use super::support::{END, device, targets};
 
 pub const SAMPLES: usize = 5;
@@ -66,7 +66,7 @@ impl Setup {
             // Class 2 is missing.
             targets: targets(&[0, 1, -1, 3, 1]),
             images,
-            rows: vec![0, 2, 3, 5, 6],
+            indices: vec![0, 2, 3, 5, 6],
             context: END,
         };
         Self {
@@ -99,7 +99,7 @@ impl Setup {
                 TeacherCount::One => vec![teacher_info],
                 TeacherCount::All => vec![teacher_info.clone(), teacher_info],
             },
-            rows: ROWS,
+            train_images: TRAIN_IMAGES,
             batch_size: SAMPLES,
         };
         let mut init = Init::new(1, &device());

@@ -105,7 +105,7 @@ pub enum RecipeError {
     /// The recipe cannot be written as TOML.
     #[error("the recipe cannot be written as TOML: {reason}")]
     Unwritable {
-        /// What the writer says.
+        /// The writer's message.
         reason: String,
     },
 }
@@ -205,7 +205,7 @@ impl Recipe {
     }
 }
 
-/// A table that says no `name` means the one of the default, so that
+/// A table without a `name` has that of the default, so that
 /// `[train.optimizer] lr = 0.05` needs no name.
 fn fill_names(tree: &mut Table, known: &Table, root: bool) {
     if let (false, Some(name)) = (root, known.get("name")) {

@@ -128,7 +128,7 @@ impl TeacherCache {
     pub fn open(
         path: &Path,
         key: &str,
-        rows: &[usize],
+        indices: &[usize],
         device: &Device,
     ) -> Result<Option<Self>, FileError> {
         let file = match File::open(path) {
@@ -148,7 +148,10 @@ impl TeacherCache {
             .map_err(|source| unreadable(path, source))?
             .len();
         let expected = start + (header.rows.len() * header.layout.width() * 4) as u64;
-        if header.format != FORMAT || header.key != key || header.rows != rows || length != expected
+        if header.format != FORMAT
+            || header.key != key
+            || header.rows != indices
+            || length != expected
         {
             return Ok(None);
         }
@@ -177,14 +180,14 @@ impl TeacherCache {
     /// # Errors
     /// [`TrainError::File`] when the file cannot be read, [`TrainError::CacheLost`] when it has no
     /// such image.
-    pub fn outputs(&self, rows: &[usize]) -> Result<ExitOutputs, TrainError> {
+    pub fn outputs(&self, indices: &[usize]) -> Result<ExitOutputs, TrainError> {
         let width = self.layout.width();
-        let mut bytes = vec![0; rows.len() * width * 4];
-        for (row, out) in rows.iter().zip(bytes.chunks_exact_mut(width * 4)) {
+        let mut bytes = vec![0; indices.len() * width * 4];
+        for (index, out) in indices.iter().zip(bytes.chunks_exact_mut(width * 4)) {
             let lost = || TrainError::CacheLost {
                 path: self.path.clone(),
             };
-            let place = *self.places.get(row).ok_or_else(lost)?;
+            let place = *self.places.get(index).ok_or_else(lost)?;
             let at = SeekFrom::Start(self.start + place * (width * 4) as u64);
             (&self.file)
                 .seek(at)
@@ -193,7 +196,7 @@ impl TeacherCache {
         }
         let value = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
         let values: Vec<f32> = bytes.chunks_exact(4).map(value).collect();
-        let block = TensorData::new(values, [rows.len(), width]);
+        let block = TensorData::new(values, [indices.len(), width]);
         Ok(self.layout.unpack(Tensor::from_data(block, &self.device)))
     }
 }
@@ -210,7 +213,7 @@ pub(super) struct Writer<'a> {
     pub path: &'a Path,
     pub key: &'a str,
     pub layout: Layout,
-    pub rows: &'a [usize],
+    pub indices: &'a [usize],
 }
 
 impl Writer<'_> {
@@ -222,7 +225,7 @@ impl Writer<'_> {
         let header = Header {
             format: FORMAT,
             key: self.key.to_owned(),
-            rows: self.rows.to_vec(),
+            rows: self.indices.to_vec(),
             layout: self.layout.clone(),
         };
         if let Some(folder) = self.path.parent() {
@@ -304,11 +307,12 @@ mod tests {
                 path: &path,
                 key: "k",
                 layout,
-                rows: &[10, 4, 7],
+                indices: &[10, 4, 7],
             };
             writer.write([Ok(all.clone())].into_iter()).unwrap();
-            let open =
-                |key: &str, rows: &[usize]| TeacherCache::open(&path, key, rows, &device).unwrap();
+            let open = |key: &str, indices: &[usize]| {
+                TeacherCache::open(&path, key, indices, &device).unwrap()
+            };
             let cache = open("k", &[10, 4, 7]).unwrap();
             let found = cache.outputs(&[7, 10]).unwrap();
             assert_eq!(found.len(), 2);
@@ -361,7 +365,7 @@ mod tests {
             path: &path,
             key: "k",
             layout: Layout::default(),
-            rows: &[0, 1],
+            indices: &[0, 1],
         };
         assert!(matches!(
             writer.write(blocks.into_iter()),

@@ -116,7 +116,7 @@ impl Teachers {
     ) -> Result<Vec<ExitOutputs>, TrainError> {
         let outputs_of = |(at, teacher): (usize, &ExternalTeacher)| match &self.caches[at] {
             _ if distill.uses(at) == Uses::Nothing => Ok(ExitOutputs::default()),
-            Some(cache) => Ok(cache.outputs(&input.rows)?),
+            Some(cache) => Ok(cache.outputs(&input.indices)?),
             None => Ok(teacher.outputs(input.images.clone())),
         };
         self.teachers.iter().enumerate().map(outputs_of).collect()
@@ -170,7 +170,7 @@ fn fill(
         path,
         key,
         layout,
-        rows: train_images.subset.indices(),
+        indices: train_images.subset.indices(),
     }
     .write(blocks)
 }

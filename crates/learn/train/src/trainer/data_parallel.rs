@@ -83,8 +83,8 @@ impl DataParallel {
     ) -> Result<(Learner, StepValues), TrainError> {
         let (images, parts) = (batch.len(), batch.split(self.devices.len()));
         if parts.len() < self.devices.len() {
-            return Err(TrainError::FewerRowsThanReplicas {
-                rows: images,
+            return Err(TrainError::FewerImagesThanReplicas {
+                images,
                 replicas: self.devices.len(),
             });
         }

@@ -76,7 +76,7 @@ impl Learner {
         if self.objective.method.looks_ahead(&settings.context) {
             self.look_ahead(&input, settings.lr);
         }
-        let (images, labelled) = (input.rows.len(), input.labelled);
+        let (images, labelled) = (input.indices.len(), input.labelled);
         let factor = self.scale.as_ref().map_or(1.0, LossScale::factor)
             * replica_context.map_or(1.0, ReplicaContext::factor);
         let context = PassContext {
@@ -89,7 +89,7 @@ impl Learner {
         let (mut readings, mut outputs) = (Readings::default(), Vec::new());
         let parts = input.parts(settings.accumulate);
         for part in &parts {
-            let share = part.rows.len() as f64 / images as f64;
+            let share = part.indices.len() as f64 / images as f64;
             let pass = match replica_context {
                 Some(replica_context) => {
                     replica_context.pass(|| context.pass(part, factor * share))?
@@ -195,7 +195,7 @@ impl Learner {
         method.after_step(&outputs.student);
         distill.after_step(&StepBatch {
             images: &input.images,
-            rows: &input.rows,
+            indices: &input.indices,
             outputs: &outputs.student,
             teachers: &outputs.teachers,
             targets: &input.targets,

@@ -59,7 +59,7 @@ impl PassContext<'_> {
         let teacher_outputs = teachers.outputs(input, distill)?;
         let batch = StepBatch {
             images: &input.images,
-            rows: &input.rows,
+            indices: &input.indices,
             outputs: &outputs,
             teachers: &teacher_outputs,
             targets: &input.targets,
@@ -145,14 +145,14 @@ fn join(parts: Vec<&ExitOutputs>) -> ExitOutputs {
     };
     let exit = |exit: usize| {
         let of = |pick: fn(&ExitOutput) -> &Tensor<2>| {
-            let rows = parts.iter().map(|part| pick(&part.exits[exit]).clone());
-            Tensor::cat(rows.collect(), 0)
+            let values = parts.iter().map(|part| pick(&part.exits[exit]).clone());
+            Tensor::cat(values.collect(), 0)
         };
         ExitOutput::new(of(|exit| &exit.embedding), of(|exit| &exit.logits))
     };
     let stage = |stage: usize| {
-        let rows = parts.iter().map(|part| part.stages[stage].clone());
-        Tensor::cat(rows.collect(), 0)
+        let values = parts.iter().map(|part| part.stages[stage].clone());
+        Tensor::cat(values.collect(), 0)
     };
     ExitOutputs {
         exits: fewest(ExitOutputs::len).map(exit).collect(),

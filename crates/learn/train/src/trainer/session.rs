@@ -368,7 +368,7 @@ fn learner(
         net: &net,
         config: model,
         image,
-        rows: splits
+        train_images: splits
             .train
             .indices()
             .iter()

@@ -162,7 +162,7 @@ impl Session<'_> {
         TrainError::NotFinite {
             step: self.state.step,
             epoch: self.state.step as f64 / self.schedule.steps_per_epoch as f64,
-            term: format!("a logit of exit {exit} for validation row {sample}"),
+            term: format!("a logit of exit {exit} for validation image {sample}"),
             value: value.into(),
             checkpoint: self.state.newest.clone(),
         }

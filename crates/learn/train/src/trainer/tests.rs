@@ -185,7 +185,7 @@ fn near(found: &NamedTensors, expected: &NamedTensors, tolerance: f32) {
     }
 }
 
-/// Batch norms with their running statistics, which do not depend on who else is in the batch.
+/// Batch norms with their running statistics, which do not depend on the other images of the batch.
 struct Evaluating;
 
 impl ModuleMapper for Evaluating {
