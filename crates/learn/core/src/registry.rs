@@ -31,6 +31,9 @@ pub trait Kind:
     }
 }
 
+/// Makes settings of options, or says what is wrong with them.
+pub type Parse<C> = fn(Map<String, Value>) -> Result<C, String>;
+
 /// One line of a [`Table`].
 pub trait Entry: Copy + Send + Sync + 'static {
     /// What a recipe calls it.
@@ -270,9 +273,7 @@ macro_rules! registry {
             pub doc: &'static str,
             /// Its settings with default options.
             pub config: fn() -> $config,
-            parse: fn(
-                ::serde_json::Map<::std::string::String, ::serde_json::Value>,
-            ) -> ::std::result::Result<$config, ::std::string::String>,
+            parse: $crate::registry::Parse<$config>,
         }
 
         const _: () = {

@@ -6,12 +6,12 @@ use std::fmt::Debug;
 
 use burn::module::Module;
 use offramp_core::ExitOutputs;
-use offramp_core::registry::{AnyKind, Entry, Kind, Table, parse, unknown_variant};
+use offramp_core::registry::{AnyKind, Entry, Kind, Parse, Table, parse, unknown_variant};
 use offramp_losses::Targets;
 use offramp_nn::Init;
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
     Beed, BeedConfig, Byot, ByotConfig, Dml, DmlConfig, Eed, EedConfig, L2wDen, L2wDenConfig,
@@ -45,7 +45,7 @@ pub struct MethodEntry {
     /// Its settings with their default values.
     pub config: fn() -> MethodConfig,
     /// Reads the options of a method of another crate.
-    parse: Option<fn(Map<String, Value>) -> Result<MethodConfig, String>>,
+    parse: Option<Parse<MethodConfig>>,
 }
 
 impl Entry for MethodEntry {

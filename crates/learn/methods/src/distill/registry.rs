@@ -4,12 +4,12 @@ use std::any::Any;
 use std::fmt::Debug;
 
 use burn::module::Module;
-use offramp_core::registry::{AnyKind, Entry, Kind, Table, parse, unknown_variant};
+use offramp_core::registry::{AnyKind, Entry, Kind, Parse, Table, parse, unknown_variant};
 use offramp_heads::MultiExitNet;
 use offramp_nn::Init;
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     AtConfig, Atsc, AtscConfig, AttentionTransfer, CaMkd, CaMkdConfig, Crd, CrdConfig,
@@ -101,7 +101,7 @@ pub struct DistillerEntry {
     /// Its settings with their default values.
     pub config: fn() -> DistillerConfig,
     /// Reads the options of a distiller of another crate.
-    parse: Option<fn(Map<String, Value>) -> Result<DistillerConfig, String>>,
+    parse: Option<Parse<DistillerConfig>>,
 }
 
 impl Entry for DistillerEntry {
