@@ -211,7 +211,7 @@ impl MethodConfig {
     /// use serde::{Deserialize, Serialize};
     ///
     /// /// The settings, and at once the method, which has no parameters.
-    /// #[derive(Module, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+    /// #[derive(Module, Debug, Default, Serialize, Deserialize)]
     /// #[serde(default, deny_unknown_fields)]
     /// struct Squares {}
     ///
@@ -229,8 +229,8 @@ impl MethodConfig {
     /// impl Method for Squares {
     ///     fn losses(&self, outputs: &ExitOutputs, _: &Targets, _: &StepContext) -> LossTerms {
     ///         let mut terms = LossTerms::new();
-    ///         for (exit, logits) in outputs.logits().into_iter().enumerate() {
-    ///             terms.push(format!("squares/{exit}"), logits.square().mean(), 1.0);
+    ///         for (exit, logits) in outputs.logits().enumerate() {
+    ///             terms.push(format!("squares/{exit}"), logits.clone().powf_scalar(2.0).mean(), 1.0);
     ///         }
     ///         terms
     ///     }
