@@ -5,8 +5,9 @@
 JSON, TOML and Python must parse. In `sh` blocks and in the comments of recipes, a recipe, a script or a
 manifest that is named must be there, `just` must know what it is asked for, and with PROGRAM, the built
 `offramp`, every subcommand, option and value of an `offramp` line must be one that it takes: the line is
-run with `--help` behind it. Where Node is at hand, KaTeX must typeset every formula. Blocks of Rust are
-compiled by the documentation tests of crates/offramp.
+run with `--help` behind it. Where Node is at hand, KaTeX must typeset every formula. Blocks of `rust,no_run` are
+compiled by the documentation tests of crates/offramp; a block of `rust` names in its first line the file,
+which CI compiles, whose parts it shows, `// ...` between them.
 """
 
 import glob
@@ -21,7 +22,7 @@ import tomllib
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BLOCK = re.compile(r"^( *)```(\w[\w,-]*)?\n(.*?)^ *```$", re.M | re.S)
-LANGUAGES = {"dockerfile", "json", "math", "python", "rust,no_run", "sh", "text", "toml", "yaml"}
+LANGUAGES = {"dockerfile", "json", "math", "python", "rust", "rust,no_run", "sh", "text", "toml", "yaml"}
 
 
 def blocks(path, text):
@@ -89,6 +90,8 @@ class Checker:
                 tomllib.loads(body)
             elif language == "python":
                 compile(body, place, "exec")
+            elif language == "rust":
+                self.excerpt(place, body)
             elif language == "sh":
                 for words in commands(body):
                     self.command(place, words)
@@ -96,6 +99,19 @@ class Checker:
                 self.fail(place, f"a block of {language or 'no language'}: {', '.join(sorted(LANGUAGES))} are known")
         except (SyntaxError, ValueError) as error:
             self.fail(place, f"{language}: {error}")
+
+    def excerpt(self, place, body):
+        """A block of Rust: a path in a comment, then parts of that file."""
+        first, _, rest = body.partition("\n")
+        path = os.path.join(ROOT, first.removeprefix("// "))
+        if not first.startswith("// ") or not os.path.isfile(path):
+            self.fail(place, "the first line of a block of `rust` is `// FILE`, the file that it is a part of")
+            return
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        for part in rest.split("// ...\n"):
+            if part not in text:
+                self.fail(place, f"{first.removeprefix('// ')} has no longer\n{part}")
 
     def typeset(self):
         if not shutil.which("node"):

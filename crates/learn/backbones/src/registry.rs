@@ -1,6 +1,6 @@
 //! The table of backbones: help texts, documentation and tests are made from it.
 
-use std::sync::{PoisonError, RwLock};
+use offramp_core::registry::{Entry, Table};
 
 use crate::{BackboneConfig, FAMILIES};
 
@@ -15,32 +15,25 @@ pub struct BackboneEntry {
     pub config: fn() -> BackboneConfig,
 }
 
-/// Those of other crates.
-static REGISTERED: RwLock<Vec<BackboneEntry>> = RwLock::new(Vec::new());
+impl Entry for BackboneEntry {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+static TABLE: Table<BackboneEntry> = Table::new("backbone", FAMILIES);
 
 /// All backbones: those of this crate, then those that were [registered](register).
 pub fn registry() -> Vec<BackboneEntry> {
-    let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
-    let own = FAMILIES.iter().copied().flatten().copied();
-    own.chain(registered.iter().copied()).collect()
+    TABLE.all().to_vec()
 }
 
 /// Adds a backbone of another crate: recipes, `model.json` and `--help` know it from then on.
 ///
-/// A backbone of the same name is replaced, unless it is one of this crate's.
+/// A registered backbone of the same name is replaced.
 ///
 /// # Errors
 /// When this crate has a backbone of that name.
 pub fn register(entry: BackboneEntry) -> Result<(), String> {
-    let mut own = FAMILIES.iter().copied().flatten();
-    if own.any(|known| known.name == entry.name) {
-        return Err(format!(
-            "there is a backbone called {:?} already",
-            entry.name
-        ));
-    }
-    let mut registered = REGISTERED.write().unwrap_or_else(PoisonError::into_inner);
-    registered.retain(|known| known.name != entry.name);
-    registered.push(entry);
-    Ok(())
+    TABLE.register(entry)
 }

@@ -1,64 +1,90 @@
-//! Modules whose type is not known: backbones and heads that somebody writes in burn himself.
+//! Modules whose type is not known, such as backbones and heads that somebody writes in burn himself.
+//!
+//! [`boxed!`](crate::boxed!) makes the type for a trait: a pointer that is a burn module like any other.
 
 use std::any::Any;
-use std::fmt::Debug;
-use std::ops::Deref;
 
-use burn::module::{
-    Content, Devices, Flag, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper,
-    ModuleVisitor, Param,
-};
-use burn::tensor::{Bool, Device, Int, Tensor};
+use burn::module::{Flag, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Bool, Int, Tensor};
 
 use crate::{Backbone, ExitHead};
 
-/// A trait of burn modules as a type: the trait of its objects, and the module that holds one.
+/// Makes a type of a trait of burn modules: the trait of its objects, and the module that holds one.
+/// Optimiser, checkpoint and moving average treat it like the module that it holds. The crate that
+/// calls it needs `burn`.
+///
+/// ```
+/// use burn::module::Module;
+///
+/// /// Has a size.
+/// pub trait Shape {
+///     /// The size.
+///     fn size(&self) -> usize;
+/// }
+///
+/// offramp_core::boxed! {
+///     /// Anything with a size.
+///     BoxedShape(ShapeObject: Shape)
+/// }
+///
+/// #[derive(Module, Debug)]
+/// struct Two {}
+///
+/// impl Shape for Two {
+///     fn size(&self) -> usize {
+///         2
+///     }
+/// }
+///
+/// assert_eq!(BoxedShape::new(Two {}).clone().size(), 2);
+/// ```
+#[macro_export]
 macro_rules! boxed {
     ($(#[$doc:meta])* $boxed:ident($object:ident: $behaviour:ident)) => {
-        #[doc = concat!("[`", stringify!($behaviour), "`] and [`Module`] with the type forgotten; every type that is both is one.")]
-        pub trait $object: $behaviour + Debug + Send + Sync {
+        #[doc = concat!("[`", stringify!($behaviour), "`] and [`Module`](::burn::module::Module) with the type forgotten; every type that is both is one.")]
+        pub trait $object: $behaviour + ::std::fmt::Debug + Send + Sync {
             /// See [`Clone::clone`].
             fn clone_object(&self) -> Box<dyn $object>;
-            /// See [`Module::visit`].
-            fn visit_object(&self, visitor: &mut dyn ObjectVisitor);
-            /// See [`Module::map`].
-            fn map_object(self: Box<Self>, mapper: &mut dyn ObjectMapper) -> Box<dyn $object>;
-            /// See [`Module::to_device`].
-            fn to_device_object(self: Box<Self>, device: &Device) -> Box<dyn $object>;
-            /// See [`Module::fork`].
-            fn fork_object(self: Box<Self>, device: &Device) -> Box<dyn $object>;
-            /// See [`Module::collect_devices`].
-            fn collect_devices_object(&self, devices: Devices) -> Devices;
-            /// See [`Module::materialize`].
+            /// See [`Module::visit`](::burn::module::Module::visit).
+            fn visit_object(&self, visitor: &mut dyn $crate::boxed::ObjectVisitor);
+            /// See [`Module::map`](::burn::module::Module::map).
+            fn map_object(self: Box<Self>, mapper: &mut dyn $crate::boxed::ObjectMapper) -> Box<dyn $object>;
+            /// See [`Module::to_device`](::burn::module::Module::to_device).
+            fn to_device_object(self: Box<Self>, device: &::burn::tensor::Device) -> Box<dyn $object>;
+            /// See [`Module::fork`](::burn::module::Module::fork).
+            fn fork_object(self: Box<Self>, device: &::burn::tensor::Device) -> Box<dyn $object>;
+            /// See [`Module::collect_devices`](::burn::module::Module::collect_devices).
+            fn collect_devices_object(&self, devices: ::burn::module::Devices) -> ::burn::module::Devices;
+            /// See [`Module::materialize`](::burn::module::Module::materialize).
             fn materialize_object(self: Box<Self>) -> Box<dyn $object>;
-            /// See [`Module::valid`].
+            /// See [`Module::valid`](::burn::module::Module::valid).
             fn valid_object(&self) -> Box<dyn $object>;
-            /// See [`Module::train`].
+            /// See [`Module::train`](::burn::module::Module::train).
             fn train_object(self: Box<Self>) -> Box<dyn $object>;
         }
 
-        impl<M: $behaviour + Module + Sync + 'static> $object for M {
+        impl<M: $behaviour + ::burn::module::Module + Sync + 'static> $object for M {
             fn clone_object(&self) -> Box<dyn $object> {
                 Box::new(self.clone())
             }
 
-            fn visit_object(&self, visitor: &mut dyn ObjectVisitor) {
-                self.visit(&mut ToObject(visitor));
+            fn visit_object(&self, visitor: &mut dyn $crate::boxed::ObjectVisitor) {
+                self.visit(&mut $crate::boxed::ToObject(visitor));
             }
 
-            fn map_object(self: Box<Self>, mapper: &mut dyn ObjectMapper) -> Box<dyn $object> {
-                Box::new((*self).map(&mut ToObject(mapper)))
+            fn map_object(self: Box<Self>, mapper: &mut dyn $crate::boxed::ObjectMapper) -> Box<dyn $object> {
+                Box::new((*self).map(&mut $crate::boxed::ToObject(mapper)))
             }
 
-            fn to_device_object(self: Box<Self>, device: &Device) -> Box<dyn $object> {
+            fn to_device_object(self: Box<Self>, device: &::burn::tensor::Device) -> Box<dyn $object> {
                 Box::new((*self).to_device(device))
             }
 
-            fn fork_object(self: Box<Self>, device: &Device) -> Box<dyn $object> {
+            fn fork_object(self: Box<Self>, device: &::burn::tensor::Device) -> Box<dyn $object> {
                 Box::new((*self).fork(device))
             }
 
-            fn collect_devices_object(&self, devices: Devices) -> Devices {
+            fn collect_devices_object(&self, devices: ::burn::module::Devices) -> ::burn::module::Devices {
                 self.collect_devices(devices)
             }
 
@@ -81,16 +107,22 @@ macro_rules! boxed {
 
         impl $boxed {
             /// Forgets the type of a module.
-            pub fn new(module: impl $behaviour + Module + Sync + 'static) -> Self {
+            pub fn new(module: impl $behaviour + ::burn::module::Module + Sync + 'static) -> Self {
                 Self(Box::new(module))
             }
         }
 
-        impl Deref for $boxed {
+        impl ::std::ops::Deref for $boxed {
             type Target = dyn $object;
 
             fn deref(&self) -> &Self::Target {
                 &*self.0
+            }
+        }
+
+        impl ::std::ops::DerefMut for $boxed {
+            fn deref_mut(&mut self) -> &mut Self::Target {
+                &mut *self.0
             }
         }
 
@@ -100,24 +132,24 @@ macro_rules! boxed {
             }
         }
 
-        impl Module for $boxed {
-            fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
-                self.0.visit_object(&mut FromObject(visitor));
+        impl ::burn::module::Module for $boxed {
+            fn visit<V: ::burn::module::ModuleVisitor>(&self, visitor: &mut V) {
+                self.0.visit_object(&mut $crate::boxed::FromObject(visitor));
             }
 
-            fn map<M: ModuleMapper>(self, mapper: &mut M) -> Self {
-                Self(self.0.map_object(&mut FromObject(mapper)))
+            fn map<M: ::burn::module::ModuleMapper>(self, mapper: &mut M) -> Self {
+                Self(self.0.map_object(&mut $crate::boxed::FromObject(mapper)))
             }
 
-            fn to_device(self, device: &Device) -> Self {
+            fn to_device(self, device: &::burn::tensor::Device) -> Self {
                 Self(self.0.to_device_object(device))
             }
 
-            fn fork(self, device: &Device) -> Self {
+            fn fork(self, device: &::burn::tensor::Device) -> Self {
                 Self(self.0.fork_object(device))
             }
 
-            fn collect_devices(&self, devices: Devices) -> Devices {
+            fn collect_devices(&self, devices: ::burn::module::Devices) -> ::burn::module::Devices {
                 self.0.collect_devices_object(devices)
             }
 
@@ -134,13 +166,13 @@ macro_rules! boxed {
             }
         }
 
-        impl ModuleDisplayDefault for $boxed {
-            fn content(&self, content: Content) -> Option<Content> {
+        impl ::burn::module::ModuleDisplayDefault for $boxed {
+            fn content(&self, content: ::burn::module::Content) -> Option<::burn::module::Content> {
                 content.add_formatted(&"a module written in burn".to_owned()).optional()
             }
         }
 
-        impl ModuleDisplay for $boxed {}
+        impl ::burn::module::ModuleDisplay for $boxed {}
     };
 }
 
@@ -186,11 +218,15 @@ pub trait ObjectMapper {
     fn exit_module(&mut self, name: &str, container: &str);
 }
 
-/// Hands what burn calls on to an object.
-struct ToObject<'a, T: ?Sized>(&'a mut T);
+/// Hands what burn calls on to an object; for [`boxed!`](crate::boxed!).
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct ToObject<'a, T: ?Sized>(pub &'a mut T);
 
-/// Hands what an object is told on to burn.
-struct FromObject<'a, T>(&'a mut T);
+/// Hands what an object is told on to burn; for [`boxed!`](crate::boxed!).
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct FromObject<'a, T>(pub &'a mut T);
 
 impl ModuleVisitor for ToObject<'_, dyn ObjectVisitor + '_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {

@@ -1,9 +1,15 @@
 //! Registries: what a recipe can name, with options, open to other crates.
+//!
+//! A [`Table`] holds the kinds of a crate and those that others registered; [`AnyKind`] is one of them
+//! with its options. [`registry!`](crate::registry!) makes both of one list.
 
 use std::fmt::Debug;
+use std::ops::Deref;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
 /// One kind of a registry, such as the head `sepconv`, by its options.
@@ -22,6 +28,136 @@ pub trait Kind:
     /// What is wrong with the options, if anything, with the value.
     fn problem(&self) -> Option<String> {
         None
+    }
+}
+
+/// Makes settings of options, or says what is wrong with them.
+pub type Parse<C> = fn(Map<String, Value>) -> Result<C, String>;
+
+/// One line of a [`Table`].
+pub trait Entry: Copy + Send + Sync + 'static {
+    /// What a recipe calls it.
+    fn name(&self) -> &'static str;
+}
+
+/// What a recipe can name in one place: the entries of a crate, then those of other crates.
+#[derive(Debug)]
+pub struct Table<E: 'static> {
+    noun: &'static str,
+    own: &'static [&'static [E]],
+    /// All entries, once somebody asked.
+    all: RwLock<Option<&'static [E]>>,
+}
+
+impl<E: Entry> Table<E> {
+    /// The table of a crate's own entries; `noun` says what they are, such as `"head"`.
+    pub const fn new(noun: &'static str, own: &'static [&'static [E]]) -> Self {
+        Self {
+            noun,
+            own,
+            all: RwLock::new(None),
+        }
+    }
+
+    /// All entries.
+    pub fn all(&self) -> &'static [E] {
+        if let Some(all) = *self.all.read().unwrap_or_else(PoisonError::into_inner) {
+            return all;
+        }
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
+        all.get_or_insert_with(|| self.own.concat().leak())
+    }
+
+    /// Adds an entry of another crate. A registered entry of the same name is replaced. What was
+    /// returned by [`all`](Self::all) before stays as it is, and stays in memory.
+    ///
+    /// # Errors
+    /// When an entry of the crate itself has that name.
+    pub fn register(&self, entry: E) -> Result<(), String> {
+        let mut own = self.own.iter().copied().flatten();
+        if own.any(|known| known.name() == entry.name()) {
+            let (noun, name) = (self.noun, entry.name());
+            return Err(format!("there is a {noun} called {name:?} already"));
+        }
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = match *all {
+            Some(entries) => entries.to_vec(),
+            None => self.own.concat(),
+        };
+        entries.retain(|known| known.name() != entry.name());
+        entries.push(entry);
+        *all = Some(entries.leak());
+        Ok(())
+    }
+
+    /// The entry of a name.
+    pub fn find(&self, name: &str) -> Option<&'static E> {
+        self.all().iter().find(|entry| entry.name() == name)
+    }
+
+    /// All names.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.all().iter().map(Entry::name).collect()
+    }
+}
+
+/// A kind with its options, of which only the trait `B` is known.
+#[derive(Debug)]
+pub struct AnyKind<B: ?Sized> {
+    name: &'static str,
+    options: Map<String, Value>,
+    behaviour: Arc<B>,
+}
+
+impl<B: ?Sized> AnyKind<B> {
+    /// Forgets the type of a kind; `erase` is `|kind| kind`.
+    pub fn new<K: Kind>(kind: K, erase: fn(Arc<K>) -> Arc<B>) -> Self {
+        Self {
+            name: K::NAME,
+            options: options(&kind),
+            behaviour: erase(Arc::new(kind)),
+        }
+    }
+
+    /// What a recipe calls it.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+impl<B: ?Sized> Clone for AnyKind<B> {
+    fn clone(&self) -> Self {
+        Self {
+            name: self.name,
+            options: self.options.clone(),
+            behaviour: Arc::clone(&self.behaviour),
+        }
+    }
+}
+
+/// Equal names and options.
+impl<B: ?Sized> PartialEq for AnyKind<B> {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.options == other.options
+    }
+}
+
+impl<B: ?Sized> Deref for AnyKind<B> {
+    type Target = B;
+
+    fn deref(&self) -> &B {
+        &self.behaviour
+    }
+}
+
+impl<B: ?Sized> Serialize for AnyKind<B> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut table = serializer.serialize_map(Some(1 + self.options.len()))?;
+        table.serialize_entry("name", self.name)?;
+        for (key, value) in &self.options {
+            table.serialize_entry(key, value)?;
+        }
+        table.end()
     }
 }
 
@@ -55,6 +191,13 @@ pub fn unknown(noun: &str, name: &str, known: &[&str]) -> String {
     )
 }
 
+/// serde's error for a name that is not known.
+pub fn unknown_variant(name: &str, known: &[&str]) -> String {
+    let list: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+    let list = list.join(", ");
+    format!("unknown variant `{name}`, expected one of {list}")
+}
+
 /// A kind from its options.
 ///
 /// # Errors
@@ -75,13 +218,17 @@ pub fn parse<K: Kind>(noun: &str, options: Map<String, Value>) -> Result<K, Stri
     }
 }
 
-/// The options of a kind, with their values.
+/// The options of a kind, with their values; those that are `None` are left out.
 ///
 /// # Panics
 /// When they are no table, which a kind's type decides.
 pub fn options<K: Kind>(kind: &K) -> Map<String, Value> {
     match serde_json::to_value(kind) {
-        Ok(Value::Object(options)) => options,
+        Ok(Value::Object(mut options)) => {
+            // TOML has no null.
+            options.retain(|_, value| !value.is_null());
+            options
+        }
         other => panic!("the options of {} are no table: {other:?}", K::NAME),
     }
 }
@@ -114,12 +261,8 @@ macro_rules! registry {
         $($kind:ty),* $(,)?
     ) => {
         $(#[$doc])*
-        #[derive(Clone, Debug)]
-        $vis struct $config {
-            behaviour: ::std::sync::Arc<dyn $behaviour>,
-            name: &'static str,
-            options: ::serde_json::Map<::std::string::String, ::serde_json::Value>,
-        }
+        #[derive(Clone, Debug, PartialEq, ::serde::Serialize)]
+        $vis struct $config($crate::registry::AnyKind<dyn $behaviour>);
 
         /// One line of the table.
         #[derive(Clone, Copy, Debug)]
@@ -130,22 +273,19 @@ macro_rules! registry {
             pub doc: &'static str,
             /// Its settings with default options.
             pub config: fn() -> $config,
-            parse: fn(
-                ::serde_json::Map<::std::string::String, ::serde_json::Value>,
-            ) -> ::std::result::Result<$config, ::std::string::String>,
+            parse: $crate::registry::Parse<$config>,
         }
 
         const _: () = {
             use ::std::string::String;
-            use ::std::sync::{Arc, PoisonError, RwLock};
             use ::serde::de::Error as _;
-            use ::serde::ser::SerializeMap as _;
+            use $crate::registry::{AnyKind, Kind, Table};
 
-            static OWN: &[$entry] = &[$entry::of::<$first>() $(, $entry::of::<$kind>())*];
-            static REGISTERED: RwLock<Vec<$entry>> = RwLock::new(Vec::new());
+            static TABLE: Table<$entry> =
+                Table::new($noun, &[&[$entry::of::<$first>() $(, $entry::of::<$kind>())*]]);
 
             impl $entry {
-                const fn of<K: $crate::registry::Kind + $behaviour>() -> Self {
+                const fn of<K: Kind + $behaviour>() -> Self {
                     Self {
                         name: K::NAME,
                         doc: K::DOC,
@@ -157,31 +297,32 @@ macro_rules! registry {
                 }
             }
 
+            impl $crate::registry::Entry for $entry {
+                fn name(&self) -> &'static str {
+                    self.name
+                }
+            }
+
             impl $config {
                 /// A kind with its options.
-                pub fn new<K: $crate::registry::Kind + $behaviour>(kind: K) -> Self {
-                    Self {
-                        name: K::NAME,
-                        options: $crate::registry::options(&kind),
-                        behaviour: Arc::new(kind),
-                    }
+                pub fn new<K: Kind + $behaviour>(kind: K) -> Self {
+                    Self(AnyKind::new(kind, |kind| kind))
                 }
 
                 /// The name in the table.
                 pub fn name(&self) -> &'static str {
-                    self.name
+                    self.0.name()
                 }
 
                 /// The kind with its options, if it is this one.
                 pub fn kind<K: $behaviour>(&self) -> Option<&K> {
-                    let behaviour: &dyn ::std::any::Any = &*self.behaviour;
+                    let behaviour: &dyn ::std::any::Any = &*self.0;
                     behaviour.downcast_ref()
                 }
 
                 /// The table: the kinds of this crate, then those that were registered.
                 pub fn registry() -> Vec<$entry> {
-                    let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
-                    OWN.iter().chain(registered.iter()).copied().collect()
+                    TABLE.all().to_vec()
                 }
 
                 /// Adds a kind of another crate: recipes and help texts know it from then on. A
@@ -189,15 +330,8 @@ macro_rules! registry {
                 ///
                 /// # Errors
                 /// When this crate has a kind of that name.
-                pub fn register<K: $crate::registry::Kind + $behaviour>() -> Result<(), String> {
-                    if OWN.iter().any(|known| known.name == K::NAME) {
-                        return Err(format!("there is a {} called {:?} already", $noun, K::NAME));
-                    }
-                    let mut registered =
-                        REGISTERED.write().unwrap_or_else(PoisonError::into_inner);
-                    registered.retain(|known| known.name != K::NAME);
-                    registered.push($entry::of::<K>());
-                    Ok(())
+                pub fn register<K: Kind + $behaviour>() -> Result<(), String> {
+                    TABLE.register($entry::of::<K>())
                 }
             }
 
@@ -207,32 +341,11 @@ macro_rules! registry {
                 }
             }
 
-            /// Equal names and options.
-            impl PartialEq for $config {
-                fn eq(&self, other: &Self) -> bool {
-                    self.name == other.name && self.options == other.options
-                }
-            }
-
             impl ::std::ops::Deref for $config {
                 type Target = dyn $behaviour;
 
                 fn deref(&self) -> &Self::Target {
-                    &*self.behaviour
-                }
-            }
-
-            impl ::serde::Serialize for $config {
-                fn serialize<S: ::serde::Serializer>(
-                    &self,
-                    serializer: S,
-                ) -> Result<S::Ok, S::Error> {
-                    let mut table = serializer.serialize_map(None)?;
-                    table.serialize_entry("name", self.name)?;
-                    for (key, value) in &self.options {
-                        table.serialize_entry(key, value)?;
-                    }
-                    table.end()
+                    &*self.0
                 }
             }
 
@@ -243,12 +356,10 @@ macro_rules! registry {
                     let value = ::serde_json::Value::deserialize(deserializer)?;
                     let (name, options) =
                         $crate::registry::name_and_options($noun, value).map_err(D::Error::custom)?;
-                    let entries = Self::registry();
-                    match entries.iter().find(|entry| entry.name == name) {
+                    match TABLE.find(&name) {
                         Some(entry) => (entry.parse)(options).map_err(D::Error::custom),
                         None => {
-                            let known: Vec<&str> = entries.iter().map(|entry| entry.name).collect();
-                            let error = $crate::registry::unknown($noun, &name, &known);
+                            let error = $crate::registry::unknown($noun, &name, &TABLE.names());
                             Err(D::Error::custom(error))
                         }
                     }
@@ -256,4 +367,31 @@ macro_rules! registry {
             }
         };
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    struct Line(&'static str, u32);
+
+    impl Entry for Line {
+        fn name(&self) -> &'static str {
+            self.0
+        }
+    }
+
+    #[test]
+    fn a_table_takes_new_names_and_keeps_its_own() {
+        static TABLE: Table<Line> = Table::new("line", &[&[Line("a", 0)], &[Line("b", 1)]]);
+        let before = TABLE.all();
+        let error = TABLE.register(Line("b", 2)).unwrap_err();
+        assert!(error.contains("line") && error.contains("\"b\""), "{error}");
+        TABLE.register(Line("c", 3)).unwrap();
+        TABLE.register(Line("c", 4)).unwrap();
+        assert_eq!(TABLE.all(), [Line("a", 0), Line("b", 1), Line("c", 4)]);
+        assert_eq!(TABLE.find("c"), Some(&Line("c", 4)));
+        assert_eq!(before, [Line("a", 0), Line("b", 1)]);
+    }
 }

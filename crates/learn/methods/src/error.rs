@@ -108,6 +108,14 @@ pub enum MethodError {
         /// What is wrong.
         problem: String,
     },
+    /// What else can be wrong with a method of another crate.
+    #[error("method {method:?}: {problem}")]
+    Unfit {
+        /// Name of the method.
+        method: &'static str,
+        /// What is wrong, with the value, and what to do about it.
+        problem: String,
+    },
     /// The distiller weights several teachers, and there is only one.
     #[error(
         "method {method:?} weighs several teachers against each other, and there is {teachers}; \

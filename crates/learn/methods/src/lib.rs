@@ -5,7 +5,7 @@
 //! A method is a teacher ([`offramp_teachers`]), losses ([`offramp_losses`]) and a schedule.
 //! Each has one file here, which states the paper, the equation, the terms and the defaults,
 //! and one line in the table of `registry.rs`; help, documents and tests read that table
-//! through [`registry`].
+//! through [`registry`]. Methods of other crates are added by [`MethodConfig::register`].
 //!
 //! ```
 //! use offramp_methods::{MethodConfig, registry};
@@ -57,7 +57,9 @@ pub use one::{One, OneConfig};
 pub use phuong_lampert::{PhuongLampert, PhuongLampertConfig};
 pub use plain::{Plain, PlainConfig};
 pub use ramp::{Ramp, RampLength, RampShape};
-pub use registry::{AnyMethod, MethodConfig, MethodEntry, registry};
+pub use registry::{
+    AnyMethod, BoxedMethod, MethodConfig, MethodEntry, MethodKind, MethodObject, registry,
+};
 pub use terms::{LossTerm, LossTerms};
 
 pub use offramp_losses::{SoftForm, Targets};

@@ -272,7 +272,7 @@ impl Table {
                     distiller,
                     exit,
                     teachers: group.clone(),
-                    uses: config.loss.entry().uses,
+                    uses: config.loss.uses(),
                     label,
                     share: 1.0 / groups.len() as f64,
                 });
@@ -322,7 +322,7 @@ fn groups(
             value: names[place].to_owned(),
         });
     }
-    let count = config.loss.entry().teachers;
+    let count = config.loss.teachers();
     if count == TeacherCount::None && !config.teachers.is_empty() {
         return Err(DistillError::Unwanted {
             table: name.to_owned(),

@@ -46,7 +46,8 @@ pub use fitnet::{FitNet, FitNetConfig};
 pub use kd::{Kd, KdConfig};
 pub use pkt::{PktConfig, ProbabilisticTransfer};
 pub use registry::{
-    AnyDistiller, Distiller, DistillerConfig, DistillerEntry, TeacherCount, Uses, distillers,
+    AnyDistiller, BoxedDistiller, Distiller, DistillerConfig, DistillerEntry, DistillerKind,
+    DistillerObject, TeacherCount, Uses, distillers,
 };
 pub use rkd::{Rkd, RkdConfig};
 pub use semckd::{SemCkd, SemCkdConfig};

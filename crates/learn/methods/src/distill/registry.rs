@@ -1,6 +1,10 @@
-//! The table of all distillers: one line each.
+//! The table of all distillers: one line each, and those of other crates.
+
+use std::any::Any;
+use std::fmt::Debug;
 
 use burn::module::Module;
+use offramp_core::registry::{AnyKind, Entry, Kind, Parse, Table, parse, unknown_variant};
 use offramp_heads::MultiExitNet;
 use offramp_nn::Init;
 use serde::de::{Deserializer, Error as _};
@@ -30,6 +34,31 @@ pub trait Distiller {
     fn share(&self, _exit: usize, student: MultiExitNet) -> MultiExitNet {
         student
     }
+}
+
+offramp_core::boxed! {
+    /// A distiller of another crate, behind a pointer. It is a burn module like any other.
+    BoxedDistiller(DistillerObject: Distiller)
+}
+
+/// The settings of a distiller of another crate, beside [`Kind`]; see [`DistillerConfig::register`].
+pub trait DistillerKind: Any + Debug + Send + Sync {
+    /// How many teachers an instance takes.
+    fn teachers(&self) -> TeacherCount {
+        TeacherCount::One
+    }
+
+    /// What it uses of each teacher.
+    fn uses(&self) -> Uses {
+        Uses::Logits
+    }
+
+    /// Sets a distiller up for one exit. Parameters of its own are made by `init`.
+    ///
+    /// # Errors
+    /// When a setting is out of range, or student or teacher lack what the distiller needs, such as
+    /// [`MethodError::Unfit`].
+    fn init(&self, info: &DistillInfo, init: &mut Init) -> Result<BoxedDistiller, MethodError>;
 }
 
 /// How many teachers one instance of a distiller takes.
@@ -71,6 +100,23 @@ pub struct DistillerEntry {
     pub uses: Uses,
     /// Its settings with their default values.
     pub config: fn() -> DistillerConfig,
+    /// Reads the options of a distiller of another crate.
+    parse: Option<Parse<DistillerConfig>>,
+}
+
+impl Entry for DistillerEntry {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+static TABLE: Table<DistillerEntry> = Table::new("distiller", &[OWN]);
+
+/// Every distiller: those of this crate, then those that were
+/// [registered](DistillerConfig::register). Help, tables and the tests that run over all of them read
+/// this list.
+pub fn distillers() -> &'static [DistillerEntry] {
+    TABLE.all()
 }
 
 /// Generates the enum of the distillers, the enum of their settings, and the table, from one line
@@ -83,6 +129,8 @@ macro_rules! distillers {
         #[allow(clippy::large_enum_variant, reason = "a recipe has few")]
         pub enum AnyDistiller {
             $(#[doc = concat!("`", $name, "`: ", $doc)] $variant($distiller),)*
+            /// A distiller of another crate.
+            Custom(BoxedDistiller),
         }
 
         /// The `loss` of a `[distill.NAME]` table: a name, or a table of a name and settings.
@@ -95,22 +143,25 @@ macro_rules! distillers {
                 #[serde(rename = $name)]
                 $variant($config),
             )*
+            /// A distiller of another crate.
+            #[serde(untagged)]
+            Custom(AnyKind<dyn DistillerKind>),
         }
 
-        /// [`DistillerConfig`] as a table, which serde reads.
+        /// The settings of the distillers of this crate as a table, which serde reads.
         #[derive(Deserialize)]
         #[serde(tag = "name")]
-        enum Table {
+        enum OwnConfig {
             $(
                 #[serde(rename = $name)]
                 $variant($config),
             )*
         }
 
-        impl From<Table> for DistillerConfig {
-            fn from(table: Table) -> Self {
+        impl From<OwnConfig> for DistillerConfig {
+            fn from(table: OwnConfig) -> Self {
                 match table {
-                    $(Table::$variant(config) => Self::$variant(config),)*
+                    $(OwnConfig::$variant(config) => Self::$variant(config),)*
                 }
             }
         }
@@ -127,6 +178,7 @@ macro_rules! distillers {
             ) -> Result<AnyDistiller, MethodError> {
                 Ok(match self {
                     $(Self::$variant(config) => AnyDistiller::$variant(config.init(info, init)?),)*
+                    Self::Custom(kind) => AnyDistiller::Custom(kind.init(info, init)?),
                 })
             }
 
@@ -134,6 +186,23 @@ macro_rules! distillers {
             pub fn name(&self) -> &'static str {
                 match self {
                     $(Self::$variant(_) => $name,)*
+                    Self::Custom(kind) => kind.name(),
+                }
+            }
+
+            /// How many teachers an instance takes.
+            pub fn teachers(&self) -> TeacherCount {
+                match self {
+                    $(Self::$variant(_) => TeacherCount::$teachers,)*
+                    Self::Custom(kind) => kind.teachers(),
+                }
+            }
+
+            /// What it uses of each teacher.
+            pub fn uses(&self) -> Uses {
+                match self {
+                    $(Self::$variant(_) => Uses::$uses,)*
+                    Self::Custom(kind) => kind.uses(),
                 }
             }
         }
@@ -142,28 +211,29 @@ macro_rules! distillers {
             fn inner(&self) -> &dyn Distiller {
                 match self {
                     $(Self::$variant(distiller) => distiller,)*
+                    Self::Custom(distiller) => &**distiller,
                 }
             }
 
             fn inner_mut(&mut self) -> &mut dyn Distiller {
                 match self {
                     $(Self::$variant(distiller) => distiller,)*
+                    Self::Custom(distiller) => &mut **distiller,
                 }
             }
         }
 
-        /// Every distiller. Help, tables and the tests that run over all of them read this list.
-        pub fn distillers() -> &'static [DistillerEntry] {
-            &[$(
-                DistillerEntry {
-                    name: $name,
-                    doc: $doc,
-                    teachers: TeacherCount::$teachers,
-                    uses: Uses::$uses,
-                    config: || DistillerConfig::$variant($config::default()),
-                },
-            )*]
-        }
+        /// The distillers of this crate.
+        const OWN: &[DistillerEntry] = &[$(
+            DistillerEntry {
+                name: $name,
+                doc: $doc,
+                teachers: TeacherCount::$teachers,
+                uses: Uses::$uses,
+                config: || DistillerConfig::$variant($config::default()),
+                parse: None,
+            },
+        )*];
     };
 }
 
@@ -203,10 +273,42 @@ distillers! {
 }
 
 impl DistillerConfig {
-    /// The line of the table.
-    pub fn entry(&self) -> &'static DistillerEntry {
-        let entry = distillers().iter().find(|entry| entry.name == self.name());
-        entry.expect("names and table are generated together")
+    /// A distiller of another crate with its settings.
+    pub fn custom<K: Kind + DistillerKind>(kind: K) -> Self {
+        Self::Custom(AnyKind::new(kind, |kind| kind))
+    }
+
+    /// Adds a distiller of another crate: recipes and help texts know it from then on. A registered
+    /// distiller of the same name is replaced.
+    ///
+    /// # Errors
+    /// When this crate has a distiller of that name.
+    pub fn register<K: Kind + DistillerKind>() -> Result<(), String> {
+        let kind = K::default();
+        TABLE.register(DistillerEntry {
+            name: K::NAME,
+            doc: K::DOC,
+            teachers: kind.teachers(),
+            uses: kind.uses(),
+            config: || Self::custom(K::default()),
+            parse: Some(|options| parse::<K>("distiller", options).map(Self::custom)),
+        })
+    }
+
+    fn read(table: Value) -> Result<Self, String> {
+        if let Value::Object(mut options) = table.clone()
+            && let Some(Value::String(name)) = options.remove("name")
+        {
+            match TABLE.find(&name) {
+                Some(DistillerEntry {
+                    parse: Some(parse), ..
+                }) => return parse(options),
+                Some(_) => {}
+                None => return Err(unknown_variant(&name, &TABLE.names())),
+            }
+        }
+        let own = serde_json::from_value::<OwnConfig>(table);
+        own.map(Self::from).map_err(|error| error.to_string())
     }
 }
 
@@ -216,10 +318,7 @@ impl<'de> Deserialize<'de> for DistillerConfig {
             Value::String(name) => json!({ "name": name }),
             table => table,
         };
-        match serde_json::from_value::<Table>(table) {
-            Ok(table) => Ok(table.into()),
-            Err(error) => Err(D::Error::custom(error)),
-        }
+        Self::read(table).map_err(D::Error::custom)
     }
 }
 

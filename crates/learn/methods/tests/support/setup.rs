@@ -94,7 +94,7 @@ impl Setup {
             exit,
             net: &self.config,
             image: IMAGE,
-            teachers: match config.entry().teachers {
+            teachers: match config.teachers() {
                 TeacherCount::None => Vec::new(),
                 TeacherCount::One => vec![teacher_info],
                 TeacherCount::All => vec![teacher_info.clone(), teacher_info],
