@@ -47,9 +47,9 @@ fn the_networks_own_weights_are_compiled_and_a_plan_of_them_answers_alike() {
     let x = images::normalise(planes, [1, 3, 32, 32], card.mean, card.std, &device);
     let expected = net.forward(x);
     let exits = compiled.all_exits(image()).unwrap();
-    assert_eq!(exits.len(), expected.logits.len());
-    for (exit, (logits, expected)) in exits.iter().zip(expected.logits).enumerate() {
-        let expected: Vec<f32> = expected.into_data().iter::<f32>().collect();
+    assert_eq!(exits.len(), expected.logits().len());
+    for (exit, (logits, expected)) in exits.iter().zip(expected.logits()).enumerate() {
+        let expected: Vec<f32> = expected.to_data().iter::<f32>().collect();
         for (z, expected) in logits.iter().zip(&expected) {
             let close = (z - expected).abs() <= 1e-4 * expected.abs().max(1.0);
             assert!(close, "exit {exit}: {logits:?} {expected:?}");
