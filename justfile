@@ -93,6 +93,14 @@ book PROGRAM="":
     python3 tests/book/check_links.py
     python3 tests/book/check_code.py {{PROGRAM}}
 
+# licences, versions and sources of all dependencies (deny.toml); needs `cargo install cargo-deny`
+deny *CHECKS="licenses bans sources":
+    cargo deny --locked check {{CHECKS}}
+
+# every crate as the registry would get it, into target/package
+package:
+    cargo package --workspace --exclude offramp-benches --exclude offramp-conformance --exclude offramp-web --no-verify
+
 # API documentation of all crates
 docs:
     cargo doc --release --no-deps --workspace

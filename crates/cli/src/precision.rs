@@ -46,21 +46,7 @@ pub fn plan(
             MultiExitPlan::quantized(&graphs, batch, options, samples, rows)?
         }
     };
-    Ok(plan.with_about(about(run))?)
-}
-
-/// What a program must know of the run's network to use a plan of it.
-fn about(run: &Run) -> About {
-    let card = &run.card;
-    About {
-        model: card.sha256.clone(),
-        classes: card.classes.clone(),
-        image: [card.image.channels, card.image.height, card.image.width],
-        resize: [card.resize.height, card.resize.width],
-        mean: card.mean,
-        std: card.std,
-        macs: macs(&run.net, card),
-    }
+    Ok(plan.with_about(About::new(&run.card, macs(&run.net, &run.card)))?)
 }
 
 /// Validation rows for the ranges of bytes, nothing for `f32`.

@@ -13,7 +13,7 @@ use crate::engine::EngineArgs;
 use crate::error::CliError;
 
 /// The recipe is part of the program, so that the demo needs no files.
-const RECIPE: &str = include_str!("../../../../recipes/demo.toml");
+const RECIPE: &str = include_str!("../../recipes/demo.toml");
 
 /// What the demo's policy may spend on average, of the full network's cost.
 const BUDGET: &str = "65%";

@@ -1,7 +1,7 @@
 //! The description of a network that a program needs to use its plan.
 
 use offramp_graph::MapShape;
-use offramp_run::ImageInput;
+use offramp_run::{ImageInput, ModelCard};
 use serde::{Deserialize, Serialize};
 
 /// The network that a plan was made of: with this and a policy, a plan's file is all that a program needs.
@@ -25,6 +25,19 @@ pub struct About {
 }
 
 impl About {
+    /// The network of a card, with the multiply-accumulates to each exit.
+    pub fn new<Net>(card: &ModelCard<Net>, macs: Vec<u64>) -> Self {
+        Self {
+            model: card.sha256.clone(),
+            classes: card.classes.clone(),
+            image: [card.image.channels, card.image.height, card.image.width],
+            resize: [card.resize.height, card.resize.width],
+            mean: card.mean,
+            std: card.std,
+            macs,
+        }
+    }
+
     /// How an image becomes an input of the network.
     pub fn input(&self) -> ImageInput {
         let [channels, height, width] = self.image;

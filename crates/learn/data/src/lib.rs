@@ -14,7 +14,9 @@
 //! | batches | [`Loader`], [`LoaderConfig`], [`Batch`] |
 //! | variations of pictures | [`AugmentConfig`] |
 //! | one picture of a size | [`decode_image`] |
-//! | a download | [`fetch`](mod@fetch) |
+//! | a download | [`fetch`](mod@fetch); the feature `fetch`, on unless switched off |
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod augment;
 mod cache;

@@ -8,31 +8,22 @@ use crate::error::DataError;
 
 /// The manifests. A new data set is one TOML file and one line here.
 const MANIFESTS: [(&str, &str); 7] = [
-    (
-        "generated",
-        include_str!("../../../../datasets/generated.toml"),
-    ),
+    ("generated", include_str!("../datasets/generated.toml")),
     (
         "generated-64",
-        include_str!("../../../../datasets/generated-64.toml"),
+        include_str!("../datasets/generated-64.toml"),
     ),
-    (
-        "cifar-10",
-        include_str!("../../../../datasets/cifar-10.toml"),
-    ),
-    (
-        "cifar-100",
-        include_str!("../../../../datasets/cifar-100.toml"),
-    ),
+    ("cifar-10", include_str!("../datasets/cifar-10.toml")),
+    ("cifar-100", include_str!("../datasets/cifar-100.toml")),
     (
         "cifar-100-lowdata",
-        include_str!("../../../../datasets/cifar-100-lowdata.toml"),
+        include_str!("../datasets/cifar-100-lowdata.toml"),
     ),
     (
         "tiny-imagenet-200",
-        include_str!("../../../../datasets/tiny-imagenet-200.toml"),
+        include_str!("../datasets/tiny-imagenet-200.toml"),
     ),
-    ("folder", include_str!("../../../../datasets/folder.toml")),
+    ("folder", include_str!("../datasets/folder.toml")),
 ];
 
 /// One data set, as its manifest describes it.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::install::Place;
+use super::place::Place;
 use crate::error::DataError;
 use crate::open::find_folder;
 use crate::registry::{DatasetEntry, find};

@@ -3,46 +3,87 @@
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::checksum::Checksum;
-use super::{FetchOptions, Progress, download, unpack};
+use super::place::Place;
+use super::{download, unpack};
 use crate::error::DataError;
 use crate::open::find_folder;
-use crate::registry::{DatasetEntry, Download};
-
-/// Unfinished work lies here, under the data folder: on the same disk as the result, so that
-/// renaming it is one step, and under a name that no data set has.
-const WORK: &str = ".offramp-fetch";
+use crate::registry::{DatasetEntry, Download, find};
 
 /// `unpacked-bytes` of a manifest is rounded; an archive may hold this many times as much.
 const SLACK: u64 = 2;
 
-/// Where the parts of one download lie.
-pub(super) struct Place {
-    work: PathBuf,
-    name: String,
-    sum: String,
+/// Progress of a fetch. Sizes are in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Progress {
+    /// The data set is there already; nothing was done.
+    Present,
+    /// The archive is arriving.
+    Downloading {
+        /// Bytes so far, those of earlier attempts included.
+        done: u64,
+        /// All bytes, if the server says how many.
+        total: Option<u64>,
+    },
+    /// The connection broke; after a pause it is taken up again.
+    Retrying {
+        /// What happened.
+        reason: String,
+    },
+    /// The archive is compared with its checksum.
+    Checking {
+        /// Bytes so far.
+        done: u64,
+        /// All bytes.
+        total: u64,
+    },
+    /// The files are written.
+    Unpacking {
+        /// Bytes so far.
+        done: u64,
+        /// About how many there will be.
+        total: u64,
+    },
+}
+
+/// Retries of a download.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchOptions {
+    /// How many attempts in a row may bring no new byte before the fetch fails.
+    pub retries: u32,
+    /// The pause before the first such attempt; it doubles with each.
+    pub pause: Duration,
+}
+
+impl Default for FetchOptions {
+    fn default() -> Self {
+        Self {
+            retries: 4,
+            pause: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Downloads the data set `name` into its usual folder under `root`, which is made if it is
+/// missing, and returns that folder. A data set that is there is left as it is.
+///
+/// # Errors
+/// [`DataError::UnknownDataset`], [`DataError::NoDownload`], [`DataError::Download`] (what has
+/// arrived is kept and continued next time), [`DataError::Checksum`], [`DataError::Archive`],
+/// [`DataError::NoSpace`], [`DataError::Busy`], [`DataError::Io`]. None of them leaves anything
+/// that could be taken for the data set.
+pub fn fetch(
+    name: &str,
+    root: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<PathBuf, DataError> {
+    fetch_entry(find(name)?, root, &FetchOptions::default(), progress)
 }
 
 impl Place {
-    pub fn new(entry: &DatasetEntry, download: &Download, root: &Path) -> Self {
-        let sum = download
-            .checksum
-            .chars()
-            .filter(char::is_ascii_alphanumeric);
-        Self {
-            work: root.join(WORK),
-            name: entry.name.clone(),
-            sum: sum.take(16).collect(),
-        }
-    }
-
-    /// The download as far as it got. Its checksum is part of its name, so that a file another
-    /// version of the manifest began is not continued.
-    pub fn part(&self) -> PathBuf {
-        self.work.join(format!("{}-{}.part", self.name, self.sum))
-    }
-
     fn unpacking(&self) -> PathBuf {
         self.work.join(format!("{}.unpacking", self.name))
     }
@@ -70,7 +111,7 @@ impl Place {
 /// that is there already is left as it is.
 ///
 /// # Errors
-/// As [`fetch`](super::fetch()).
+/// As [`fetch`].
 pub fn fetch_entry(
     entry: &DatasetEntry,
     root: &Path,
