@@ -33,9 +33,10 @@ impl Run {
         let device = device.device()?;
         let (net, card) = load_model(dir, &device)?;
         let recipe = RunPaths::new(dir).recipe();
-        let recipe = match recipe.exists() {
-            true => Some(Recipe::load::<&str>(&recipe, &[])?),
-            false => None,
+        let recipe = if recipe.exists() {
+            Some(Recipe::load::<&str>(&recipe, &[])?)
+        } else {
+            None
         };
         Ok(Self {
             dir: dir.to_owned(),

@@ -26,15 +26,16 @@ pub fn cover(picture: RgbImage, width: u32, height: u32) -> RgbImage {
     // The side that decides: compare the two scale factors by cross multiplication.
     let by_width = to_width * from_height >= to_height * from_width;
     let divide = |a: u64, b: u64| (a + b / 2) / b;
-    let (w, h) = match by_width {
-        true => (
+    let (w, h) = if by_width {
+        (
             to_width,
             divide(from_height * to_width, from_width).max(to_height),
-        ),
-        false => (
+        )
+    } else {
+        (
             divide(from_width * to_height, from_height).max(to_width),
             to_height,
-        ),
+        )
     };
     // Cut before scaling: a panorama must not become a picture of a million columns.
     let part = |from: u64, to: u64, scaled: u64| divide(from * to, scaled).clamp(1, from);

@@ -41,9 +41,10 @@ pub fn run(args: &ExportArgs) -> Result<(), CliError> {
     check(args)?;
     let (net, card) = load_model(&args.run, &DeviceSpec::Auto.device()?)?;
     let recipe = RunPaths::new(&args.run).recipe();
-    let recipe = match recipe.exists() {
-        true => Some(files::read_to_string(&recipe)?),
-        false => None,
+    let recipe = if recipe.exists() {
+        Some(files::read_to_string(&recipe)?)
+    } else {
+        None
     };
     let description = Description::new(&net, &card, recipe);
     let out = out(args);

@@ -89,12 +89,11 @@ fn block(b: &mut Builder, x: Value, out: usize, halves: bool, stem: Stem) -> Wri
     }
     let y = b.conv2d("conv3", y, Conv::new(new, 1).groups(GROUPS))?;
     let y = b.batch_norm2d("bn3", y, BatchNorm::default())?;
-    let joined = match halves {
-        true => {
-            let pooled = b.avg_pool(x, Window::square(3, 2, 1))?;
-            b.concat(&[y, pooled])?
-        }
-        false => b.add(y, x)?,
+    let joined = if halves {
+        let pooled = b.avg_pool(x, Window::square(3, 2, 1))?;
+        b.concat(&[y, pooled])?
+    } else {
+        b.add(y, x)?
     };
     b.relu(joined)
 }

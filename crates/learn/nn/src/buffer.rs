@@ -113,9 +113,10 @@ impl<const D: usize> Module for Buffer<D> {
 
     fn train(self) -> Self {
         let (id, value) = self.into_parts();
-        match value.is_autodiff() {
-            true => Self::with_id(id, value),
-            false => Self::with_id(id, Tensor::from_inner(value)),
+        if value.is_autodiff() {
+            Self::with_id(id, value)
+        } else {
+            Self::with_id(id, Tensor::from_inner(value))
         }
     }
 }

@@ -182,9 +182,10 @@ impl DeviceSpec {
         DeviceError::NotBuilt {
             device: self,
             feature,
-            available: match available.is_empty() {
-                true => "none".into(),
-                false => available.join(", "),
+            available: if available.is_empty() {
+                "none".into()
+            } else {
+                available.join(", ")
             },
         }
     }

@@ -93,9 +93,10 @@ impl Head for ProjectorHead {
             Some(size) => b.shrink(map, [size, size])?,
             None => map,
         };
-        let widths = match self.width.is_empty() {
-            true => vec![place.last().channels],
-            false => self.width.clone(),
+        let widths = if self.width.is_empty() {
+            vec![place.last().channels]
+        } else {
+            self.width.clone()
         };
         let projectors = widths.into_iter().enumerate().map(|(i, width)| {
             b.scope(format!("projectors.{i}"), |b| {
