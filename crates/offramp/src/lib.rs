@@ -1,4 +1,4 @@
-//! Image classifiers with several exits: easy pictures leave early, hard ones go
+//! Image classifiers with several exits: easy images leave early, hard ones go
 //! deep, and the early exits are made good by distillation.
 //!
 //! This crate re-exports the others and forwards the backend features; each of

@@ -55,7 +55,7 @@ pub use engine::{Engine, EngineError};
 pub use eval::{EnsembleReport, EvalReport, ExitReport, known};
 pub use facts::RunFacts;
 pub use folder::{RunPaths, checkpoint_name};
-pub use gallery::{Gallery, Picture};
+pub use gallery::{Gallery, GalleryImage};
 pub use input::{ImageInput, normalise};
 pub use latency::Latency;
 pub use metrics::{

@@ -93,7 +93,7 @@ fn facts(info: &Info, root: &Path) -> Vec<(&'static str, String)> {
     let facts = [
         ("state", state),
         ("classes", number(info.classes)),
-        ("pictures", format!("{0}x{0}", info.size)),
+        ("images", format!("{0}x{0}", info.size)),
         ("training", number(info.train)),
         ("test", number(info.test)),
         ("from", info.url.clone().unwrap_or_default()),

@@ -62,7 +62,7 @@ pub fn run(args: &DemoArgs) -> Result<(), CliError> {
     let document = calibrate::calibrate(&calibration)?;
     calibrate::print(&document, 3);
     println!(
-        "\ndone in {} s; everything lies in {}, try `offramp predict {} PICTURE`",
+        "\ndone in {} s; everything lies in {}, try `offramp predict {} IMAGE`",
         start.elapsed().as_secs(),
         args.out.display(),
         args.out.display()

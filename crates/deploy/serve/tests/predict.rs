@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use image::ImageFormat;
 use offramp_policies::{Ensemble, ProductEnsemble};
 use serde_json::{Value, json};
-use support::pictures::{DULL, RED, encode, png, solid};
+use support::images::{DULL, RED, encode, png, solid};
 use support::toy::{CLASSES, MACS, Toy, info, logits};
 use support::{Service, toy};
 

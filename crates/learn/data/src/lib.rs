@@ -12,8 +12,8 @@
 //! | the known data sets | [`registry`] |
 //! | a data set, opened | [`open`], [`DataConfig`], [`Splits`] |
 //! | batches | [`Loader`], [`LoaderConfig`], [`Batch`] |
-//! | variations of pictures | [`AugmentConfig`] |
-//! | one picture of a size | [`decode_image`] |
+//! | variations of images | [`AugmentConfig`] |
+//! | one image of a size | [`decode_image`] |
 //! | a download | [`fetch`](mod@fetch) |
 
 mod augment;

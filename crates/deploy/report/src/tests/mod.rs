@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use outline::well_formed;
 use serde_json::json;
 
-use offramp_run::{Gallery, Picture};
+use offramp_run::{Gallery, GalleryImage};
 
 use crate::Report;
 
@@ -107,7 +107,7 @@ impl Made {
             "latency.json",
             &json!({"hardware": "a <fast> machine", "exits_ms": [1.0, 3.0]}),
         );
-        let picture = |exit: usize, prediction: &str| Picture {
+        let image = |exit: usize, prediction: &str| GalleryImage {
             exit,
             label: "cat".into(),
             prediction: prediction.into(),
@@ -116,7 +116,7 @@ impl Made {
         };
         let gallery = Gallery {
             policy: "confidence".into(),
-            pictures: vec![picture(1, "cat"), picture(0, "dog"), picture(0, "cat")],
+            images: vec![image(1, "cat"), image(0, "dog"), image(0, "cat")],
         };
         self.write_json(
             folder,

@@ -1,7 +1,7 @@
 //! A service on a free port of this machine, and a client that writes what it likes.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
-pub mod pictures;
+pub mod images;
 pub mod toy;
 pub mod wild;
 
@@ -80,8 +80,8 @@ impl Service {
         self.raw(&post_bytes(path, kind, body))
     }
 
-    pub fn predict(&self, query: &str, picture: &[u8]) -> Reply {
-        self.post(&format!("/v1/predict{query}"), "image/png", picture)
+    pub fn predict(&self, query: &str, image: &[u8]) -> Reply {
+        self.post(&format!("/v1/predict{query}"), "image/png", image)
     }
 
     pub fn json(&self, value: &Value) -> Reply {

@@ -17,7 +17,7 @@ pub const SIDE: usize = 8;
 pub const CLASSES: [&str; 6] = ["red", "green", "blue", "cyan", "magenta", "yellow"];
 pub const MACS: [u64; 3] = [1_000_000, 3_000_000, 9_000_000];
 
-/// Names the colour of a picture; deeper exits are surer.
+/// Names the colour of an image; deeper exits are surer.
 #[derive(Clone)]
 pub struct Toy {
     pub name: &'static str,
@@ -37,9 +37,9 @@ pub enum Trouble {
     None,
     /// Loading fails from the second time on.
     Reload,
-    /// Pictures that are black make the step fail, and are lost.
+    /// Images that are black make the step fail, and are lost.
     BlackFails,
-    /// Pictures that are black make the engine panic, and loading it again works at the second try.
+    /// Images that are black make the engine panic, and loading it again works at the second try.
     BlackPanics,
 }
 

@@ -11,7 +11,7 @@ use image::{
     RgbaImage,
 };
 
-use super::pictures::encode;
+use super::images::encode;
 
 /// What the service should make of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Expect {
     Answer,
     /// A refusal with this status.
     Status(u16),
-    /// A picture or not, but one of the two in an orderly way.
+    /// An image or not, but one of the two in an orderly way.
     Either,
 }
 
@@ -53,7 +53,7 @@ pub fn formats() -> Vec<Case> {
     let blue = Expect::Class("blue");
     let mut cases = Vec::new();
     for (width, height) in [(1, 1), (2, 3), (8, 8), (31, 17), (300, 200)] {
-        let picture = RgbImage::from_pixel(width, height, Rgb([10, 10, 240]));
+        let image = RgbImage::from_pixel(width, height, Rgb([10, 10, 240]));
         for format in [
             ImageFormat::Png,
             ImageFormat::Bmp,
@@ -61,7 +61,7 @@ pub fn formats() -> Vec<Case> {
             ImageFormat::Gif,
             ImageFormat::Jpeg,
         ] {
-            let bytes = encode(&picture.clone().into(), format);
+            let bytes = encode(&image.clone().into(), format);
             cases.push(case(format!("{width}x{height} {format:?}"), bytes, blue));
         }
     }
@@ -92,21 +92,21 @@ pub fn formats() -> Vec<Case> {
             blue,
         ),
     ];
-    for (name, picture, expect) in kinds {
+    for (name, image, expect) in kinds {
         cases.push(case(
             format!("{name} png"),
-            encode(&picture, ImageFormat::Png),
+            encode(&image, ImageFormat::Png),
             expect,
         ));
     }
-    for (name, picture) in [
+    for (name, image) in [
         ("rgba", rgb.to_rgba8().into()),
         ("grey", DynamicImage::from(rgb.to_luma8())),
     ] {
         let expect = if name == "rgba" { blue } else { Expect::Answer };
         cases.push(case(
             format!("{name} bmp"),
-            encode(&picture, ImageFormat::Bmp),
+            encode(&image, ImageFormat::Bmp),
             expect,
         ));
     }
@@ -157,7 +157,7 @@ pub fn formats() -> Vec<Case> {
     cases
 }
 
-/// Written by Pillow, see `fixtures/make_pictures.py`.
+/// Written by Pillow, see `fixtures/make_images.py`.
 const CMYK_JPEG: &[u8] = include_bytes!("../fixtures/cmyk.jpg");
 const INTERLACED_PNG: &[u8] = include_bytes!("../fixtures/interlaced.png");
 const PALETTE_PNG: &[u8] = include_bytes!("../fixtures/palette.png");
@@ -205,9 +205,9 @@ pub fn oriented(tag: u8) -> Vec<u8> {
     bytes
 }
 
-/// Whole pictures of each format, cut at many places.
+/// Whole images of each format, cut at many places.
 pub fn truncations() -> Vec<Case> {
-    let picture = DynamicImage::from(scene(33, 21));
+    let image = DynamicImage::from(scene(33, 21));
     let mut cases = Vec::new();
     for format in [
         ImageFormat::Png,
@@ -216,7 +216,7 @@ pub fn truncations() -> Vec<Case> {
         ImageFormat::Gif,
         ImageFormat::Jpeg,
     ] {
-        let bytes = encode(&picture, format);
+        let bytes = encode(&image, format);
         for part in 0..20 {
             // The last bytes of some formats carry no pixels; without them there may be an answer.
             let cut = bytes.len() * part / 20;
@@ -243,7 +243,7 @@ pub fn truncations() -> Vec<Case> {
 
 /// One byte flipped, at places spread over the file.
 pub fn damage() -> Vec<Case> {
-    let picture = DynamicImage::from(scene(33, 21));
+    let image = DynamicImage::from(scene(33, 21));
     let mut cases = Vec::new();
     for format in [
         ImageFormat::Png,
@@ -252,7 +252,7 @@ pub fn damage() -> Vec<Case> {
         ImageFormat::Gif,
         ImageFormat::Jpeg,
     ] {
-        let bytes = encode(&picture, format);
+        let bytes = encode(&image, format);
         for part in 0..16 {
             let place = bytes.len() * part / 16;
             let mut broken = bytes.clone();
@@ -351,7 +351,7 @@ pub fn sizes() -> Vec<Case> {
     ]
 }
 
-/// What is no picture, or two things at once.
+/// What is no image, or two things at once.
 pub fn strangers() -> Vec<Case> {
     let jpeg = encode(&scene(20, 20).into(), ImageFormat::Jpeg);
     let png = encode(&scene(20, 20).into(), ImageFormat::Png);

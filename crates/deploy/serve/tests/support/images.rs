@@ -8,9 +8,9 @@ pub fn solid(colour: [u8; 3]) -> DynamicImage {
     RgbImage::from_pixel(8, 8, Rgb(colour)).into()
 }
 
-pub fn encode(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+pub fn encode(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, format).unwrap();
+    image.write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
 }
 
