@@ -22,7 +22,7 @@ use thiserror::Error;
 
 /// Any error of the libraries, and those of the command line itself.
 #[derive(Debug, Error)]
-pub enum CliError {
+pub(crate) enum CliError {
     /// There is no such backbone, or no such option of it.
     #[error(transparent)]
     Backbone(#[from] BackboneError),

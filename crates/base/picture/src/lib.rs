@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_of_the_right_size_is_not_touched() {
+    fn an_image_of_the_right_size_is_not_touched() {
         let image = ramp(7, 5);
         assert_eq!(cover(image.clone(), 7, 5), image);
         let mut planes = vec![0; 105];

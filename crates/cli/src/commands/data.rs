@@ -13,7 +13,7 @@ use crate::fetch_progress::FetchProgress;
 use crate::table;
 
 /// Does what is asked of a data set.
-pub fn run(args: &DataArgs) -> Result<(), CliError> {
+pub(crate) fn run(args: &DataArgs) -> Result<(), CliError> {
     match &args.command {
         DataCommand::Fetch(target) => run_fetch(target),
         DataCommand::Info(target) => run_info(target),

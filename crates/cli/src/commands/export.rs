@@ -37,7 +37,7 @@ struct Document {
 }
 
 /// Writes the files and prints their names.
-pub fn run(args: &ExportArgs) -> Result<(), CliError> {
+pub(crate) fn run(args: &ExportArgs) -> Result<(), CliError> {
     check(args)?;
     let (net, card) = load_model(&args.run, &DeviceSpec::Auto.device()?)?;
     let recipe = RunPaths::new(&args.run).recipe();

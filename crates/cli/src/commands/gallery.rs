@@ -19,7 +19,7 @@ const IMAGES_PER_EXIT: usize = 6;
 ///
 /// # Errors
 /// When an image cannot be written as PNG.
-pub fn gallery(
+pub(crate) fn gallery(
     subset: &Subset,
     answers: &Rows,
     classes: &[String],

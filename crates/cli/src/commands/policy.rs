@@ -8,7 +8,7 @@ use offramp_run::ChosenPolicy;
 use crate::error::CliError;
 
 /// The policy of the file asked for, else the run's, else the deepest exit, with advice on stderr.
-pub fn choose(
+pub(crate) fn choose(
     run: &Path,
     asked: Option<&Path>,
     card: &ModelCard,

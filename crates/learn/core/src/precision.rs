@@ -167,7 +167,7 @@ mod tests {
 
     #[cfg(feature = "ndarray")]
     #[test]
-    #[allow(deprecated)]
+    #[expect(deprecated, reason = "burn drops this backend in its next version")]
     fn ndarray_has_no_narrow_numbers() {
         let error = Precision::Bf16.check(DeviceSpec::Ndarray, &Device::ndarray());
         let error = error.unwrap_err().to_string();

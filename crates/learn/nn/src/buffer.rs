@@ -123,7 +123,7 @@ impl<const D: usize> Module for Buffer<D> {
 
 impl<const D: usize> ModuleDisplayDefault for Buffer<D> {
     fn content(&self, content: Content) -> Option<Content> {
-        content.add_formatted(&"Buffer".to_string()).optional()
+        content.add_formatted(&"Buffer".to_owned()).optional()
     }
 }
 

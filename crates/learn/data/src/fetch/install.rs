@@ -25,7 +25,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub fn new(entry: &DatasetEntry, download: &Download, root: &Path) -> Self {
+    pub(crate) fn new(entry: &DatasetEntry, download: &Download, root: &Path) -> Self {
         let sum = download
             .checksum
             .chars()
@@ -39,7 +39,7 @@ impl Place {
 
     /// The download as far as it got. Its checksum is part of its name, so that a file another
     /// version of the manifest began is not continued.
-    pub fn part(&self) -> PathBuf {
+    pub(crate) fn part(&self) -> PathBuf {
         self.work.join(format!("{}-{}.part", self.name, self.sum))
     }
 
@@ -114,7 +114,7 @@ fn check(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), DataError> {
     let expected = Checksum::parse(&source.checksum)?;
-    let total = std::fs::metadata(part).map(|stat| stat.len()).unwrap_or(0);
+    let total = std::fs::metadata(part).map_or(0, |stat| stat.len());
     let found = expected.of_file(part, &mut |done| {
         progress(Progress::Checking { done, total })
     })?;

@@ -150,14 +150,17 @@ mod one_or_many {
         Many(Vec<T>),
     }
 
-    pub fn serialize<T: Serialize, S: Serializer>(list: &[T], s: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<T: Serialize, S: Serializer>(
+        list: &[T],
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
         match list {
             [one] => one.serialize(s),
             many => many.serialize(s),
         }
     }
 
-    pub fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Vec<T>, D::Error> {
         Ok(match OneOrMany::deserialize(deserializer)? {

@@ -29,7 +29,7 @@ pub struct Mapping {
 }
 
 /// Shapes by name.
-pub type Shapes = BTreeMap<String, Vec<usize>>;
+pub(crate) type Shapes = BTreeMap<String, Vec<usize>>;
 
 /// Finds for every tensor of a network its counterpart in a file.
 ///

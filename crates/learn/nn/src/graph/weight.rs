@@ -120,7 +120,7 @@ impl Tensors {
         change!(self, tensor => Module::map(tensor, mapper))
     }
 
-    pub(super) fn to_device(self, device: &Device) -> Self {
+    pub(super) fn moved(self, device: &Device) -> Self {
         change!(self, tensor => Module::to_device(tensor, device))
     }
 

@@ -155,7 +155,7 @@ pub(super) mod tests {
     use super::*;
     use burn::tensor::TensorData;
 
-    pub fn example(step: u64) -> Checkpoint {
+    pub(crate) fn example(step: u64) -> Checkpoint {
         let tensors = |values: [f32; 2]| {
             NamedTensors::from([(
                 "a.weight".to_owned(),
