@@ -11,7 +11,7 @@ use crate::{BackboneEntry, BackboneFamily, Stem};
 /// What a recipe may set.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct MobileNetV2Options {
+pub(crate) struct MobileNetV2Options {
     /// With `small`, for 32- and 64-pixel images, the first convolution and the blocks of 24
     /// channels have no stride.
     pub stem: Stem,
@@ -30,7 +30,7 @@ impl Default for MobileNetV2Options {
 
 /// MobileNetV2.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct MobileNetV2 {
+pub(crate) struct MobileNetV2 {
     options: MobileNetV2Options,
 }
 

@@ -14,7 +14,7 @@ use crate::{BackboneEntry, BackboneFamily, Stem, StemOptions};
 /// The backbone ends with the last convolution of the map. The published classifier has a layer of
 /// 1024 between it and the classes.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct MobileNetV3 {
+pub(crate) struct MobileNetV3 {
     options: StemOptions,
 }
 

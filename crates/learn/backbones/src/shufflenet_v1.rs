@@ -12,7 +12,7 @@ use crate::{BackboneEntry, BackboneFamily, Stem, StemOptions};
 /// inside. With `"imagenet"` it is the paper's: a 3x3 convolution of stride 2 and pooling of stride 2
 /// first, no ReLU after depthwise convolutions, a quarter of all channels inside.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct ShuffleNetV1 {
+pub(crate) struct ShuffleNetV1 {
     options: StemOptions,
 }
 

@@ -11,7 +11,7 @@ use crate::{BackboneEntry, BackboneFamily, Stem, StemOptions};
 /// torchvision's (`features.0`). There, torchvision's convolutions have biases, which are imported
 /// and trained too.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Vgg {
+pub(crate) struct Vgg {
     name: &'static str,
     /// Of each stage.
     convolutions: [usize; 5],

@@ -8,7 +8,7 @@ use crate::{BackboneConfig, BackboneEntry, BackboneFamily, NoOptions};
 /// WRN-`depth`-`widen`: `(depth - 4) / 6` blocks in each of three stages of `16 widen`, `32 widen` and
 /// `64 widen` channels.
 #[derive(Clone, Debug, PartialEq)]
-pub struct WideResNet {
+pub(crate) struct WideResNet {
     name: &'static str,
     depth: usize,
     widen: usize,

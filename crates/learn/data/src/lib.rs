@@ -12,8 +12,8 @@
 //! | the known data sets | [`registry`] |
 //! | a data set, opened | [`open`], [`DataConfig`], [`Splits`] |
 //! | batches | [`Loader`], [`LoaderConfig`], [`Batch`] |
-//! | variations of images | [`AugmentConfig`] |
 //! | one image of a size | [`decode_image`] |
+//! | variations of images | [`AugmentConfig`] |
 //! | a download | [`fetch`](mod@fetch) |
 
 mod augment;
@@ -30,13 +30,13 @@ mod mapping;
 mod open;
 mod readers;
 mod registry;
-pub mod rng;
+mod rng;
 mod split;
 mod statistics;
 mod stratify;
 mod subset;
 
-pub use augment::{AugmentConfig, Augmenter, Erasing, Fill, Mix, RandAugment, ResizedCrop, Window};
+pub use augment::{AugmentConfig, Erasing, Fill, Mix, RandAugment, ResizedCrop, Window};
 pub use config::{DataConfig, GeneratedConfig, OnError};
 pub use decode::{Source, decode_image};
 pub use error::DataError;

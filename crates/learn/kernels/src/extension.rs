@@ -1,5 +1,10 @@
 //! The operations as a backend extension: `flex`, with and without gradients.
 
+#![allow(
+    clippy::too_many_arguments,
+    reason = "a backend's operation takes its tensors one by one"
+)]
+
 use burn::backend::{
     Backend, ExtensionType, backend_extension,
     tensor::{FloatTensor, IntTensor},

@@ -40,6 +40,7 @@ pub(crate) struct Subject {
 }
 
 /// The network with its last exit alone.
+#[expect(clippy::large_enum_variant, reason = "there is one")]
 enum Single {
     Compiled {
         executor: Executor,

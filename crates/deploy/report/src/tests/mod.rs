@@ -73,7 +73,7 @@ impl Made {
     }
 
     /// What `calibrate --json`, `report --measure` and other programs add.
-    fn write_extras(&self, folder: &Path) {
+    fn write_extras(folder: &Path) {
         let point = |early: f64, top1: f64| {
             json!({
                 "thresholds": [0.5, 0.0], "exit_fractions": [early, 1.0 - early],
@@ -162,6 +162,6 @@ fn three_runs(parent: &Path) -> Report {
         top1: [30.0, 50.0],
     };
     let folders = [&first, &second, &other].map(|run| run.write(parent));
-    first.write_extras(&folders[0]);
+    Made::write_extras(&folders[0]);
     Report::read(&folders).unwrap()
 }

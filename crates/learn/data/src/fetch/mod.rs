@@ -18,7 +18,7 @@ use std::time::Duration;
 
 pub use info::{Info, info};
 pub use install::fetch_entry;
-pub use verify::{Check, Outcome, Report, verify, verify_entry};
+pub use verify::{Check, Outcome, Report, verify};
 
 use crate::error::DataError;
 use crate::registry::find;

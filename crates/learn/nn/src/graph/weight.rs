@@ -9,6 +9,10 @@ use offramp_graph::{Initial, Weight, WeightKind};
 use crate::{Buffer, Init};
 
 /// A weight of a graph.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a network has some hundred weights"
+)]
 #[derive(Clone, Debug)]
 pub(super) enum Tensors {
     /// A parameter with one axis.

@@ -17,7 +17,7 @@ const BLANK: &str = "00000000000000000000000000000000000000000000000000000000000
 ///
 /// # Errors
 /// When the disk is full or the folder cannot be written; `path` is then what it was before.
-pub fn write(path: &Path, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+pub(super) fn write(path: &Path, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
     let malformed = |reason: String| CheckpointError::Malformed {
         path: path.to_owned(),
         reason,
