@@ -117,7 +117,8 @@ pub(crate) fn remove_stale(folder: &Path) {
     remove_unlocked(folder, is_temporary);
 }
 
-/// As [`remove_stale`], with the temporary names of earlier versions: for the folder of a run.
+/// Removes the temporary files that killed writers left in the folder of a run, those of earlier versions of
+/// this program too.
 pub fn remove_stale_in_run(folder: &Path) {
     remove_unlocked(folder, is_temporary_in_run);
 }
