@@ -15,7 +15,7 @@ use crate::precision::Precision;
 /// Train, evaluate, calibrate and run image classifiers with several exits.
 #[derive(Debug, Parser)]
 #[command(name = "offramp", version, arg_required_else_help = true)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -23,7 +23,7 @@ pub struct Cli {
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Train a network from a recipe, into a run folder
     #[command(after_help = "Example:\n  \
         offramp train recipes/cifar100-lowdata/mate.toml --data ~/data --set train.epochs=3 --out runs/try\n  \
@@ -89,7 +89,7 @@ pub enum Command {
 
 /// Where to compute and where data lie.
 #[derive(Clone, Debug, Args)]
-pub struct Place {
+pub(crate) struct Place {
     /// Folder in which data sets lie, each under its usual name
     #[arg(long, env = "OFFRAMP_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
@@ -100,7 +100,7 @@ pub struct Place {
 
 /// Arguments of `train`.
 #[derive(Debug, Args)]
-pub struct TrainArgs {
+pub(crate) struct TrainArgs {
     /// Recipe, a TOML file
     pub recipe: PathBuf,
     /// Change a key of the recipe, such as train.epochs=3 (repeatable)
@@ -134,7 +134,7 @@ pub struct TrainArgs {
 
 impl TrainArgs {
     /// Changes of the recipe, in the order in which they are made.
-    pub fn settings(&self) -> Vec<String> {
+    pub(crate) fn settings(&self) -> Vec<String> {
         let precision = self.precision.map(|it| format!("train.precision={it}"));
         let accumulate = self.accumulate.map(|it| format!("train.accumulate={it}"));
         let checkpointing = self
@@ -149,7 +149,7 @@ impl TrainArgs {
 
 /// Arguments of `eval`.
 #[derive(Debug, Args)]
-pub struct EvalArgs {
+pub(crate) struct EvalArgs {
     /// Run folder
     pub run: PathBuf,
     /// Another data set with the same classes
@@ -180,7 +180,7 @@ pub struct EvalArgs {
 
 /// Arguments of `calibrate`.
 #[derive(Debug, Args)]
-pub struct CalibrateArgs {
+pub(crate) struct CalibrateArgs {
     /// Run folder
     pub run: PathBuf,
     /// When an image stops; `offramp list policies` shows what there is
@@ -223,7 +223,7 @@ pub struct CalibrateArgs {
 
 /// Arguments of `predict`.
 #[derive(Debug, Args)]
-pub struct PredictArgs {
+pub(crate) struct PredictArgs {
     /// Run folder
     pub run: PathBuf,
     /// Images: png, jpeg, webp, bmp or gif (its first frame)
@@ -248,7 +248,7 @@ pub struct PredictArgs {
 
 /// Arguments of `import`.
 #[derive(Debug, Args)]
-pub struct ImportArgs {
+pub(crate) struct ImportArgs {
     /// File of weights
     pub weights: PathBuf,
     /// The network that they are of; `offramp list backbones` shows them
@@ -308,7 +308,7 @@ fn deviation(text: &str) -> Result<[f32; 3], String> {
 
 /// Arguments of `export`.
 #[derive(Debug, Args)]
-pub struct ExportArgs {
+pub(crate) struct ExportArgs {
     /// Run folder
     pub run: PathBuf,
     /// What to write
@@ -343,14 +343,14 @@ pub struct ExportArgs {
 
 impl ExportArgs {
     /// Whether each segment is to be a graph of its own.
-    pub fn by_segment(&self) -> bool {
+    pub(crate) fn by_segment(&self) -> bool {
         self.segments || self.staged
     }
 }
 
 /// What a network can be written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ExportFormat {
+pub(crate) enum ExportFormat {
     /// Tensors under PyTorch's names
     Safetensors,
     /// Graphs for ONNX Runtime and others
@@ -361,7 +361,7 @@ pub enum ExportFormat {
 
 impl ExportFormat {
     /// Its name on the command line.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Safetensors => "safetensors",
             Self::Onnx => "onnx",
@@ -372,7 +372,7 @@ impl ExportFormat {
 
 /// Arguments of `list`.
 #[derive(Debug, Args)]
-pub struct ListArgs {
+pub(crate) struct ListArgs {
     /// What to list
     pub kind: Kind,
     /// Print one JSON document and nothing else on stdout
@@ -382,7 +382,7 @@ pub struct ListArgs {
 
 /// What there are tables of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Network bodies
     Backbones,
     /// Exit heads
@@ -397,7 +397,7 @@ pub enum Kind {
 
 /// Arguments of `data`.
 #[derive(Debug, Args)]
-pub struct DataArgs {
+pub(crate) struct DataArgs {
     /// What to do.
     #[command(subcommand)]
     pub command: DataCommand,
@@ -405,7 +405,7 @@ pub struct DataArgs {
 
 /// The subcommands of `data`.
 #[derive(Debug, Subcommand)]
-pub enum DataCommand {
+pub(crate) enum DataCommand {
     /// Download, check and unpack; goes on where an interrupted download stopped
     Fetch(DataTarget),
     /// What it is, where it comes from, whether it is there
@@ -416,7 +416,7 @@ pub enum DataCommand {
 
 /// A data set and where it lies.
 #[derive(Debug, Args)]
-pub struct DataTarget {
+pub(crate) struct DataTarget {
     /// Name of the data set; `offramp list datasets` shows them
     pub name: String,
     /// Folder in which data sets lie
@@ -429,7 +429,7 @@ pub struct DataTarget {
 
 /// Arguments of `demo`.
 #[derive(Debug, Args)]
-pub struct DemoArgs {
+pub(crate) struct DemoArgs {
     /// Run folder; an earlier demo in it is replaced
     #[arg(long, default_value = "runs/demo", value_name = "DIR")]
     pub out: PathBuf,

@@ -17,7 +17,7 @@ use crate::error::CliError;
 
 /// What can compute a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum EngineKind {
+pub(crate) enum EngineKind {
     /// Compiled for the CPU: fused steps, packed weights, planned memory
     Compiled,
     /// burn, on any device
@@ -35,7 +35,7 @@ impl fmt::Display for EngineKind {
 
 /// Which engine, and how it computes.
 #[derive(Clone, Debug, Default, Args)]
-pub struct EngineArgs {
+pub(crate) struct EngineArgs {
     /// What computes the network [default: compiled on a CPU, else burn]
     #[arg(long, value_name = "ENGINE")]
     pub engine: Option<EngineKind>,
@@ -49,7 +49,7 @@ impl EngineArgs {
     ///
     /// # Errors
     /// When the compiled executor is asked for on a GPU, or a plan for burn.
-    pub fn kind(&self, device: DeviceSpec) -> Result<EngineKind, CliError> {
+    pub(crate) fn kind(&self, device: DeviceSpec) -> Result<EngineKind, CliError> {
         let cpu = device.best() == DeviceSpec::Cpu;
         let kind = match (self.engine, &self.plan) {
             (Some(kind), _) => kind,
@@ -74,7 +74,7 @@ impl EngineArgs {
     /// # Errors
     /// When the file is damaged, of another model or for smaller batches, or a node of the network has
     /// no compiled form.
-    pub fn multi_exit_plan(
+    pub(crate) fn multi_exit_plan(
         &self,
         net: &MultiExitNet,
         card: &ModelCard,
@@ -100,7 +100,7 @@ impl EngineArgs {
 }
 
 /// Options with `threads` threads, or all processors.
-pub fn options(threads: Option<usize>) -> Options {
+pub(crate) fn options(threads: Option<usize>) -> Options {
     let default = Options::default();
     Options {
         threads: threads.unwrap_or(default.threads),
@@ -112,7 +112,7 @@ pub fn options(threads: Option<usize>) -> Options {
 ///
 /// # Errors
 /// Those of [`EngineArgs::kind`] and [`EngineArgs::multi_exit_plan`].
-pub fn engine(
+pub(crate) fn engine(
     args: &EngineArgs,
     spec: DeviceSpec,
     net: &MultiExitNet,
@@ -133,7 +133,7 @@ pub fn engine(
 ///
 /// # Errors
 /// [`CliError::Infer`] for a network without exits.
-pub fn burn_engine(
+pub(crate) fn burn_engine(
     net: &MultiExitNet,
     card: &ModelCard,
     batch: usize,
@@ -146,13 +146,13 @@ pub fn burn_engine(
 }
 
 /// Multiply-accumulates to each exit.
-pub fn macs(net: &MultiExitNet, card: &ModelCard) -> Vec<u64> {
+pub(crate) fn macs(net: &MultiExitNet, card: &ModelCard) -> Vec<u64> {
     let costs = net.exit_costs(card.image);
     costs.iter().map(|cost| cost.macs).collect()
 }
 
 /// Planar bytes of images as the network reads them, `[N, 3, H, W]`.
-pub fn images(bytes: Vec<u8>, card: &ModelCard, device: &Device) -> Tensor<4> {
+pub(crate) fn images(bytes: Vec<u8>, card: &ModelCard, device: &Device) -> Tensor<4> {
     let size = card.image.channels * card.image.height * card.image.width;
     let shape = [
         bytes.len() / size.max(1),
@@ -164,6 +164,6 @@ pub fn images(bytes: Vec<u8>, card: &ModelCard, device: &Device) -> Tensor<4> {
 }
 
 /// A tensor's values, row-major.
-pub fn values(x: Tensor<4>) -> Vec<f32> {
+pub(crate) fn values(x: Tensor<4>) -> Vec<f32> {
     x.into_data().iter::<f32>().collect()
 }

@@ -22,7 +22,7 @@ use thiserror::Error;
 
 /// Any error of the libraries, and those of the command line itself.
 #[derive(Debug, Error)]
-pub enum CliError {
+pub(crate) enum CliError {
     /// There is no such backbone, or no such option of it.
     #[error(transparent)]
     Backbone(#[from] BackboneError),
@@ -38,15 +38,15 @@ pub enum CliError {
     /// A file could not be written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A picture could not be decoded.
+    /// An image could not be decoded.
     #[error(transparent)]
     Decode(#[from] DecodeError),
     /// A document of a run folder could not be read or written.
     #[error(transparent)]
     Document(#[from] DocumentError),
-    /// A picture could not be written.
-    #[error("a picture for gallery.json: {0}")]
-    Picture(#[from] image::ImageError),
+    /// An image could not be written.
+    #[error("an image for gallery.json: {0}")]
+    GalleryImage(#[from] image::ImageError),
     /// Weights could not be imported.
     #[error(transparent)]
     Import(Box<ImportError>),

@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use offramp_data::fetch::Progress;
 
 /// The progress of a fetch, shown the way that suits stderr.
-pub enum FetchProgress {
+pub(crate) enum FetchProgress {
     /// A bar that is drawn over and over.
     Bar(ProgressBar),
     /// Lines.
@@ -15,7 +15,7 @@ pub enum FetchProgress {
 
 impl FetchProgress {
     /// The progress of fetching `name`.
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         if !io::stderr().is_terminal() {
             return Self::Lines(Lines::new(name, io::stderr()));
         }
@@ -28,7 +28,7 @@ impl FetchProgress {
     }
 
     /// Shows a step.
-    pub fn show(&mut self, progress: &Progress) {
+    pub(crate) fn show(&mut self, progress: &Progress) {
         match self {
             Self::Bar(bar) => draw(bar, progress),
             Self::Lines(lines) => lines.show(progress),
@@ -36,7 +36,7 @@ impl FetchProgress {
     }
 
     /// Removes the bar.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         if let Self::Bar(bar) = self {
             bar.finish_and_clear();
         }
@@ -63,7 +63,7 @@ fn draw(bar: &ProgressBar, progress: &Progress) {
 }
 
 /// A line at the beginning of each kind of work and, where it may take minutes, one at each tenth.
-pub struct Lines<W> {
+pub(crate) struct Lines<W> {
     name: String,
     out: W,
     last: Option<(&'static str, u64)>,

@@ -3,7 +3,7 @@
 use std::fs;
 
 /// Number of processors and what they are, such as `2 processors of AMD EPYC 9B45`.
-pub fn hardware() -> String {
+pub(crate) fn hardware() -> String {
     let count = std::thread::available_parallelism().map_or(1, usize::from);
     let name = fs::read_to_string("/proc/cpuinfo")
         .ok()

@@ -14,7 +14,7 @@ use crate::run::Run;
 /// The numbers of convolutions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Precision {
+pub(crate) enum Precision {
     /// 32-bit floats
     F32,
     /// Bytes, for the ranges that values have over validation rows
@@ -31,7 +31,7 @@ const BATCH: usize = 128;
 ///
 /// # Errors
 /// When a node of the network has no compiled form.
-pub fn plan(
+pub(crate) fn plan(
     run: &Run,
     rows: Option<&[f32]>,
     batch: usize,
@@ -53,7 +53,7 @@ pub fn plan(
 ///
 /// # Errors
 /// When the run has no validation rows or its data cannot be read.
-pub fn calibration_rows(
+pub(crate) fn calibration_rows(
     run: &Run,
     precision: Precision,
     data: Option<&Path>,
@@ -78,7 +78,7 @@ pub fn calibration_rows(
 ///
 /// # Errors
 /// When an image cannot be read.
-pub fn pixels(
+pub(crate) fn pixels(
     run: &Run,
     rows: &Subset,
     info: &DatasetInfo,

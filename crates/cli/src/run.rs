@@ -14,7 +14,7 @@ use offramp_train::{EvalOptions, evaluate};
 use crate::error::CliError;
 
 /// The network of a run folder, its card and its recipe.
-pub struct Run {
+pub(crate) struct Run {
     /// The folder.
     pub dir: PathBuf,
     /// The network, on the device asked for.
@@ -29,13 +29,14 @@ pub struct Run {
 
 impl Run {
     /// Opens a run folder.
-    pub fn open(dir: &Path, device: DeviceSpec) -> Result<Self, CliError> {
+    pub(crate) fn open(dir: &Path, device: DeviceSpec) -> Result<Self, CliError> {
         let device = device.device()?;
         let (net, card) = load_model(dir, &device)?;
         let recipe = RunPaths::new(dir).recipe();
-        let recipe = match recipe.exists() {
-            true => Some(Recipe::load::<&str>(&recipe, &[])?),
-            false => None,
+        let recipe = if recipe.exists() {
+            Some(Recipe::load::<&str>(&recipe, &[])?)
+        } else {
+            None
         };
         Ok(Self {
             dir: dir.to_owned(),
@@ -47,13 +48,13 @@ impl Run {
     }
 
     /// Values of an input image.
-    pub fn image_len(&self) -> usize {
+    pub(crate) fn image_len(&self) -> usize {
         self.card.input().len()
     }
 
     /// The splits that the run was trained on, or another data set with the same classes, with the
     /// run's own normalisation.
-    pub fn open_data(
+    pub(crate) fn open_data(
         &self,
         root: Option<&Path>,
         dataset: Option<&str>,
@@ -110,7 +111,7 @@ impl Run {
     }
 
     /// Logits of all exits over some rows.
-    pub fn table(
+    pub(crate) fn table(
         &self,
         splits: &Splits,
         split: Split,

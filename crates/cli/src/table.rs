@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 /// Lays out rows under a header: the first column to the left, the others to the right.
-pub fn render(header: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn render(header: &[&str], rows: &[Vec<String>]) -> String {
     let columns = header.len();
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
@@ -33,7 +33,7 @@ pub fn render(header: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 /// Multiply-accumulates with a unit: `40.81 M`.
-pub fn macs(macs: f64) -> String {
+pub(crate) fn macs(macs: f64) -> String {
     match macs {
         m if m >= 1e9 => format!("{:.2} G", m / 1e9),
         m if m >= 1e6 => format!("{:.2} M", m / 1e6),

@@ -188,17 +188,17 @@ fn no_validation_rows_no_thresholds() {
     assert_names(&failure(&["calibrate", text(&run)]), &["val-fraction"]);
 }
 
-/// Class folders with pictures of our own.
+/// Class folders with images of our own.
 fn class_folders(root: &Path) -> PathBuf {
-    let data = root.join("pictures");
+    let data = root.join("images");
     for split in ["train", "test"] {
         for (class, shade) in [("dark", 20), ("light", 220)] {
             let folder = data.join(split).join(class);
             std::fs::create_dir_all(&folder).unwrap();
             for i in 0..12 {
                 let colour = image::Rgb([shade, shade + i, shade]);
-                let picture = image::RgbImage::from_pixel(32, 32, colour);
-                picture.save(folder.join(format!("{i:02}.png"))).unwrap();
+                let image = image::RgbImage::from_pixel(32, 32, colour);
+                image.save(folder.join(format!("{i:02}.png"))).unwrap();
             }
         }
     }
@@ -219,7 +219,7 @@ batch-size = 8
 "#;
 
 #[test]
-fn pictures_that_cannot_be_read() {
+fn images_that_cannot_be_read() {
     let folder = tempfile::tempdir().unwrap();
     let data = class_folders(folder.path());
     let with_dir = FOLDER.replace("[model]", &format!("dir = {:?}\n[model]", text(&data)));
@@ -239,7 +239,7 @@ fn pictures_that_cannot_be_read() {
     assert!(output.status.success(), "{said}");
     assert!(
         said.contains("03.png"),
-        "the skipped picture is named: {said}"
+        "the skipped image is named: {said}"
     );
 
     std::fs::create_dir_all(data.join("train/empty")).unwrap();

@@ -101,14 +101,14 @@ fn files_of_other_models(folder: &Path, run: &Path) {
     // A run whose data have other classes, or images of another size.
     let card = run.join("model.json");
     let kept = std::fs::read(&card).unwrap();
-    let pictures = folder.join("pictures");
+    let images = folder.join("images");
     for split in ["train", "test"] {
         for class in ["dark", "light"] {
-            let place = pictures.join(split).join(class);
+            let place = images.join(split).join(class);
             std::fs::create_dir_all(&place).unwrap();
             for i in 0..8u8 {
-                let picture = image::RgbImage::from_pixel(48, 48, image::Rgb([i, 9, 200]));
-                picture.save(place.join(format!("{i}.png"))).unwrap();
+                let image = image::RgbImage::from_pixel(48, 48, image::Rgb([i, 9, 200]));
+                image.save(place.join(format!("{i}.png"))).unwrap();
             }
         }
     }
@@ -126,7 +126,7 @@ fn files_of_other_models(folder: &Path, run: &Path) {
     let folder_data = |size: usize| {
         let dir = format!(
             "dataset = \"folder\"\nimage-size = {size}\ndir = {:?}",
-            text(&pictures)
+            text(&images)
         );
         original.replace("dataset = \"generated\"", &dir)
     };
@@ -177,11 +177,11 @@ fn options_that_make_no_sense(run: &Path) {
 
 /// What is calibrated is what predicts, for every policy and ensemble.
 fn every_policy_predicts(folder: &Path, run: &Path) {
-    let picture = folder.join("picture.png");
+    let path = folder.join("image.png");
     let image = image::RgbImage::from_fn(32, 32, |x, y| image::Rgb([x as u8 * 8, y as u8 * 8, 90]));
-    image.save(&picture).unwrap();
+    image.save(&path).unwrap();
     let predict = || {
-        let answer = run_json(&["predict", text(run), text(&picture), "--json"]);
+        let answer = run_json(&["predict", text(run), text(&path), "--json"]);
         assert!(
             answer["predictions"][0]["exit"].as_u64().unwrap() < 3,
             "{answer}"

@@ -57,7 +57,7 @@ fn one_branch_alone_is_the_plain_network_and_scores_as_before() {
         ];
         let document = json(&import);
         assert_eq!(document["left_fresh"].as_array().unwrap().len(), 0);
-        // The recipe says which pictures.
+        // The recipe says which images.
         std::fs::copy(trained.join("recipe.toml"), alone.join("recipe.toml")).unwrap();
         let scores = json(&["eval", text(&alone), "--json"]);
         let score = &scores["exits"][0];

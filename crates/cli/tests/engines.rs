@@ -22,15 +22,15 @@ fn a_trained_network_on_both_engines() {
     timed_without_a_policy(&run);
     in_time(&run);
     json(&["calibrate", text(&run), "--max-macs", "60%", "--json"]);
-    let pictures = pictures(folder.path());
-    let compiled = predictions(&run, &pictures, &["--engine", "compiled"]);
+    let images = images(folder.path());
+    let compiled = predictions(&run, &images, &["--engine", "compiled"]);
     same(
         &compiled,
-        &predictions(&run, &pictures, &["--engine", "burn"]),
+        &predictions(&run, &images, &["--engine", "burn"]),
         1e-4,
     );
-    same(&compiled, &predictions(&run, &pictures, &[]), 0.0);
-    plans(folder.path(), &run, &pictures, &compiled);
+    same(&compiled, &predictions(&run, &images, &[]), 0.0);
+    plans(folder.path(), &run, &images, &compiled);
     timed(&run);
     options_that_make_no_sense(&run);
 }
@@ -52,8 +52,8 @@ fn in_time(run: &Path) {
     }
 }
 
-/// Pictures of noise and of one colour, of other sizes than the network's.
-fn pictures(folder: &Path) -> Vec<String> {
+/// Images of noise and of one colour, of other sizes than the network's.
+fn images(folder: &Path) -> Vec<String> {
     (0..12u32)
         .map(|i| {
             let path = folder.join(format!("{i}.png"));
@@ -67,9 +67,9 @@ fn pictures(folder: &Path) -> Vec<String> {
         .collect()
 }
 
-fn predictions(run: &Path, pictures: &[String], more: &[&str]) -> Vec<Value> {
+fn predictions(run: &Path, images: &[String], more: &[&str]) -> Vec<Value> {
     let mut args = vec!["predict", text(run), "--json"];
-    args.extend(pictures.iter().map(String::as_str));
+    args.extend(images.iter().map(String::as_str));
     args.extend(more);
     json(&args)["predictions"].as_array().unwrap().clone()
 }
@@ -92,32 +92,32 @@ fn export(run: &Path, more: &[&str]) -> PathBuf {
     PathBuf::from(json(&args)["files"][0].as_str().unwrap())
 }
 
-fn plans(folder: &Path, run: &Path, pictures: &[String], compiled: &[Value]) {
+fn plans(folder: &Path, run: &Path, images: &[String], compiled: &[Value]) {
     let plan = export(run, &[]);
     assert_eq!(plan, run.join("export/f32.plan"));
     same(
         compiled,
-        &predictions(run, pictures, &["--plan", text(&plan)]),
+        &predictions(run, images, &["--plan", text(&plan)]),
         1e-5,
     );
     let bytes = export(run, &["--precision", "int8"]);
     assert_eq!(bytes, run.join("export/int8.plan"));
-    let answers = predictions(run, pictures, &["--plan", text(&bytes)]);
-    assert_eq!(answers.len(), pictures.len());
+    let answers = predictions(run, images, &["--plan", text(&bytes)]);
+    assert_eq!(answers.len(), images.len());
 
-    let message = failure(&["predict", text(run), &pictures[0], "--plan", "no.plan"]);
+    let message = failure(&["predict", text(run), &images[0], "--plan", "no.plan"]);
     assert_names(&message, &["no.plan"]);
     let damaged = folder.join("damaged.plan");
     let mut content = std::fs::read(&plan).unwrap();
     let middle = content.len() / 2;
     content[middle] ^= 1;
     std::fs::write(&damaged, content).unwrap();
-    let message = failure(&["predict", text(run), &pictures[0], "--plan", text(&damaged)]);
+    let message = failure(&["predict", text(run), &images[0], "--plan", text(&damaged)]);
     assert_names(&message, &["damaged.plan", "compile the plan again"]);
     let other = folder.join("other");
     let recipe = recipe(folder, &TINY.replace("seed = 1", "seed = 2"));
     json(&["train", text(&recipe), "--out", text(&other), "--json"]);
-    let message = failure(&["predict", text(&other), &pictures[0], "--plan", text(&plan)]);
+    let message = failure(&["predict", text(&other), &images[0], "--plan", text(&plan)]);
     assert_names(&message, &["f32.plan", "another model", "offramp export"]);
 }
 

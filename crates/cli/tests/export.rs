@@ -206,9 +206,9 @@ fn a_real_network_in_another_runtime() {
         "--json",
     ]);
 
-    let pictures = pictures(folder.path(), &data, 1000);
+    let images = images(folder.path(), &data, 1000);
     let mut args = vec!["predict", text(&trained), "--json"];
-    args.extend(pictures.iter().map(|path| text(path)));
+    args.extend(images.iter().map(|path| text(path)));
     let output = run(&args);
     assert!(
         output.status.success(),
@@ -222,8 +222,8 @@ fn a_real_network_in_another_runtime() {
     assert!(compared.contains("1000 images") && compared.contains(" 0 differ"));
 }
 
-/// The first test pictures as files.
-fn pictures(folder: &Path, data: &Path, count: usize) -> Vec<PathBuf> {
+/// The first test images as files.
+fn images(folder: &Path, data: &Path, count: usize) -> Vec<PathBuf> {
     let config = DataConfig {
         dataset: "cifar-100-lowdata".to_owned(),
         ..DataConfig::default()

@@ -45,8 +45,8 @@ fn import<'a>(weights: &'a Path, out: &'a Path, more: &[&'a str]) -> Vec<&'a str
     [&args, more].concat()
 }
 
-fn picture(folder: &Path) -> PathBuf {
-    let path = folder.join("picture.png");
+fn image(folder: &Path) -> PathBuf {
+    let path = folder.join("image.png");
     let image = image::RgbImage::from_fn(32, 32, |x, y| image::Rgb([x as u8 * 8, y as u8 * 8, 90]));
     image.save(&path).unwrap();
     path
@@ -77,8 +77,8 @@ fn an_imported_network_predicts_and_gets_early_exits() {
     assert_eq!(document["tensors"], foreign("", "", "").len());
     assert_eq!(document["left_fresh"].as_array().unwrap().len(), 0);
 
-    let picture = picture(folder.path());
-    let output = run(&["predict", text(&out), text(&picture), "--json"]);
+    let image = image(folder.path());
+    let output = run(&["predict", text(&out), text(&image), "--json"]);
     assert!(output.stderr.is_empty(), "no advice to calibrate one exit");
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let class = answer["predictions"][0]["class"].as_str().unwrap();

@@ -99,16 +99,10 @@ fn calibrates(run: &Path) -> f64 {
 }
 
 fn predicts(folder: &Path, run: &Path, full_macs: f64) {
-    let picture = folder.join("picture.png");
+    let path = folder.join("image.png");
     let image = image::RgbImage::from_fn(32, 32, |x, y| image::Rgb([x as u8 * 8, y as u8 * 8, 90]));
-    image.save(&picture).unwrap();
-    let answer = json(&[
-        "predict",
-        text(run),
-        text(&picture),
-        text(&picture),
-        "--json",
-    ]);
+    image.save(&path).unwrap();
+    let answer = json(&["predict", text(run), text(&path), text(&path), "--json"]);
     let rows = answer["predictions"].as_array().unwrap();
     assert_eq!(rows.len(), 2);
     assert_eq!(rows[0], rows[1]);
@@ -119,18 +113,18 @@ fn predicts(folder: &Path, run: &Path, full_macs: f64) {
         let answer = json(&[
             "predict",
             text(run),
-            text(&picture),
+            text(&path),
             "--exit",
             &exit_text,
             "--json",
         ]);
         assert_eq!(answer["predictions"][0]["exit"], exit);
     }
-    let error = failure(&["predict", text(run), text(&picture), "--exit", "3"]);
+    let error = failure(&["predict", text(run), text(&path), "--exit", "3"]);
     assert!(error.contains('3'), "{error}");
 
     let broken = folder.join("broken.png");
-    let bytes = std::fs::read(&picture).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&broken, &bytes[..bytes.len() / 2]).unwrap();
     let error = failure(&["predict", text(run), text(&broken)]);
     assert!(error.contains("broken.png"), "{error}");

@@ -29,18 +29,18 @@ fn a_run_is_reported_in_every_form() {
     ]);
     let times = ["--random", "--batch", "1", "--seconds", "0.05", "--json"];
     json(&[&["bench", text(&run_folder)], &times[..]].concat());
-    let pictures = folder.path().join("pictures.html");
+    let images = folder.path().join("images.html");
     run(&[
         "report",
         text(&run_folder),
         "-o",
-        text(&pictures),
+        text(&images),
         "--measure",
     ]);
-    let pictures = std::fs::read_to_string(pictures).unwrap();
-    assert!(pictures.contains("data:image/png;base64,iVBORw0KGgo"));
-    assert!(pictures.contains("% of the MACs"));
-    assert!(!pictures.contains("there is no latency.json"));
+    let images = std::fs::read_to_string(images).unwrap();
+    assert!(images.contains("data:image/png;base64,iVBORw0KGgo"));
+    assert!(images.contains("% of the MACs"));
+    assert!(!images.contains("there is no latency.json"));
     let charts = folder.path().join("charts");
     let more = ["--format", "svg", "-o", text(&charts)];
     run(&[&["report", text(&run_folder)], &more[..]].concat());

@@ -62,15 +62,15 @@ impl Drop for Serving {
     }
 }
 
-fn picture(path: &Path, seed: u32) {
+fn image(path: &Path, seed: u32) {
     let noise = |x: u32, y: u32, c: u32| {
         let place = x * 31 + y * 17 + c * 7 + seed * 101;
         (place.wrapping_mul(2_654_435_761) >> 24) as u8
     };
-    let picture = image::RgbImage::from_fn(40, 36, |x, y| {
+    let image = image::RgbImage::from_fn(40, 36, |x, y| {
         image::Rgb([0, 1, 2].map(|c| noise(x / 4, y / 4, c)))
     });
-    picture.save(path).unwrap();
+    image.save(path).unwrap();
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn the_service_answers_as_predict_does_and_follows_signals() {
         .map(|i| folder.path().join(format!("{i}.png")))
         .collect();
     for (seed, path) in (1..).zip(&paths) {
-        picture(path, seed);
+        image(path, seed);
     }
     let names: Vec<&str> = paths.iter().map(|path| text(path)).collect();
     let predict = ["predict", text(&run), "--json"];

@@ -15,10 +15,14 @@
 //! ARM it is NEON, in WebAssembly `simd128` where the build asks for it. The environment variable
 //! `OFFRAMP_KERNELS` (`avx512`, `avx2`, `portable`) asks for a lesser one.
 
-// Unchecked loads and stores are what this module is for; each block says why it is sound.
-#![allow(unsafe_code)]
-// Register arrays are walked by constant indices: the form the compiler keeps in registers.
-#![allow(clippy::needless_range_loop)]
+#![expect(
+    unsafe_code,
+    reason = "unchecked loads and stores are what this crate is for; each block says why it is sound"
+)]
+#![expect(
+    clippy::needless_range_loop,
+    reason = "arrays of registers are walked by constant indices: the form that the compiler keeps in registers"
+)]
 
 mod kernels;
 pub mod memory;

@@ -28,7 +28,7 @@ unsafe impl Sync for Shared<'_> {}
 
 impl<'a> Shared<'a> {
     /// Shares `slice` for as long as it is borrowed.
-    pub fn new(slice: &'a mut [f32]) -> Self {
+    pub(crate) fn new(slice: &'a mut [f32]) -> Self {
         Self {
             start: slice.as_mut_ptr(),
             len: slice.len(),
@@ -37,12 +37,12 @@ impl<'a> Shared<'a> {
     }
 
     /// Number of values.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
     /// The first value; valid for `len` values.
-    pub fn as_ptr(&self) -> *mut f32 {
+    pub(crate) fn as_ptr(&self) -> *mut f32 {
         self.start
     }
 
@@ -53,8 +53,7 @@ impl<'a> Shared<'a> {
     ///
     /// # Safety
     /// While the part is alive no other reference to any of its values is used.
-    #[allow(clippy::mut_from_ref)]
-    pub unsafe fn slice(&self, start: usize, len: usize) -> &'a mut [f32] {
+    pub(crate) unsafe fn slice(&self, start: usize, len: usize) -> &'a mut [f32] {
         assert!(start + len <= self.len, "part out of range");
         // SAFETY: in range by the check above, exclusive by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }

@@ -256,15 +256,16 @@ impl Builder {
         }
         let divides =
             height > 0 && h.is_multiple_of(height) && width > 0 && w.is_multiple_of(width);
-        let op = match divides {
-            true => Op::AvgPool(Window {
+        let op = if divides {
+            Op::AvgPool(Window {
                 kernel: [h / height, w / width],
                 stride: [h / height, w / width],
                 padding: [0, 0],
-            }),
-            false => Op::AdaptiveAvgPool {
+            })
+        } else {
+            Op::AdaptiveAvgPool {
                 size: [height, width],
-            },
+            }
         };
         self.add_op(op, vec![x])
     }

@@ -9,7 +9,7 @@
 //! | training and evaluation in burn | `offramp_nn::GraphModule` |
 //! | costs | [`Graph::cost`], [`Graph::stage_costs`] |
 //! | parts: stages, segments, what is handed on | [`Graph::piece`], [`Graph::handed_on`] |
-//! | a plain interpreter in float64, for tests | [`reference`] |
+//! | a plain interpreter in float64, for tests | [`reference`](mod@reference) |
 //! | the compiled executor for processors | `offramp_executor` |
 //! | ONNX and PyTorch's names | `offramp_interop` |
 //!

@@ -53,9 +53,10 @@ pub(crate) fn output(
         Op::MaxPool(window) | Op::AvgPool(window) => pool(map(x)?, window),
         Op::AdaptiveAvgPool { size: [h, w] } => {
             let [c, height, width] = map(x)?;
-            match (1..=height).contains(h) && (1..=width).contains(w) {
-                true => Ok(vec![c, *h, *w]),
-                false => Err(format!("{x:?} cannot be pooled to {h}x{w}")),
+            if (1..=height).contains(h) && (1..=width).contains(w) {
+                Ok(vec![c, *h, *w])
+            } else {
+                Err(format!("{x:?} cannot be pooled to {h}x{w}"))
             }
         }
         Op::GlobalAvgPool => Ok(vec![map(x)?[0]]),
@@ -74,10 +75,13 @@ pub(crate) fn output(
             Some(0) => Ok(x.to_vec()),
             _ => Err(format!("{x:?} cannot be divided into {groups} groups")),
         },
-        Op::Reshape { shape } => match shape.iter().product::<usize>() == x.iter().product() {
-            true => Ok(shape.clone()),
-            false => Err(format!("{x:?} cannot be reshaped to {shape:?}")),
-        },
+        Op::Reshape { shape } => {
+            if shape.iter().product::<usize>() == x.iter().product() {
+                Ok(shape.clone())
+            } else {
+                Err(format!("{x:?} cannot be reshaped to {shape:?}"))
+            }
+        }
     }
 }
 
@@ -86,9 +90,10 @@ fn map(x: &[usize]) -> Result<[usize; 3], String> {
 }
 
 fn vector(what: &str, found: &[usize], expected: usize) -> Result<(), String> {
-    match found == [expected] {
-        true => Ok(()),
-        false => Err(format!("{what} is {found:?}, not [{expected}]")),
+    if found == [expected] {
+        Ok(())
+    } else {
+        Err(format!("{what} is {found:?}, not [{expected}]"))
     }
 }
 
@@ -153,9 +158,10 @@ fn pool([c, h, w]: [usize; 3], window: &Window) -> Result<Vec<usize>, String> {
 
 fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> {
     let fit = |(&a, &b): (&usize, &usize)| a == b || a == 1 || b == 1;
-    match a.len() == b.len() && a.iter().zip(b).all(fit) {
-        true => Ok(a.iter().zip(b).map(|(a, b)| *a.max(b)).collect()),
-        false => Err(format!("{a:?} and {b:?} cannot be multiplied")),
+    if a.len() == b.len() && a.iter().zip(b).all(fit) {
+        Ok(a.iter().zip(b).map(|(a, b)| *a.max(b)).collect())
+    } else {
+        Err(format!("{a:?} and {b:?} cannot be multiplied"))
     }
 }
 

@@ -18,7 +18,7 @@ pub enum DecodeError {
         source: io::Error,
     },
     /// The bytes are damaged, truncated or of another format.
-    #[error("cannot decode the picture `{}`: {reason}", path.display())]
+    #[error("cannot decode the image `{}`: {reason}", path.display())]
     Format {
         /// The file; `<bytes>` when it came from memory.
         path: PathBuf,
@@ -68,15 +68,15 @@ fn attempt(bytes: &[u8]) -> Result<RgbImage, String> {
     let reader = reader.with_guessed_format().map_err(|e| e.to_string())?;
     let mut decoder = reader.into_decoder().map_err(|e| e.to_string())?;
     let orientation = decoder.orientation().map_err(|e| e.to_string())?;
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
-    picture.apply_orientation(orientation);
-    Ok(picture.into_rgb8())
+    let mut image = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
+    image.apply_orientation(orientation);
+    Ok(image.into_rgb8())
 }
 
 /// Whether the bytes begin like a JPEG but no end marker follows the last scan. The decoder is
 /// lenient here: it paints the missing part grey.
 fn is_cut_jpeg(bytes: &[u8]) -> bool {
-    // An embedded thumbnail has markers of its own, but ahead of the first scan of the picture; and
+    // An embedded thumbnail has markers of its own, but ahead of the first scan of the image; and
     // some cameras append data, so the last two bytes alone do not tell.
     let last = |marker: [u8; 2]| bytes.windows(2).rposition(|pair| pair == marker);
     bytes.starts_with(&[0xff, 0xd8]) && last([0xff, 0xd9]) <= last([0xff, 0xda])
@@ -92,10 +92,7 @@ mod tests {
         let path = folder.path().join("note.png");
         let error = || decode_file(&path).unwrap_err().to_string();
         assert!(error().contains("cannot read") && error().contains("note.png"));
-        for (bytes, part) in [
-            ("not a picture", "cannot decode"),
-            ("", "the file is empty"),
-        ] {
+        for (bytes, part) in [("not an image", "cannot decode"), ("", "the file is empty")] {
             std::fs::write(&path, bytes).unwrap();
             assert!(
                 error().contains(part) && error().contains("note.png"),

@@ -10,33 +10,34 @@ pub use decode::{DecodeError, decode, decode_file};
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
 
-/// Scales a picture, at its own proportions, until it just covers the size, and cuts out the centre.
+/// Scales an image, at its own proportions, until it just covers the size, and cuts out the centre.
 ///
-/// Bicubic with `a = -0.5`, widened when shrinking so that no pixel is skipped. A picture of the right
+/// Bicubic with `a = -0.5`, widened when shrinking so that no pixel is skipped. An image of the right
 /// size is not touched.
 ///
 /// # Panics
-/// When a side of the picture or of the size is 0.
-pub fn cover(picture: RgbImage, width: u32, height: u32) -> RgbImage {
-    if picture.dimensions() == (width, height) {
-        return picture;
+/// When a side of the image or of the size is 0.
+pub fn cover(image: RgbImage, width: u32, height: u32) -> RgbImage {
+    if image.dimensions() == (width, height) {
+        return image;
     }
-    let (from_width, from_height) = (u64::from(picture.width()), u64::from(picture.height()));
+    let (from_width, from_height) = (u64::from(image.width()), u64::from(image.height()));
     let (to_width, to_height) = (u64::from(width), u64::from(height));
     // The side that decides: compare the two scale factors by cross multiplication.
     let by_width = to_width * from_height >= to_height * from_width;
     let divide = |a: u64, b: u64| (a + b / 2) / b;
-    let (w, h) = match by_width {
-        true => (
+    let (w, h) = if by_width {
+        (
             to_width,
             divide(from_height * to_width, from_width).max(to_height),
-        ),
-        false => (
+        )
+    } else {
+        (
             divide(from_width * to_height, from_height).max(to_width),
             to_height,
-        ),
+        )
     };
-    // Cut before scaling: a panorama must not become a picture of a million columns.
+    // Cut before scaling: a panorama must not become an image of a million columns.
     let part = |from: u64, to: u64, scaled: u64| divide(from * to, scaled).clamp(1, from);
     let (part_width, part_height) = (
         part(from_width, to_width, w),
@@ -47,7 +48,7 @@ pub fn cover(picture: RgbImage, width: u32, height: u32) -> RgbImage {
         (from_height - part_height) / 2,
     );
     let centre = imageops::crop_imm(
-        &picture,
+        &image,
         x as u32,
         y as u32,
         part_width as u32,
@@ -56,32 +57,29 @@ pub fn cover(picture: RgbImage, width: u32, height: u32) -> RgbImage {
     imageops::resize(&*centre, width, height, FilterType::CatmullRom)
 }
 
-/// The middle of a picture; the smaller half of an odd rest lies left and above.
+/// The middle of an image; the smaller half of an odd rest lies left and above.
 ///
 /// # Panics
-/// When the picture is smaller.
-pub fn centre(picture: &RgbImage, width: u32, height: u32) -> RgbImage {
-    let (x, y) = (
-        (picture.width() - width) / 2,
-        (picture.height() - height) / 2,
-    );
-    imageops::crop_imm(picture, x, y, width, height).to_image()
+/// When the image is smaller.
+pub fn centre(image: &RgbImage, width: u32, height: u32) -> RgbImage {
+    let (x, y) = ((image.width() - width) / 2, (image.height() - height) / 2);
+    imageops::crop_imm(image, x, y, width, height).to_image()
 }
 
-/// Writes a picture as planes, red first.
+/// Writes an image as planes, red first.
 ///
 /// # Shapes
 /// - `planes`: `[3, H, W]`
-pub fn to_planes(picture: &RgbImage, planes: &mut [u8]) {
+pub fn to_planes(image: &RgbImage, planes: &mut [u8]) {
     let (red, rest) = planes.split_at_mut(planes.len() / 3);
     let (green, blue) = rest.split_at_mut(rest.len() / 2);
-    let pixels = picture.as_raw().chunks_exact(3);
+    let pixels = image.as_raw().chunks_exact(3);
     for (((pixel, r), g), b) in pixels.zip(red).zip(green).zip(blue) {
         (*r, *g, *b) = (pixel[0], pixel[1], pixel[2]);
     }
 }
 
-/// The picture of planes.
+/// The image of planes.
 ///
 /// # Shapes
 /// - `planes`: `[3, H, W]`
@@ -105,13 +103,13 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_of_the_right_size_is_not_touched() {
-        let picture = ramp(7, 5);
-        assert_eq!(cover(picture.clone(), 7, 5), picture);
+    fn an_image_of_the_right_size_is_not_touched() {
+        let image = ramp(7, 5);
+        assert_eq!(cover(image.clone(), 7, 5), image);
         let mut planes = vec![0; 105];
-        to_planes(&picture, &mut planes);
+        to_planes(&image, &mut planes);
         assert_eq!(planes[..3], [0, 1, 2]);
-        assert_eq!(from_planes(&planes, 7, 5), picture);
+        assert_eq!(from_planes(&planes, 7, 5), image);
     }
 
     #[test]

@@ -45,10 +45,7 @@ fn main() -> Result<(), PolicyError> {
         }
         let budgets = curve.rows.len() as f64;
         let (on_val, on_test) = (on_val / budgets, on_test / budgets);
-        println!(
-            "{criterion:<11} {:>6} {seconds:>14.3} {on_val:>27.2} {on_test:>6.2}",
-            points
-        );
+        println!("{criterion:<11} {points:>6} {seconds:>14.3} {on_val:>27.2} {on_test:>6.2}");
     }
     Ok(())
 }

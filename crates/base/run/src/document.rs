@@ -60,9 +60,9 @@ pub trait Document: Serialize + DeserializeOwned {
         let invalid = |key: String, value: String, reason: String| DocumentError::Invalid {
             path: path.to_owned(),
             name: Self::NAME,
-            key,
-            value,
-            reason,
+            key: key.into(),
+            value: value.into(),
+            reason: reason.into(),
             remedy: Self::REMEDY,
         };
         let mut value: Value = serde_json::from_str(text)
@@ -241,11 +241,11 @@ pub enum DocumentError {
         /// What the document is called.
         name: &'static str,
         /// Path of the key; empty for the whole file.
-        key: String,
+        key: Box<str>,
         /// The value there, shortened; empty where there is none.
-        value: String,
+        value: Box<str>,
         /// What is wrong.
-        reason: String,
+        reason: Box<str>,
         /// What to do about it.
         remedy: &'static str,
     },

@@ -12,13 +12,14 @@ pub struct Gallery {
     /// What sent the images to their exits, in words.
     pub policy: String,
     /// The images, in the order to show them in.
-    pub pictures: Vec<Picture>,
+    #[serde(rename = "pictures")]
+    pub images: Vec<GalleryImage>,
 }
 
 /// An image of a [`Gallery`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Picture {
+pub struct GalleryImage {
     /// The exit it left at.
     pub exit: usize,
     /// Name of the class it shows.
@@ -37,11 +38,11 @@ impl Gallery {
     /// # Errors
     /// [`Fault`] at the image.
     pub fn check_exits(&self, exits: usize) -> Result<(), Fault> {
-        let bad = self.pictures.iter().position(|p| p.exit >= exits);
+        let bad = self.images.iter().position(|p| p.exit >= exits);
         match bad {
             Some(at) => Err(Fault::new(
                 format!("pictures[{at}].exit"),
-                self.pictures[at].exit,
+                self.images[at].exit,
                 format!("the run has {exits} exits"),
             )),
             None => Ok(()),
@@ -56,10 +57,10 @@ impl Document for Gallery {
     const REMEDY: &'static str = "run `offramp report --measure` again";
 
     fn check(&self) -> Result<(), Fault> {
-        for (at, picture) in self.pictures.iter().enumerate() {
-            share(format!("pictures[{at}].confidence"), picture.confidence)?;
-            if !picture.is_png() {
-                let shown: String = picture.png.chars().take(12).collect();
+        for (at, image) in self.images.iter().enumerate() {
+            share(format!("pictures[{at}].confidence"), image.confidence)?;
+            if !image.is_png() {
+                let shown: String = image.png.chars().take(12).collect();
                 return Err(Fault::new(
                     format!("pictures[{at}].png"),
                     format!("{shown:?}…"),
@@ -75,7 +76,7 @@ impl Document for Gallery {
     }
 }
 
-impl Picture {
+impl GalleryImage {
     /// Whether the data can be nothing but a PNG; anything else is kept out of the page.
     fn is_png(&self) -> bool {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);

@@ -185,7 +185,10 @@ impl TrainRecord {
         if let Some(norm) = self.gradient_norm {
             not_negative("gradient_norm", norm)?;
         }
-        if let Some(scale) = self.loss_scale.filter(|scale| !(*scale > 0.0)) {
+        if let Some(scale) = self
+            .loss_scale
+            .filter(|scale| scale.is_nan() || *scale <= 0.0)
+        {
             let rule = "a factor of the loss is above 0";
             return Err(Fault::new("loss_scale", json(scale), rule));
         }

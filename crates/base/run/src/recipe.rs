@@ -18,7 +18,7 @@ pub const WITHOUT_EFFECT: [&str; 9] = [
 ];
 
 /// The key in which repetitions of an experiment differ.
-pub const REPETITION: &str = "seed";
+pub(crate) const REPETITION: &str = "seed";
 
 /// A recipe as a text and a tree of keys.
 #[derive(Clone, Debug, PartialEq)]

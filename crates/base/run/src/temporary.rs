@@ -96,13 +96,13 @@ const SUFFIX: &str = ".tmp";
 const OLD_PREFIX: &str = ".tmp-";
 
 /// Whether a file of this name is a temporary one of this program.
-pub fn is_temporary(name: &str) -> bool {
+pub(crate) fn is_temporary(name: &str) -> bool {
     name.starts_with(PREFIX) && name.ends_with(SUFFIX)
 }
 
 /// As [`is_temporary`], with the names of earlier versions of this program. Some of those are not this
 /// program's alone: for the folder of a run, where nobody else writes.
-pub fn is_temporary_in_run(name: &str) -> bool {
+pub(crate) fn is_temporary_in_run(name: &str) -> bool {
     let partial = || {
         let rest = name.strip_suffix(".partial");
         let number = rest.and_then(|rest| rest.strip_prefix("policy.json."));
@@ -113,11 +113,12 @@ pub fn is_temporary_in_run(name: &str) -> bool {
 
 /// Removes from a folder what a killed writer left behind: temporary files and folders of this program
 /// that no process holds locked. What cannot be removed stays; it is in nobody's way.
-pub fn remove_stale(folder: &Path) {
+pub(crate) fn remove_stale(folder: &Path) {
     remove_unlocked(folder, is_temporary);
 }
 
-/// As [`remove_stale`], with the temporary names of earlier versions: for the folder of a run.
+/// Removes the temporary files that killed writers left in the folder of a run, those of earlier versions of
+/// this program too.
 pub fn remove_stale_in_run(folder: &Path) {
     remove_unlocked(folder, is_temporary_in_run);
 }

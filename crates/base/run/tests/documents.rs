@@ -55,7 +55,7 @@ fn files_of_an_earlier_version_are_read_and_come_back() {
     let rows = comes_back::<Rows>();
     assert_eq!((rows.labels.len(), rows.exits.len()), (96, 3));
     let gallery = comes_back::<Gallery>();
-    assert!(gallery.check_exits(3).is_ok() && !gallery.pictures.is_empty());
+    assert!(gallery.check_exits(3).is_ok() && !gallery.images.is_empty());
 
     let metrics = Metrics::read(&old().metrics()).unwrap();
     assert_eq!(metrics.damaged, []);
@@ -272,7 +272,7 @@ fn values_that_cannot_be_are_named_in_times_answers_and_gallery() {
         ("/pictures/0/exit", json!(-1), "`pictures[0].exit` is -1"),
     ]);
     let mut gallery = Gallery::read(&old().document::<Gallery>()).unwrap();
-    gallery.pictures[0].exit = 2;
+    gallery.images[0].exit = 2;
     assert!(gallery.check_exits(3).is_ok());
     assert_eq!(gallery.check_exits(2).unwrap_err().key, "pictures[0].exit");
     let latency = Latency::read(&old().document::<Latency>()).unwrap();

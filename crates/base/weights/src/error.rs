@@ -91,7 +91,7 @@ pub enum Problem {
         name: String,
     },
     /// More than any state_dict has.
-    #[error("its pickle makes more than {limit} objects: no state_dict needs so many")]
+    #[error("its pickle makes more than {limit} objects: more than any state_dict needs")]
     Objects {
         /// The limit.
         limit: usize,

@@ -113,13 +113,14 @@ impl WeightFile {
 
 pub(crate) fn check_crc32(entry: &str, bytes: &[u8], expected: u32) -> Result<(), Problem> {
     let found = crc32fast::hash(bytes);
-    match found == expected {
-        true => Ok(()),
-        false => Err(Problem::Checksum {
+    if found == expected {
+        Ok(())
+    } else {
+        Err(Problem::Checksum {
             entry: entry.to_owned(),
             expected,
             found,
-        }),
+        })
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct View {
 
 impl View {
     /// A tensor that is its whole storage, row by row. `None` when its size overflows.
-    pub fn contiguous(dtype: Dtype, shape: Vec<usize>) -> Option<Self> {
+    pub(crate) fn contiguous(dtype: Dtype, shape: Vec<usize>) -> Option<Self> {
         let mut strides = vec![1; shape.len()];
         for i in (1..shape.len()).rev() {
             strides[i - 1] = shape[i].checked_mul(strides[i])?;
@@ -33,9 +33,9 @@ impl View {
         })
     }
 
-    /// Checks that the view lies within `elements` elements and does not repeat so many of them
-    /// that it has more than its storage.
-    pub fn check(&self, elements: usize) -> Result<(), String> {
+    /// Checks that the view lies within `elements` elements and, where it repeats
+    /// elements, has no more than its storage.
+    pub(crate) fn check(&self, elements: usize) -> Result<(), String> {
         let Self {
             offset,
             shape,
@@ -71,7 +71,7 @@ impl View {
     }
 
     /// Copies the elements out of the bytes of a storage that [`View::check`] was asked about.
-    pub fn read(&self, storage: &[u8]) -> Vec<f32> {
+    pub(crate) fn read(&self, storage: &[u8]) -> Vec<f32> {
         let mut values = Vec::new();
         if !self.shape.contains(&0) {
             values.reserve(self.shape.iter().product());

@@ -13,7 +13,7 @@ use crate::fetch_progress::FetchProgress;
 use crate::table;
 
 /// Does what is asked of a data set.
-pub fn run(args: &DataArgs) -> Result<(), CliError> {
+pub(crate) fn run(args: &DataArgs) -> Result<(), CliError> {
     match &args.command {
         DataCommand::Fetch(target) => run_fetch(target),
         DataCommand::Info(target) => run_info(target),
@@ -93,7 +93,7 @@ fn facts(info: &Info, root: &Path) -> Vec<(&'static str, String)> {
     let facts = [
         ("state", state),
         ("classes", number(info.classes)),
-        ("pictures", format!("{0}x{0}", info.size)),
+        ("images", format!("{0}x{0}", info.size)),
         ("training", number(info.train)),
         ("test", number(info.test)),
         ("from", info.url.clone().unwrap_or_default()),

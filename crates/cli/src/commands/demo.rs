@@ -19,7 +19,7 @@ const RECIPE: &str = include_str!("../../recipes/demo.toml");
 const BUDGET: &str = "65%";
 
 /// Trains, evaluates and calibrates.
-pub fn run(args: &DemoArgs) -> Result<(), CliError> {
+pub(crate) fn run(args: &DemoArgs) -> Result<(), CliError> {
     let start = Instant::now();
     let recipe = Recipe::parse(RECIPE, Path::new("recipes/demo.toml"), &args.set)?;
     remove_earlier_demo(&args.out, &recipe)?;
@@ -62,7 +62,7 @@ pub fn run(args: &DemoArgs) -> Result<(), CliError> {
     let document = calibrate::calibrate(&calibration)?;
     calibrate::print(&document, 3);
     println!(
-        "\ndone in {} s; everything lies in {}, try `offramp predict {} PICTURE`",
+        "\ndone in {} s; everything lies in {}, try `offramp predict {} IMAGE`",
         start.elapsed().as_secs(),
         args.out.display(),
         args.out.display()

@@ -17,7 +17,7 @@ use crate::run::Run;
 use crate::table;
 
 /// Scores a split, prints the report; the scores of the run's own test rows also go to `eval.json`.
-pub fn run(args: &EvalArgs) -> Result<(), CliError> {
+pub(crate) fn run(args: &EvalArgs) -> Result<(), CliError> {
     let document = evaluate(args)?;
     if args.json {
         print_json(&document)
@@ -148,7 +148,7 @@ fn print_diagnostics(diagnostics: &Diagnostics) {
 }
 
 /// The report as a table.
-pub fn print(report: &EvalReport) {
+pub(crate) fn print(report: &EvalReport) {
     println!("{} rows of the {} split", report.samples, report.split);
     let rows: Vec<Vec<String>> = (report.exits.iter())
         .map(|exit| {

@@ -37,13 +37,14 @@ struct Document {
 }
 
 /// Writes the files and prints their names.
-pub fn run(args: &ExportArgs) -> Result<(), CliError> {
+pub(crate) fn run(args: &ExportArgs) -> Result<(), CliError> {
     check(args)?;
     let (net, card) = load_model(&args.run, &DeviceSpec::Auto.device()?)?;
     let recipe = RunPaths::new(&args.run).recipe();
-    let recipe = match recipe.exists() {
-        true => Some(files::read_to_string(&recipe)?),
-        false => None,
+    let recipe = if recipe.exists() {
+        Some(files::read_to_string(&recipe)?)
+    } else {
+        None
     };
     let description = Description::new(&net, &card, recipe);
     let out = out(args);

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use image::{ImageFormat, RgbImage};
 use offramp_data::{ImageShape, Subset};
-use offramp_run::{Gallery, Picture, Rows};
+use offramp_run::{Gallery, GalleryImage, Rows};
 
 use crate::error::CliError;
 
@@ -19,7 +19,7 @@ const IMAGES_PER_EXIT: usize = 6;
 ///
 /// # Errors
 /// When an image cannot be written as PNG.
-pub fn gallery(
+pub(crate) fn gallery(
     subset: &Subset,
     answers: &Rows,
     classes: &[String],
@@ -31,7 +31,7 @@ pub fn gallery(
     let rows: Vec<usize> = (0..subset.len())
         .filter(|&row| subset.label(row) >= 0)
         .collect();
-    let mut pictures = Vec::new();
+    let mut images = Vec::new();
     for (exit, exit_answers) in answers.exits.iter().enumerate() {
         let left = || (0..rows.len().min(taken.len())).filter(|&i| taken[i] == exit);
         let right = |i: &usize| exit_answers.prediction[*i] == answers.labels[*i];
@@ -39,7 +39,7 @@ pub fn gallery(
             .chain(left().filter(|i| !right(i)).take(IMAGES_PER_EXIT));
         for i in chosen {
             let name = |class: usize| classes.get(class).cloned().unwrap_or_default();
-            pictures.push(Picture {
+            images.push(GalleryImage {
                 exit,
                 label: name(answers.labels[i]),
                 prediction: name(exit_answers.prediction[i]),
@@ -50,19 +50,19 @@ pub fn gallery(
     }
     Ok(Some(Gallery {
         policy: policy.to_owned(),
-        pictures,
+        images,
     }))
 }
 
 /// Planar bytes as PNG in base64.
 fn png(planes: &[u8], shape: ImageShape) -> Result<String, CliError> {
     let size = shape.height * shape.width;
-    let picture = RgbImage::from_fn(shape.width as u32, shape.height as u32, |x, y| {
+    let image = RgbImage::from_fn(shape.width as u32, shape.height as u32, |x, y| {
         let at = y as usize * shape.width + x as usize;
         image::Rgb([0, 1, 2].map(|c| planes[c * size + at]))
     });
     let mut bytes = Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, ImageFormat::Png)?;
+    image.write_to(&mut bytes, ImageFormat::Png)?;
     Ok(STANDARD.encode(bytes.into_inner()))
 }
 
@@ -79,7 +79,7 @@ mod tests {
         };
         let text = png(&[1, 2, 30, 40, 200, 250], shape).unwrap();
         let bytes = STANDARD.decode(text).unwrap();
-        let picture = image::load_from_memory(&bytes).unwrap().into_rgb8();
-        assert_eq!(picture.into_raw(), [1, 30, 200, 2, 40, 250]);
+        let image = image::load_from_memory(&bytes).unwrap().into_rgb8();
+        assert_eq!(image.into_raw(), [1, 30, 200, 2, 40, 250]);
     }
 }

@@ -40,7 +40,7 @@ struct Document {
 }
 
 /// Reads, matches and writes the run folder, and prints what was done.
-pub fn run(args: &ImportArgs) -> Result<(), CliError> {
+pub(crate) fn run(args: &ImportArgs) -> Result<(), CliError> {
     let options = options(args)?;
     let out = out(args)?;
     let file = WeightFile::open(&args.weights)?;

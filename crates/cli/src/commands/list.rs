@@ -30,7 +30,7 @@ impl Entry {
 }
 
 /// Shows a registry.
-pub fn run(args: &ListArgs) -> Result<(), CliError> {
+pub(crate) fn run(args: &ListArgs) -> Result<(), CliError> {
     let entries = entries(args.kind);
     if args.json {
         return print_json(&entries);

@@ -1,19 +1,19 @@
 //! The subcommands, one file each.
 
-pub mod bench;
-pub mod calibrate;
-pub mod data;
-pub mod demo;
-pub mod eval;
-pub mod export;
+pub(crate) mod bench;
+pub(crate) mod calibrate;
+pub(crate) mod data;
+pub(crate) mod demo;
+pub(crate) mod eval;
+pub(crate) mod export;
 mod gallery;
-pub mod import;
-pub mod list;
+pub(crate) mod import;
+pub(crate) mod list;
 mod policy;
-pub mod predict;
-pub mod report;
-pub mod serve;
-pub mod train;
+pub(crate) mod predict;
+pub(crate) mod report;
+pub(crate) mod serve;
+pub(crate) mod train;
 
 use serde::Serialize;
 

@@ -35,7 +35,7 @@ struct Document {
 }
 
 /// Classifies images.
-pub fn run(args: &PredictArgs) -> Result<(), CliError> {
+pub(crate) fn run(args: &PredictArgs) -> Result<(), CliError> {
     let device = args.device.device()?;
     let (net, card) = load_model(&args.run, &device)?;
     let (input, exits) = (card.input(), net.num_exits());

@@ -16,7 +16,7 @@ use crate::run::Run;
 
 /// Arguments of `report`.
 #[derive(Debug, Args)]
-pub struct ReportArgs {
+pub(crate) struct ReportArgs {
     /// Run folders; runs whose recipes differ in the seed alone are averaged
     #[arg(required = true, value_name = "RUN")]
     pub runs: Vec<PathBuf>,
@@ -39,7 +39,7 @@ pub struct ReportArgs {
 
 /// What a report can be written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ReportFormat {
+pub(crate) enum ReportFormat {
     /// One page that needs nothing else
     Html,
     /// One file a chart
@@ -59,7 +59,7 @@ impl ReportFormat {
 }
 
 /// Measures if asked to, reads the runs, writes the report.
-pub fn run(args: &ReportArgs) -> Result<(), CliError> {
+pub(crate) fn run(args: &ReportArgs) -> Result<(), CliError> {
     if args.measure {
         for folder in &args.runs {
             measure(folder, args)?;

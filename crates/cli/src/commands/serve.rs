@@ -18,7 +18,7 @@ use crate::error::CliError;
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
-pub struct ServeArgs {
+pub(crate) struct ServeArgs {
     /// Run folders or plan files, or NAME=RUN for another name than theirs; the first answers requests
     /// that name no model
     #[arg(required = true, value_name = "RUN")]
@@ -75,7 +75,7 @@ fn at_least_one() -> clap::builder::RangedU64ValueParser<u64> {
 }
 
 /// Serves until a signal stops it.
-pub fn run(args: &ServeArgs) -> Result<(), CliError> {
+pub(crate) fn run(args: &ServeArgs) -> Result<(), CliError> {
     let of_one = args.policy.is_some() || args.plan.is_some();
     if of_one && args.runs.len() > 1 {
         return Err(CliError::Usage(

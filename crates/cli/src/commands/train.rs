@@ -10,7 +10,7 @@ use crate::args::TrainArgs;
 use crate::error::CliError;
 
 /// Trains and prints the scores of the result.
-pub fn run(args: &TrainArgs) -> Result<(), CliError> {
+pub(crate) fn run(args: &TrainArgs) -> Result<(), CliError> {
     let recipe = Recipe::load(&args.recipe, &args.settings())?;
     let out = match &args.out {
         Some(out) => out.clone(),

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 /// A small run on the generated set: seconds, not minutes.
-pub const TINY: &str = r#"
+pub(crate) const TINY: &str = r#"
 name = "tiny"
 seed = 1
 
@@ -33,19 +33,19 @@ every-steps = 3
 "#;
 
 /// The program, with no data folder in its environment.
-pub fn offramp(args: &[&str]) -> Command {
+pub(crate) fn offramp(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_offramp"));
     command.args(args).env_remove("OFFRAMP_DATA");
     command
 }
 
 /// Runs the program to its end.
-pub fn run(args: &[&str]) -> Output {
+pub(crate) fn run(args: &[&str]) -> Output {
     offramp(args).output().expect("the program starts")
 }
 
 /// Runs the program, which must succeed, and reads the one JSON document on its stdout.
-pub fn json(args: &[&str]) -> Value {
+pub(crate) fn json(args: &[&str]) -> Value {
     let output = run(args);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{args:?}: {stderr}");
@@ -53,7 +53,7 @@ pub fn json(args: &[&str]) -> Value {
 }
 
 /// Runs the program, which must fail in an orderly way, and returns its message.
-pub fn failure(args: &[&str]) -> String {
+pub(crate) fn failure(args: &[&str]) -> String {
     let output = run(args);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success(), "{args:?} succeeded");
@@ -63,17 +63,17 @@ pub fn failure(args: &[&str]) -> String {
 }
 
 /// Writes a recipe and returns its path.
-pub fn recipe(folder: &Path, text: &str) -> PathBuf {
+pub(crate) fn recipe(folder: &Path, text: &str) -> PathBuf {
     let path = folder.join("recipe.toml");
     std::fs::write(&path, text).expect("the folder can be written");
     path
 }
 
 /// The public CIFAR-100 ResNet-56, in the data folder.
-pub const RESNET56: &str = "weights/cifar100_resnet56-f2eff4c8.pt";
+pub(crate) const RESNET56: &str = "weights/cifar100_resnet56-f2eff4c8.pt";
 
 /// Arguments that import it, with the normalisation that it was trained with.
-pub fn import_resnet56<'a>(weights: &'a Path, out: &'a str) -> Vec<&'a str> {
+pub(crate) fn import_resnet56<'a>(weights: &'a Path, out: &'a str) -> Vec<&'a str> {
     let pixels = ["--mean", ".5070,.4865,.4409", "--std", ".2673,.2564,.2761"];
     let import = [
         "import",
@@ -87,13 +87,13 @@ pub fn import_resnet56<'a>(weights: &'a Path, out: &'a str) -> Vec<&'a str> {
 }
 
 /// A path as an argument.
-pub fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("the temporary folder is UTF-8")
 }
 
 /// A message that names every part, and is the only error.
 #[track_caller]
-pub fn assert_names(message: &str, parts: &[&str]) {
+pub(crate) fn assert_names(message: &str, parts: &[&str]) {
     for part in parts {
         assert!(message.contains(part), "{part:?} is not in: {message}");
     }

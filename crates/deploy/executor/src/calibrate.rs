@@ -17,7 +17,7 @@ const BATCH: usize = 32;
 ///
 /// Take images of the validation rows: ranges chosen on test rows would make the test score too good.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Calibration {
+pub(crate) struct Calibration {
     /// By value of the folded graph; none for those inside a step.
     ranges: Vec<Option<[f32; 2]>>,
 }

@@ -51,7 +51,7 @@ pub(crate) struct Compile<'a> {
 }
 
 impl Compile<'_> {
-    pub fn plan(
+    pub(crate) fn plan(
         &self,
         graph: &Graph,
         batch: usize,

@@ -18,7 +18,7 @@ pub(crate) struct Segments {
 
 impl Segments {
     /// Takes the memory and starts the threads.
-    pub fn new(plan: MultiExitPlan) -> Self {
+    pub(crate) fn new(plan: MultiExitPlan) -> Self {
         let mut machine = Machine::new(plan.segments()[0].options().threads);
         let mut outputs = Vec::new();
         for segment in plan.segments() {
@@ -36,13 +36,13 @@ impl Segments {
         }
     }
 
-    pub fn plan(&self) -> &MultiExitPlan {
+    pub(crate) fn plan(&self) -> &MultiExitPlan {
         &self.plan
     }
 
     /// Computes segment `k` for the first `rows` images that wait for it (for the first segment, of
     /// `images`), and writes what comes out from row `to` on.
-    pub fn compute(
+    pub(crate) fn compute(
         &mut self,
         k: usize,
         images: &[f32],
@@ -77,13 +77,13 @@ impl Segments {
     }
 
     /// The logits in a row of what segment `k` wrote.
-    pub fn logits(&self, k: usize, row: usize) -> &[f32] {
+    pub(crate) fn logits(&self, k: usize, row: usize) -> &[f32] {
         let width = self.plan.classes(k);
         &self.outputs[k][0][row * width..][..width]
     }
 
     /// Moves rows of what segment `k` wrote down to row `to`.
-    pub fn shift(&mut self, k: usize, rows: std::ops::Range<usize>, to: usize) {
+    pub(crate) fn shift(&mut self, k: usize, rows: std::ops::Range<usize>, to: usize) {
         let layouts = &self.plan.segments()[k].program().parts().outputs;
         for (buffer, layout) in self.outputs[k].iter_mut().zip(layouts) {
             let words = layout.words();

@@ -15,7 +15,7 @@ struct Counting;
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 // SAFETY: it hands everything on to the system's allocator.
-#[allow(unsafe_code, reason = "an allocator is unsafe by nature")]
+#[expect(unsafe_code, reason = "an allocator is unsafe by nature")]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         COUNT.fetch_add(1, Ordering::SeqCst);

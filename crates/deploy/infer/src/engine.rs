@@ -33,7 +33,7 @@ struct SegmentQueues {
 }
 
 impl<N: EarlyExitNet> BurnEngine<N> {
-    /// An engine for images `[C, H, W]` and so many classes; `macs[k]` is what it costs to answer at exit `k`,
+    /// An engine for images `[C, H, W]` and `classes` classes; `macs[k]` is what it costs to answer at exit `k`,
     /// and at most `batch` images wait.
     ///
     /// The network should be in evaluation mode on a device without gradients.

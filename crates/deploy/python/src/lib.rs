@@ -2,8 +2,7 @@
 //!
 //! Arrays cross as bytes; `python/offramp/__init__.py` has the interface, its types and its checks of shapes.
 
-// PyO3's macros write `unsafe` functions.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "PyO3's macros write such functions")]
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,3 +1,5 @@
+//! What can keep a report from being made.
+
 use std::path::PathBuf;
 
 use offramp_run::RunPaths;

@@ -12,7 +12,7 @@
 //! | `calibrate.json` | the budget curve, as `offramp calibrate RUN --json` prints it |
 //! | `rows.json` | reliability diagrams and shares by class |
 //! | `latency.json` | accuracy against milliseconds |
-//! | `gallery.json` | pictures that left at each exit |
+//! | `gallery.json` | images that left at each exit |
 //!
 //! What is missing or damaged is named in the report and is no error; a folder that is no run is one.
 //!

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
-use offramp_run::{Gallery, Picture, known};
+use offramp_run::{Gallery, GalleryImage, known};
 
 use crate::ReportError;
 use crate::chart::{Chart, Table, stylesheet};
@@ -46,7 +46,7 @@ struct Section {
 /// Images that left at one exit with the same success.
 struct GallerySection {
     title: String,
-    pictures: Vec<Picture>,
+    images: Vec<GalleryImage>,
 }
 
 /// Renders the page.
@@ -213,20 +213,20 @@ fn scores(run: &Run) -> Table {
 
 /// By exit, right answers before wrong ones.
 fn gallery_sections(gallery: &Gallery) -> Vec<GallerySection> {
-    let mut groups: BTreeMap<(usize, bool), Vec<Picture>> = BTreeMap::new();
-    for picture in &gallery.pictures {
-        let wrong = picture.label != picture.prediction;
+    let mut groups: BTreeMap<(usize, bool), Vec<GalleryImage>> = BTreeMap::new();
+    for image in &gallery.images {
+        let wrong = image.label != image.prediction;
         groups
-            .entry((picture.exit, wrong))
+            .entry((image.exit, wrong))
             .or_default()
-            .push(picture.clone());
+            .push(image.clone());
     }
-    let section = |((exit, wrong), pictures)| GallerySection {
+    let section = |((exit, wrong), images)| GallerySection {
         title: format!(
             "Left at exit {exit}, {}",
             if wrong { "wrong" } else { "right" }
         ),
-        pictures,
+        images,
     };
     groups.into_iter().map(section).collect()
 }

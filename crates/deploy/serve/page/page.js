@@ -1,7 +1,7 @@
 "use strict";
 (() => {
   const at = (id) => document.getElementById(id);
-  const file = at("file"), slider = at("slider"), picture = at("picture"), camera = at("camera");
+  const file = at("file"), slider = at("slider"), image = at("image"), camera = at("camera");
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   let model = null, budgets = [], chosen = null, key = "", turn = 0, stream = null;
 
@@ -106,10 +106,10 @@
   function take(blob) {
     if (!blob) return;
     chosen = blob;
-    if (picture.src) URL.revokeObjectURL(picture.src);
-    picture.src = URL.createObjectURL(blob);
-    picture.alt = "The image asked about" + (blob.name ? ": " + blob.name : "");
-    picture.hidden = false;
+    if (image.src) URL.revokeObjectURL(image.src);
+    image.src = URL.createObjectURL(blob);
+    image.alt = "The image asked about" + (blob.name ? ": " + blob.name : "");
+    image.hidden = false;
     at("hint").textContent = "Another one: drop it, paste it, or";
     ask();
   }
@@ -194,7 +194,7 @@
   function cameraOpen(open) {
     camera.hidden = at("take").hidden = at("close-camera").hidden = !open;
     at("open-camera").hidden = open;
-    picture.hidden = open || !chosen;
+    image.hidden = open || !chosen;
   }
 
   function closeCamera() {

@@ -49,7 +49,7 @@ fn example() -> &'static str {
 
 /// A form of images, with options as further fields.
 #[derive(ToSchema)]
-#[allow(dead_code, reason = "describes a form for the OpenAPI document")]
+#[expect(dead_code, reason = "describes a form for the OpenAPI document")]
 pub(crate) struct FormInput {
     /// An image; the field may come several times.
     #[schema(value_type = Vec<String>, format = Binary)]

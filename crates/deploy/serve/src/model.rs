@@ -15,7 +15,7 @@ pub struct Model {
     pub classes: Vec<String>,
     /// The data set that it was trained on.
     pub dataset: String,
-    /// How a picture becomes an input.
+    /// How an image becomes an input.
     pub input: ImageInput,
     /// What it costs to answer at each exit, MACs, shallowest first.
     pub macs: Vec<u64>,

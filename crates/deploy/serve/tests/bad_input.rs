@@ -9,7 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use support::pictures::{RED, png};
+use support::images::{RED, png};
 use support::toy::{Toy, info};
 use support::wild::{self, Case, Expect};
 use support::{Reply, Service, post_bytes};
@@ -47,7 +47,7 @@ fn check(name: &str, reply: &Reply, expect: Expect) {
 }
 
 #[test]
-fn pictures_of_all_kinds() {
+fn images_of_all_kinds() {
     let service = Service::toy();
     let groups: [fn() -> Vec<Case>; 6] = [
         wild::formats,
@@ -67,7 +67,7 @@ fn pictures_of_all_kinds() {
         count += 1;
     }
     assert!(count >= CASES, "{count} cases");
-    println!("{count} pictures");
+    println!("{count} images");
     assert_eq!(service.get("/readyz").status, 200);
 }
 
@@ -383,7 +383,7 @@ fn requests_of_all_kinds() {
         ),
         ("nothing in it", "--XX--\r\n".to_owned()),
         ("parts without end", named("image", "abc").repeat(2000)),
-        ("a bad picture", named("image", "abc") + "--XX--\r\n"),
+        ("a bad image", named("image", "abc") + "--XX--\r\n"),
     ] {
         let reply = service.post(
             "/v1/predict",

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
-use support::pictures::{BLACK, DULL, RED, png};
+use support::images::{BLACK, DULL, RED, png};
 use support::toy::{Toy, Trouble};
 use support::{Reply, Service, post_bytes};
 
@@ -75,24 +75,24 @@ fn a_request_larger_than_the_queue_never_fits() {
     let service = Service::start(vec![Box::new(Toy::default())], |config| {
         config.limits.queue = 4
     });
-    let picture = STANDARD.encode(png(RED));
+    let image = STANDARD.encode(png(RED));
     assert_eq!(
-        service.json(&json!({"images": vec![&picture; 4]})).status,
+        service.json(&json!({"images": vec![&image; 4]})).status,
         200
     );
     let message = service
-        .json(&json!({"images": vec![&picture; 5]}))
+        .json(&json!({"images": vec![&image; 5]}))
         .refused(413);
     assert!(message.contains("needs 5 places"), "{message}");
     let message = service
-        .json(&json!({"images": vec![&picture; 2], "trace": true}))
+        .json(&json!({"images": vec![&image; 2], "trace": true}))
         .refused(413);
     assert!(message.contains("needs 8 places"), "{message}");
     let service = Service::start(vec![Box::new(Toy::default())], |config| {
         config.limits.images = 3
     });
     service
-        .json(&json!({"images": vec![&picture; 4]}))
+        .json(&json!({"images": vec![&image; 4]}))
         .refused(413);
 }
 

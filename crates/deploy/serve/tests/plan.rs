@@ -14,7 +14,7 @@ use offramp_run::normalise;
 use offramp_serve::PlanFile;
 use serde_json::json;
 use support::Service;
-use support::pictures::encode;
+use support::images::encode;
 
 const SIDE: usize = 8;
 const CLASSES: usize = 5;
@@ -82,7 +82,7 @@ fn plan(dir: &Path) -> MultiExitPlan {
     plan
 }
 
-fn picture(seed: u32) -> RgbImage {
+fn image(seed: u32) -> RgbImage {
     RgbImage::from_fn(SIDE as u32, SIDE as u32, |x, y| {
         Rgb([0, 1, 2].map(|c| {
             ((x * 7 + y * 13 + c * 29 + seed * 101).wrapping_mul(2_654_435_761) >> 24) as u8
@@ -114,8 +114,8 @@ fn answers_are_those_of_the_stream_whatever_is_computed_beside() {
     let rule = Arc::new(rule(0.6));
     let expected: Vec<_> = (0..48)
         .map(|seed| {
-            let picture = picture(seed);
-            let planes = (0..3).flat_map(|c| picture.pixels().map(move |pixel| pixel[c]));
+            let image = image(seed);
+            let planes = (0..3).flat_map(|c| image.pixels().map(move |pixel| pixel[c]));
             let planes: Vec<u8> = planes.collect();
             let pixels = normalise(&planes, planes.len() / 3, [0.5, 0.4, 0.3], [0.2, 0.3, 0.25]);
             alone.run(&pixels, &rule).unwrap().remove(0)
@@ -133,7 +133,7 @@ fn answers_are_those_of_the_stream_whatever_is_computed_beside() {
             let (service, expected, query) = (&service, &expected, &query);
             scope.spawn(move || {
                 for seed in (client..48).step_by(8) {
-                    let bytes = encode(&picture(seed as u32).into(), image::ImageFormat::Png);
+                    let bytes = encode(&image(seed as u32).into(), image::ImageFormat::Png);
                     let said = service.predict(query, &bytes).ok();
                     let (said, alone) = (&said["predictions"][0], &expected[seed]);
                     assert_eq!(said["label"], alone.class);

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use image::ImageFormat;
 use offramp_policies::{Ensemble, ProductEnsemble};
 use serde_json::{Value, json};
-use support::pictures::{DULL, RED, encode, png, solid};
+use support::images::{DULL, RED, encode, png, solid};
 use support::toy::{CLASSES, MACS, Toy, info, logits};
 use support::{Service, toy};
 
@@ -50,7 +50,7 @@ fn the_likeliest_classes_are_those_of_the_ensemble() {
 }
 
 #[test]
-fn one_picture_is_answered_by_the_first_exit_that_is_sure() {
+fn one_image_is_answered_by_the_first_exit_that_is_sure() {
     let service = Service::toy();
     let answer = service.predict("", &png(RED)).ok();
     let red = &answer["predictions"][0];

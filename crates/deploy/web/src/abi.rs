@@ -1,7 +1,9 @@
 //! The functions that JavaScript calls; the crate's documentation describes them.
 
-// A name that is exported as it is counts as unsafe, since two of them could collide in one program.
-#![allow(unsafe_code)]
+#![expect(
+    unsafe_code,
+    reason = "a name that is exported as it is counts as unsafe, since two of them could collide in one program"
+)]
 
 use std::cell::RefCell;
 

@@ -225,8 +225,8 @@ impl Network {
         let rgb = rgba
             .chunks_exact(4)
             .flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]);
-        let picture = RgbImage::from_raw(width, height, rgb.collect()).ok_or(wrong)?;
-        let planes = self.about.input().planes(picture);
+        let image = RgbImage::from_raw(width, height, rgb.collect()).ok_or(wrong)?;
+        let planes = self.about.input().planes(image);
         self.walk = ImageState::default();
         self.stepper.begin(&self.about.normalise(&planes))?;
         Ok(())

@@ -46,13 +46,13 @@ fn network() -> Network {
 }
 
 /// One colour, with some transparency.
-fn picture(width: u32, height: u32, rgb: [u8; 3]) -> Vec<u8> {
+fn image(width: u32, height: u32, rgb: [u8; 3]) -> Vec<u8> {
     let pixel = [rgb[0], rgb[1], rgb[2], 7];
     pixel.repeat((width * height) as usize)
 }
 
 fn ask(network: &mut Network, rgb: [u8; 3]) -> Vec<(usize, String, f32, bool)> {
-    network.begin(&picture(4, 4, rgb), 4, 4).unwrap();
+    network.begin(&image(4, 4, rgb), 4, 4).unwrap();
     let mut said = Vec::new();
     while let Some(answer) = network.advance().unwrap() {
         assert_eq!(answer.macs, [100, 300][answer.exit]);
@@ -89,12 +89,12 @@ fn exits_say_what_the_formula_says() {
 }
 
 #[test]
-fn pictures_of_any_size_are_brought_to_the_networks() {
+fn images_of_any_size_are_brought_to_the_networks() {
     let mut network = network();
     let expected = ask(&mut network, [200, 30, 30])[0].2;
     for (width, height) in [(1, 1), (6, 6), (300, 7), (1, 900)] {
-        let picture = picture(width, height, [200, 30, 30]);
-        network.begin(&picture, width, height).unwrap();
+        let image = image(width, height, [200, 30, 30]);
+        network.begin(&image, width, height).unwrap();
         let answer = network.advance().unwrap().unwrap();
         assert_eq!(answer.confidence, expected, "{width} x {height}");
     }
@@ -151,7 +151,7 @@ fn choice(json: &str) -> Choice {
     serde_json::from_str(json).unwrap()
 }
 
-/// The exit taken by a red picture, which is sure to 0.88 at exit 0.
+/// The exit taken by a red image, which is sure to 0.88 at exit 0.
 fn exit(network: &mut Network) -> usize {
     let said = ask(network, [255, 0, 0]);
     let stops: Vec<usize> = said
@@ -159,12 +159,12 @@ fn exit(network: &mut Network) -> usize {
         .filter(|said| said.3)
         .map(|said| said.0)
         .collect();
-    assert_eq!(stops.len(), 1, "a picture leaves once");
+    assert_eq!(stops.len(), 1, "an image leaves once");
     stops[0]
 }
 
 #[test]
-fn the_run_and_the_page_say_where_pictures_leave() {
+fn the_run_and_the_page_say_where_images_leave() {
     let mut network = network();
     let model = network.load_run(&run_files(0.8)).unwrap();
     assert!(model.notes.is_empty(), "{:?}", model.notes);
@@ -233,7 +233,7 @@ fn what_does_not_belong_to_the_network_is_named() {
         let error = network.begin(&vec![0; bytes], width, height).unwrap_err();
         assert!(error.to_string().contains("RGBA"), "{error}");
     }
-    assert_eq!(exit(&mut network), 0, "and the next picture is answered");
+    assert_eq!(exit(&mut network), 0, "and the next image is answered");
 }
 
 #[test]

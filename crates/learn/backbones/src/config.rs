@@ -190,9 +190,10 @@ impl BackboneConfig {
     ) -> Result<AnyBackbone, BackboneError> {
         let name = || self.name().to_owned();
         if let Some(in_burn) = self.0.in_burn() {
-            return match range == (0..in_burn.stages.len()) {
-                true => Ok(AnyBackbone::Burn((in_burn.init)(init))),
-                false => Err(BackboneError::Whole { name: name() }),
+            return if range == (0..in_burn.stages.len()) {
+                Ok(AnyBackbone::Burn((in_burn.init)(init)))
+            } else {
+                Err(BackboneError::Whole { name: name() })
             };
         }
         let graph = self.graph()?.unwrap_or_default();

@@ -7,7 +7,7 @@ use crate::{BackboneEntry, BackboneFamily, Stem, StemOptions};
 /// A DenseNet: in each of four dense blocks every layer adds `growth` channels. With `stem = "small"`,
 /// for 32- and 64-pixel images, the first convolution is 3x3 without stride and no pooling follows.
 #[derive(Clone, Debug, PartialEq)]
-pub struct DenseNet {
+pub(crate) struct DenseNet {
     name: &'static str,
     /// Of each dense block.
     layers: [usize; 4],

@@ -9,19 +9,19 @@
 
 mod any;
 mod config;
-pub mod densenet;
+mod densenet;
 mod error;
 mod family;
-pub mod mobilenet_v2;
-pub mod mobilenet_v3;
-pub mod msdnet;
+mod mobilenet_v2;
+mod mobilenet_v3;
+mod msdnet;
 mod registry;
 pub mod resnet;
-pub mod shufflenet_v1;
-pub mod shufflenet_v2;
+mod shufflenet_v1;
+mod shufflenet_v2;
 mod stem;
-pub mod vgg;
-pub mod wide_resnet;
+mod vgg;
+mod wide_resnet;
 
 pub use any::AnyBackbone;
 pub use config::BackboneConfig;

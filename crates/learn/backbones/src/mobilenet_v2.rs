@@ -11,7 +11,7 @@ use crate::{BackboneEntry, BackboneFamily, Stem};
 /// What a recipe may set.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct MobileNetV2Options {
+pub(crate) struct MobileNetV2Options {
     /// With `small`, for 32- and 64-pixel images, the first convolution and the blocks of 24
     /// channels have no stride.
     pub stem: Stem,
@@ -30,7 +30,7 @@ impl Default for MobileNetV2Options {
 
 /// MobileNetV2.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct MobileNetV2 {
+pub(crate) struct MobileNetV2 {
     options: MobileNetV2Options,
 }
 
@@ -58,9 +58,10 @@ pub(crate) const ENTRIES: &[BackboneEntry] = &[BackboneEntry {
 /// The nearest multiple of 8, never less than 9/10 of `channels`, as in the authors' code.
 pub(crate) fn multiple_of_8(channels: f64) -> usize {
     let nearest = (((channels + 4.0) as usize) / 8 * 8).max(8);
-    match (nearest as f64) < 0.9 * channels {
-        true => nearest + 8,
-        false => nearest,
+    if (nearest as f64) < 0.9 * channels {
+        nearest + 8
+    } else {
+        nearest
     }
 }
 
@@ -165,8 +166,9 @@ fn inverted_residual(
     y = b.scope(name(), |b| unit(b, y, depthwise))?;
     y = b.conv2d(name(), y, Conv::new(out, 1))?;
     y = b.batch_norm2d(name(), y, BatchNorm::default())?;
-    match stride == 1 && input == out {
-        true => b.add(y, x),
-        false => Ok(y),
+    if stride == 1 && input == out {
+        b.add(y, x)
+    } else {
+        Ok(y)
     }
 }

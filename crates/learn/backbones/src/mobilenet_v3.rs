@@ -14,7 +14,7 @@ use crate::{BackboneEntry, BackboneFamily, Stem, StemOptions};
 /// The backbone ends with the last convolution of the map. The published classifier has a layer of
 /// 1024 between it and the classes.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct MobileNetV3 {
+pub(crate) struct MobileNetV3 {
     options: StemOptions,
 }
 
@@ -135,9 +135,10 @@ fn conv_bn(b: &mut Builder, x: Value, conv: Conv) -> Written {
 /// Convolution, batch norm and hard swish or ReLU.
 fn unit(b: &mut Builder, x: Value, conv: Conv, hard_swish: bool) -> Written {
     let x = conv_bn(b, x, conv)?;
-    match hard_swish {
-        true => b.hard_swish(x),
-        false => b.relu(x),
+    if hard_swish {
+        b.hard_swish(x)
+    } else {
+        b.relu(x)
     }
 }
 
@@ -165,9 +166,10 @@ fn inverted_residual(b: &mut Builder, x: Value, block: &Block, stride: usize) ->
         y = b.scope(name(), |b| squeeze_excitation(b, y))?;
     }
     y = b.scope(name(), |b| conv_bn(b, y, Conv::new(out, 1)))?;
-    match stride == 1 && input == out {
-        true => b.add(y, x),
-        false => Ok(y),
+    if stride == 1 && input == out {
+        b.add(y, x)
+    } else {
+        Ok(y)
     }
 }
 

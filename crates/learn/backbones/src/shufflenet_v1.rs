@@ -12,7 +12,7 @@ use crate::{BackboneEntry, BackboneFamily, Stem, StemOptions};
 /// inside. With `"imagenet"` it is the paper's: a 3x3 convolution of stride 2 and pooling of stride 2
 /// first, no ReLU after depthwise convolutions, a quarter of all channels inside.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct ShuffleNetV1 {
+pub(crate) struct ShuffleNetV1 {
     options: StemOptions,
 }
 
@@ -89,12 +89,11 @@ fn block(b: &mut Builder, x: Value, out: usize, halves: bool, stem: Stem) -> Wri
     }
     let y = b.conv2d("conv3", y, Conv::new(new, 1).groups(GROUPS))?;
     let y = b.batch_norm2d("bn3", y, BatchNorm::default())?;
-    let joined = match halves {
-        true => {
-            let pooled = b.avg_pool(x, Window::square(3, 2, 1))?;
-            b.concat(&[y, pooled])?
-        }
-        false => b.add(y, x)?,
+    let joined = if halves {
+        let pooled = b.avg_pool(x, Window::square(3, 2, 1))?;
+        b.concat(&[y, pooled])?
+    } else {
+        b.add(y, x)?
     };
     b.relu(joined)
 }

@@ -8,7 +8,7 @@ use crate::{BackboneEntry, BackboneFamily, Stem, StemOptions};
 /// ShuffleNetV2. With `stem = "small"`, for 32- and 64-pixel images, the first convolution has no
 /// stride and no pooling follows.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ShuffleNetV2 {
+pub(crate) struct ShuffleNetV2 {
     name: &'static str,
     /// Of the three stages and of the last convolution.
     widths: [usize; 4],

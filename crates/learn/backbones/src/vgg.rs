@@ -11,7 +11,7 @@ use crate::{BackboneEntry, BackboneFamily, Stem, StemOptions};
 /// torchvision's (`features.0`). There, torchvision's convolutions have biases, which are imported
 /// and trained too.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Vgg {
+pub(crate) struct Vgg {
     name: &'static str,
     /// Of each stage.
     convolutions: [usize; 5],
@@ -76,22 +76,24 @@ impl BackboneFamily for Vgg {
                 }
             }
             for _ in 0..self.convolutions[stage] {
-                let name = |layer: usize| match small {
-                    true => format!("block{stage}.{layer}"),
-                    false => format!("features.{layer}"),
+                let name = |layer: usize| {
+                    if small {
+                        format!("block{stage}.{layer}")
+                    } else {
+                        format!("features.{layer}")
+                    }
                 };
                 let names = [name(layer), name(layer + 1)];
                 let names = names.each_ref().map(String::as_str);
                 x = b.conv_bn_relu(names, x, Conv::new(width, 3).bias())?;
                 layer += 3;
             }
-            match small {
-                true => b.stage(format!("block{stage}"), x),
-                false => {
-                    x = b.max_pool(x, halves)?;
-                    b.stage(format!("features.{layer}"), x);
-                    layer += 1;
-                }
+            if small {
+                b.stage(format!("block{stage}"), x);
+            } else {
+                x = b.max_pool(x, halves)?;
+                b.stage(format!("features.{layer}"), x);
+                layer += 1;
             }
         }
         Ok(())

@@ -8,7 +8,7 @@ use crate::{BackboneConfig, BackboneEntry, BackboneFamily, NoOptions};
 /// WRN-`depth`-`widen`: `(depth - 4) / 6` blocks in each of three stages of `16 widen`, `32 widen` and
 /// `64 widen` channels.
 #[derive(Clone, Debug, PartialEq)]
-pub struct WideResNet {
+pub(crate) struct WideResNet {
     name: &'static str,
     depth: usize,
     widen: usize,
@@ -80,9 +80,10 @@ fn block(b: &mut Builder, x: Value, out: usize, stride: usize) -> Written {
     let y = b.relu(y)?;
     let convs = b.conv_bn_relu(["conv1", "bn2"], y, Conv::new(out, 3).stride(stride))?;
     let convs = b.conv2d("conv2", convs, Conv::new(out, 3))?;
-    let shortcut = match keeps_shape {
-        true => x,
-        false => b.conv2d("convShortcut", y, Conv::new(out, 1).stride(stride))?,
+    let shortcut = if keeps_shape {
+        x
+    } else {
+        b.conv2d("convShortcut", y, Conv::new(out, 1).stride(stride))?
     };
     b.add(convs, shortcut)
 }

@@ -63,9 +63,10 @@ impl ExitOutputs {
 
 /// A tensor in float32 where it is narrower (float16, bfloat16), with a way back for gradients.
 pub fn widened<const D: usize>(tensor: &Tensor<D>) -> Tensor<D> {
-    match is_narrow(tensor) {
-        true => tensor.clone().cast(FloatDType::F32),
-        false => tensor.clone(),
+    if is_narrow(tensor) {
+        tensor.clone().cast(FloatDType::F32)
+    } else {
+        tensor.clone()
     }
 }
 

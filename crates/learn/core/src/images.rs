@@ -53,36 +53,31 @@ pub fn standardise(pixels: Tensor<4>, mean: [f32; 3], std: [f32; 3]) -> Tensor<4
     pixels * scale - shift
 }
 
-/// A window of a picture; it may reach beyond the edges.
+/// A window of an image; it may reach beyond the edges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The picture's row that becomes row 0.
+    /// The image's row that becomes row 0.
     pub top: i32,
-    /// The picture's column that becomes column 0 before the flip.
+    /// The image's column that becomes column 0 before the flip.
     pub left: i32,
     /// Whether the window is mirrored left to right.
     pub flip: bool,
 }
 
-/// Cuts a window out of each picture, on the pictures' device; what lies beyond the edges has the
+/// Cuts a window out of each image, on the images' device; what lies beyond the edges has the
 /// colour `fill`.
 ///
 /// # Shapes
-/// - `pictures`: `[N, 3, H, W]`, `places`: `N`, `size`: height and width of the windows
+/// - `images`: `[N, 3, H, W]`, `places`: `N`, `size`: height and width of the windows
 /// - output: `[N, 3, size[0], size[1]]`
 ///
 /// # Panics
-/// When there is not one window a picture.
-pub fn windows(
-    pictures: Tensor<4>,
-    places: &[Place],
-    size: [usize; 2],
-    fill: [u8; 3],
-) -> Tensor<4> {
-    let [n, channels, height, width] = pictures.dims();
-    assert_eq!(n, places.len(), "one window a picture");
-    let device = &pictures.device();
-    // Which row or column of its picture each one of a window is, and whether it is in there.
+/// When the places are not one per image.
+pub fn windows(images: Tensor<4>, places: &[Place], size: [usize; 2], fill: [u8; 3]) -> Tensor<4> {
+    let [n, channels, height, width] = images.dims();
+    assert_eq!(n, places.len(), "one window per image");
+    let device = &images.device();
+    // Which row or column of its image each one of a window comes from, and whether it is in there.
     let index = |to: usize, of: usize, from: &dyn Fn(&Place, usize) -> i32| {
         let found: Vec<i32> = (places.iter())
             .flat_map(|place| (0..to).map(move |i| (place, i)))
@@ -100,7 +95,7 @@ pub fn windows(
     });
     let rows = rows.reshape([n, 1, size[0], 1]);
     let columns = columns.reshape([n, 1, 1, size[1]]);
-    let cut = pictures.gather(2, rows.expand([n, channels, size[0], width]));
+    let cut = images.gather(2, rows.expand([n, channels, size[0], width]));
     let cut = cut.gather(3, columns.expand([n, channels, size[0], size[1]]));
     let outside = (row_inside.reshape([n, 1, size[0], 1])
         * column_inside.reshape([n, 1, 1, size[1]]))

@@ -71,9 +71,10 @@ impl Precision {
 
     /// A tensor in these numbers; the very same where it is in them already.
     pub fn cast<const D: usize>(self, tensor: Tensor<D>) -> Tensor<D> {
-        match FloatDType::from(tensor.dtype()) == self.dtype() {
-            true => tensor,
-            false => tensor.cast(self.dtype()),
+        if FloatDType::from(tensor.dtype()) == self.dtype() {
+            tensor
+        } else {
+            tensor.cast(self.dtype())
         }
     }
 
@@ -85,13 +86,14 @@ impl Precision {
     pub fn check(self, spec: DeviceSpec, device: &Device) -> Result<(), PrecisionError> {
         let has =
             |precision: &Self| *precision == Self::F32 || device.supports_dtype(precision.dtype());
-        match has(&self) {
-            true => Ok(()),
-            false => Err(PrecisionError::Unsupported {
+        if has(&self) {
+            Ok(())
+        } else {
+            Err(PrecisionError::Unsupported {
                 device: spec,
                 precision: self,
                 supported: Self::ALL.into_iter().filter(has).collect(),
-            }),
+            })
         }
     }
 }
@@ -165,7 +167,7 @@ mod tests {
 
     #[cfg(feature = "ndarray")]
     #[test]
-    #[allow(deprecated)]
+    #[expect(deprecated, reason = "burn drops this backend in its next version")]
     fn ndarray_has_no_narrow_numbers() {
         let error = Precision::Bf16.check(DeviceSpec::Ndarray, &Device::ndarray());
         let error = error.unwrap_err().to_string();

@@ -47,7 +47,11 @@ pub(crate) struct CacheKey([u8; 32]);
 impl CacheKey {
     /// The key of images decoded from files: shape, and name, size, modification time and label
     /// of each file, in order.
-    pub fn of_files(folder: &Path, items: &[Item], shape: ImageShape) -> Result<Self, DataError> {
+    pub(crate) fn of_files(
+        folder: &Path,
+        items: &[Item],
+        shape: ImageShape,
+    ) -> Result<Self, DataError> {
         let stats: Vec<(u64, u128)> = items
             .par_iter()
             .map(|item| {
@@ -218,7 +222,12 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts a file in the first place that can be written to; `None` if there is none.
-    pub fn create(folder: &Path, name: &str, key: &CacheKey, shape: ImageShape) -> Option<Self> {
+    pub(crate) fn create(
+        folder: &Path,
+        name: &str,
+        key: &CacheKey,
+        shape: ImageShape,
+    ) -> Option<Self> {
         let file_of = |place: PathBuf| {
             let file = start_in(&place).ok()?;
             Some((file, file_in(&place, name)))
@@ -245,7 +254,7 @@ impl Writer {
     }
 
     /// Appends the pixels of one image.
-    pub fn write(&mut self, pixels: &[u8]) -> Result<(), DataError> {
+    pub(crate) fn write(&mut self, pixels: &[u8]) -> Result<(), DataError> {
         self.crc.update(pixels);
         self.header.count += 1;
         self.file
@@ -254,7 +263,7 @@ impl Writer {
     }
 
     /// Completes the file, puts it in its place and maps it.
-    pub fn finish(
+    pub(crate) fn finish(
         mut self,
         items: &[Item],
         skipped: Vec<(usize, String)>,

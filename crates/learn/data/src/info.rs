@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Channels, height and width of one picture.
+/// Channels, height and width of one image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ImageShape {
     /// Colour planes: 3, red first.

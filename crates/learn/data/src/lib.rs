@@ -12,8 +12,8 @@
 //! | the known data sets | [`registry`] |
 //! | a data set, opened | [`open`], [`DataConfig`], [`Splits`] |
 //! | batches | [`Loader`], [`LoaderConfig`], [`Batch`] |
-//! | variations of pictures | [`AugmentConfig`] |
-//! | one picture of a size | [`decode_image`] |
+//! | variations of images | [`AugmentConfig`] |
+//! | one image of a size | [`decode_image`] |
 //! | a download | [`fetch`](mod@fetch); the feature `fetch`, on unless switched off |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -32,13 +32,13 @@ mod mapping;
 mod open;
 mod readers;
 mod registry;
-pub mod rng;
+mod rng;
 mod split;
 mod statistics;
 mod stratify;
 mod subset;
 
-pub use augment::{AugmentConfig, Augmenter, Erasing, Fill, Mix, RandAugment, ResizedCrop, Window};
+pub use augment::{AugmentConfig, Erasing, Fill, Mix, RandAugment, ResizedCrop, Window};
 pub use config::{DataConfig, GeneratedConfig, OnError};
 pub use decode::{Source, decode_image};
 pub use error::DataError;

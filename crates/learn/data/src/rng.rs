@@ -15,7 +15,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 /// What a stream is for. The discriminants are part of every seeded result: never renumber them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     /// Order of the samples in an epoch.
     Shuffle = 1,
     /// Which samples form a split, a limited set or the labelled fraction.
@@ -30,11 +30,11 @@ pub enum Purpose {
 
 /// A stream of random numbers belonging to one choice.
 #[derive(Debug, Clone)]
-pub struct Stream(ChaCha8Rng);
+pub(crate) struct Stream(ChaCha8Rng);
 
 impl Stream {
     /// The stream of `(purpose, seed, epoch, index)`.
-    pub fn new(purpose: Purpose, seed: u64, epoch: u64, index: u64) -> Self {
+    pub(crate) fn new(purpose: Purpose, seed: u64, epoch: u64, index: u64) -> Self {
         let mut key = [0; 32];
         for (slot, number) in key
             .chunks_exact_mut(8)
@@ -46,12 +46,12 @@ impl Stream {
     }
 
     /// Uniform in `0..n`; 0 if `n` is 0. Multiply-shift, whose bias is below `n / 2^32`.
-    pub fn below(&mut self, n: u32) -> u32 {
+    pub(crate) fn below(&mut self, n: u32) -> u32 {
         ((u64::from(self.0.next_u32()) * u64::from(n)) >> 32) as u32
     }
 
     /// Uniform in the closed range `low..=high` (`low` if the range is empty).
-    pub fn between(&mut self, low: i32, high: i32) -> i32 {
+    pub(crate) fn between(&mut self, low: i32, high: i32) -> i32 {
         if high <= low {
             return low;
         }
@@ -60,23 +60,23 @@ impl Stream {
     }
 
     /// Uniform in `[0, 1)`, a multiple of 2^-53.
-    pub fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         const STEP: f64 = 1.0 / (1u64 << 53) as f64;
         (self.0.next_u64() >> 11) as f64 * STEP
     }
 
     /// Uniform in `[low, high)`.
-    pub fn uniform(&mut self, low: f64, high: f64) -> f64 {
+    pub(crate) fn uniform(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.unit()
     }
 
     /// True with probability `p`.
-    pub fn chance(&mut self, p: f64) -> bool {
+    pub(crate) fn chance(&mut self, p: f64) -> bool {
         self.unit() < p
     }
 
     /// A random permutation of the slice (Fisher and Yates, downwards).
-    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
             items.swap(i, self.below(i as u32 + 1) as usize);
         }

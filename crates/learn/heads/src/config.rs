@@ -184,9 +184,10 @@ pub enum NetError {
 }
 
 fn rule(last: usize, branches: bool) -> String {
-    match branches {
-        true => format!("must name one at least, not fall, and end with {last} or before"),
-        false => format!("must increase and end with {last}"),
+    if branches {
+        format!("must name one at least, not fall, and end with {last} or before")
+    } else {
+        format!("must increase and end with {last}")
     }
 }
 
@@ -201,13 +202,14 @@ impl NetConfig {
             let found = teachers.iter().find(|(known, _)| known == name);
             found.map(|(_, map)| *map).ok_or_else(|| NetError::Teacher {
                 name: name.clone(),
-                known: match teachers.is_empty() {
-                    true => "none".to_owned(),
-                    false => teachers
+                known: if teachers.is_empty() {
+                    "none".to_owned()
+                } else {
+                    teachers
                         .iter()
                         .map(|(name, _)| *name)
                         .collect::<Vec<_>>()
-                        .join(", "),
+                        .join(", ")
                 },
             })
         };
@@ -264,18 +266,20 @@ impl NetConfig {
             ExitPlacement::Stages(exits) => exits,
         };
         let branches = self.head.is_branch();
-        let fits = match branches {
-            true => exits.is_sorted() && exits.last().is_some_and(|stage| *stage <= last),
-            false => exits.is_sorted_by(|a, b| a < b) && exits.last() == Some(&last),
+        let fits = if branches {
+            exits.is_sorted() && exits.last().is_some_and(|stage| *stage <= last)
+        } else {
+            exits.is_sorted_by(|a, b| a < b) && exits.last() == Some(&last)
         };
-        match fits {
-            true => Ok(exits.clone()),
-            false => Err(NetError::Exits {
+        if fits {
+            Ok(exits.clone())
+        } else {
+            Err(NetError::Exits {
                 exits: exits.clone(),
                 backbone: self.backbone.name().to_owned(),
                 last,
                 branches,
-            }),
+            })
         }
     }
 

@@ -127,9 +127,12 @@ impl MultiExitNet {
     /// When there is no such exit, or its classifier has another shape.
     pub fn with_classifier(mut self, exit: usize, weight: Tensor<2>, bias: Tensor<1>) -> Self {
         let heads = self.heads.into_iter().enumerate();
-        let heads = heads.map(|(i, head)| match i == exit {
-            true => head.with_classifier(weight.clone(), bias.clone()),
-            false => head,
+        let heads = heads.map(|(i, head)| {
+            if i == exit {
+                head.with_classifier(weight.clone(), bias.clone())
+            } else {
+                head
+            }
         });
         self.heads = heads.collect();
         self

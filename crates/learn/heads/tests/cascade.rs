@@ -276,9 +276,12 @@ fn costs_count_the_links() {
             .map(|(a, b)| a.macs - b.macs)
             .collect();
         assert_eq!(more, macs, "{kind}");
-        let trained = |(name, data): (String, TensorData)| match name.contains("running_") {
-            true => 0,
-            false => data.num_elements() as u64,
+        let trained = |(name, data): (String, TensorData)| {
+            if name.contains("running_") {
+                0
+            } else {
+                data.num_elements() as u64
+            }
         };
         let params: u64 = collect(&net).into_iter().map(trained).sum();
         assert_eq!(costs.last().unwrap().params, params, "{kind}");

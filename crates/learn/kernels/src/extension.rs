@@ -1,5 +1,10 @@
 //! The operations as a backend extension: `flex`, with and without gradients.
 
+#![allow(
+    clippy::too_many_arguments,
+    reason = "a backend's operation takes its tensors one by one"
+)]
+
 use burn::backend::{
     Backend, ExtensionType, backend_extension,
     tensor::{FloatTensor, IntTensor},
@@ -19,7 +24,7 @@ pub(crate) enum Optional<B: Backend> {
 
 impl<B: Backend> Optional<B> {
     /// The tensor, if there is one.
-    pub fn into_option(self) -> Option<FloatTensor<B>> {
+    pub(crate) fn into_option(self) -> Option<FloatTensor<B>> {
         match self {
             Self::Given(tensor) => Some(tensor),
             Self::Missing => None,
@@ -84,7 +89,6 @@ pub(crate) trait TrainingKernels: Backend {
 #[backend_extension(Flex)]
 pub(crate) trait InferenceKernels: Backend {
     /// See [`crate::batch_norm_eval`].
-    #[allow(clippy::too_many_arguments)]
     fn kernel_batch_norm_eval(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,

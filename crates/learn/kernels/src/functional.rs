@@ -102,7 +102,10 @@ pub fn batch_norm_train(
 
 /// Batch normalisation with given statistics, an optional residual addition and
 /// an optional ReLU. Shapes as in [`batch_norm_train`].
-#[allow(clippy::too_many_arguments)]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the arguments of batch norm, as in PyTorch"
+)]
 pub fn batch_norm_eval(
     x: Tensor<4>,
     gamma: Tensor<1>,

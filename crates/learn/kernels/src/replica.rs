@@ -64,20 +64,20 @@ impl Replica {
                 use burn::tensor::distributed::{ReduceOperation, all_reduce};
                 all_reduce(x, ReduceOperation::Mean, devices.clone()).resolve()
             }
-            Group::Host(all_reduce) => match x.is_tracked() {
-                false => {
-                    let device = x.device();
-                    let data = x.into_data();
-                    let shape = data.shape().clone();
-                    let mean = all_reduce.mean(self.rank, data.iter::<f32>().collect());
-                    Tensor::from_data(TensorData::new(mean, shape), &device)
-                }
-                #[cfg(feature = "flex")]
-                true if crate::flex::functional::run_here(&x) => {
-                    crate::flex::functional::replica_mean(x, self.clone())
-                }
-                true => panic!("means over replicas have gradients on CUDA and on cpu alone"),
-            },
+            #[cfg(feature = "flex")]
+            Group::Host(_) if x.is_tracked() && crate::flex::functional::run_here(&x) => {
+                crate::flex::functional::replica_mean(x, self.clone())
+            }
+            Group::Host(_) if x.is_tracked() => {
+                panic!("means over replicas have gradients on CUDA and on cpu alone")
+            }
+            Group::Host(all_reduce) => {
+                let device = x.device();
+                let data = x.into_data();
+                let shape = data.shape().clone();
+                let mean = all_reduce.mean(self.rank, data.iter::<f32>().collect());
+                Tensor::from_data(TensorData::new(mean, shape), &device)
+            }
         }
     }
 
@@ -114,6 +114,10 @@ impl Replica {
         }
         let leave = Leave(&self.group);
         let result = compute()?;
+        #[expect(
+            clippy::mem_forget,
+            reason = "the replica stays in the group; nothing is lost, it holds a reference"
+        )]
         std::mem::forget(leave);
         Ok(result)
     }

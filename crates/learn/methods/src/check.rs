@@ -10,23 +10,23 @@ pub(crate) struct Check {
 
 impl Check {
     /// A loss weight: finite and at least 0.
-    pub fn weight(self, key: &'static str, value: f64) -> Result<(), MethodError> {
+    pub(crate) fn weight(self, key: &'static str, value: f64) -> Result<(), MethodError> {
         self.value(key, value, "finite and at least 0", value >= 0.0)
     }
 
     /// A temperature or a factor: finite and above 0.
-    pub fn positive(self, key: &'static str, value: f64) -> Result<(), MethodError> {
+    pub(crate) fn positive(self, key: &'static str, value: f64) -> Result<(), MethodError> {
         self.value(key, value, "finite and above 0", value > 0.0)
     }
 
     /// A share between 0 and 1.
-    pub fn share(self, key: &'static str, value: f64) -> Result<(), MethodError> {
+    pub(crate) fn share(self, key: &'static str, value: f64) -> Result<(), MethodError> {
         let within = (0.0..=1.0).contains(&value);
         self.value(key, value, "between 0 and 1", within)
     }
 
     /// Any other range, which the error states.
-    pub fn value(
+    pub(crate) fn value(
         self,
         key: &'static str,
         value: f64,
@@ -45,7 +45,11 @@ impl Check {
     }
 
     /// The weights of the cross-entropies, one per exit.
-    pub fn ce_weights(self, given: &CeWeights, net: &NetworkInfo) -> Result<Vec<f64>, MethodError> {
+    pub(crate) fn ce_weights(
+        self,
+        given: &CeWeights,
+        net: &NetworkInfo,
+    ) -> Result<Vec<f64>, MethodError> {
         let weights = given.of(net.exits);
         if weights.len() != net.exits {
             return Err(MethodError::WeightCount {
@@ -61,7 +65,7 @@ impl Check {
     }
 
     /// The network must have at least two exits, so that they can teach each other.
-    pub fn several_exits(self, net: &NetworkInfo) -> Result<(), MethodError> {
+    pub(crate) fn several_exits(self, net: &NetworkInfo) -> Result<(), MethodError> {
         if net.exits >= 2 {
             return Ok(());
         }
@@ -72,7 +76,7 @@ impl Check {
     }
 
     /// Embeddings must have one width when a term of weight `weight` above 0 compares them.
-    pub fn equal_widths(
+    pub(crate) fn equal_widths(
         self,
         key: &'static str,
         weight: f64,

@@ -33,7 +33,7 @@ impl Mutual {
     ///
     /// # Shapes
     /// - `logits`: `[K, N, C]`, output: `[K]`
-    pub fn divergences(&self, logits: Tensor<3>) -> Tensor<1> {
+    pub(crate) fn divergences(&self, logits: Tensor<3>) -> Tensor<1> {
         let [count, _, _] = logits.dims();
         let others = (count - 1) as f64;
         let loss = Distillation {

@@ -70,7 +70,7 @@ macro_rules! methods {
         /// Any method that a recipe can name.
         #[derive(Module, Debug)]
         #[non_exhaustive]
-        #[allow(clippy::large_enum_variant, reason = "a training has one method")]
+        #[expect(clippy::large_enum_variant, reason = "a training has one method")]
         pub enum AnyMethod {
             $(#[doc = concat!("`", $name, "`: ", $doc)] $variant($method),)*
             /// A method of another crate.

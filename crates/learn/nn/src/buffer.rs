@@ -113,16 +113,17 @@ impl<const D: usize> Module for Buffer<D> {
 
     fn train(self) -> Self {
         let (id, value) = self.into_parts();
-        match value.is_autodiff() {
-            true => Self::with_id(id, value),
-            false => Self::with_id(id, Tensor::from_inner(value)),
+        if value.is_autodiff() {
+            Self::with_id(id, value)
+        } else {
+            Self::with_id(id, Tensor::from_inner(value))
         }
     }
 }
 
 impl<const D: usize> ModuleDisplayDefault for Buffer<D> {
     fn content(&self, content: Content) -> Option<Content> {
-        content.add_formatted(&"Buffer".to_string()).optional()
+        content.add_formatted(&"Buffer".to_owned()).optional()
     }
 }
 

@@ -9,9 +9,10 @@ pub(crate) fn like<const D: usize, const E: usize>(
     parameter: Tensor<D>,
     map: &Tensor<E>,
 ) -> Tensor<D> {
-    match parameter.dtype() == map.dtype() {
-        true => parameter,
-        false => parameter.cast(FloatDType::from(map.dtype())),
+    if parameter.dtype() == map.dtype() {
+        parameter
+    } else {
+        parameter.cast(FloatDType::from(map.dtype()))
     }
 }
 
@@ -22,9 +23,10 @@ pub(crate) fn around<const D: usize>(
 ) -> Tensor<D> {
     let given = x.dtype();
     let y = compute(widened(&x));
-    match y.dtype() == given {
-        true => y,
-        false => y.cast(FloatDType::from(given)),
+    if y.dtype() == given {
+        y
+    } else {
+        y.cast(FloatDType::from(given))
     }
 }
 

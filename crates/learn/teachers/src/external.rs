@@ -31,7 +31,7 @@ pub enum TeacherError {
         /// Its name in the recipe.
         name: String,
         /// What is wrong.
-        source: ModelError,
+        source: Box<ModelError>,
     },
     /// Another number of classes than the student's.
     #[error(
@@ -103,7 +103,7 @@ impl ExternalTeacher {
     ) -> Result<Self, TeacherError> {
         let (net, card) = load_model(run, device).map_err(|source| TeacherError::Model {
             name: name.to_owned(),
-            source,
+            source: Box::new(source),
         })?;
         let (found, expected) = (card.classes.len(), student.classes.len());
         if found != expected {

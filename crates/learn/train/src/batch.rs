@@ -20,7 +20,7 @@ pub(crate) struct Input {
 
 impl Input {
     /// Moves a batch to the device: the pixels as one block of bytes, which are converted there.
-    pub fn new(batch: Batch, info: &DatasetInfo, smoothing: f64, device: &Device) -> Self {
+    pub(crate) fn new(batch: Batch, info: &DatasetInfo, smoothing: f64, device: &Device) -> Self {
         let labelled = batch.labels.iter().filter(|label| **label >= 0).count();
         let mix = batch.mix.map(|mix| {
             let lambda = TensorData::new(mix.lambda, [batch.labels.len()]);
@@ -56,7 +56,7 @@ impl Input {
 
     /// Splits the images, in their order, into `count` parts of about the same size; into fewer where
     /// there are fewer images.
-    pub fn parts(&self, count: usize) -> Vec<Self> {
+    pub(crate) fn parts(&self, count: usize) -> Vec<Self> {
         let images = self.indices.len();
         let count = count.clamp(1, images.max(1));
         if count == 1 {

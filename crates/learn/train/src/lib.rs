@@ -9,7 +9,7 @@
 //! | to train it, or to go on with it | [`train`], [`TrainOptions`] |
 //! | accuracy and calibration of every exit | [`evaluate`](fn@evaluate), [`EvalReport`] |
 //! | progress events while it trains | [`progress`] |
-//! | the files that it writes | [`metrics`], [`checkpoint`] |
+//! | the files that it writes | [`checkpoint`] |
 //! | its parts on their own | [`optim`], [`schedule`], [`Ema`] |
 
 mod batch;
@@ -20,7 +20,7 @@ mod error;
 mod evaluate;
 mod log;
 mod loss_scale;
-pub mod metrics;
+mod metrics;
 pub mod optim;
 pub mod progress;
 pub mod recipe;

@@ -17,7 +17,7 @@ pub(crate) struct RunLog {
 
 impl RunLog {
     /// Begins.
-    pub fn start(path: &Path) -> Result<Self, FileError> {
+    pub(crate) fn start(path: &Path) -> Result<Self, FileError> {
         let mut options = OpenOptions::new();
         let file = options.create(true).append(true).open(path);
         let file = file.map_err(|source| FileError::Write {

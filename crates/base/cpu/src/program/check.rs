@@ -135,7 +135,7 @@ impl Check<'_> {
                 self.vectors(&step.scale, &step.conv.output.layout)?;
                 self.conv(&step.conv, |_| step.weight_words())
             }
-            Step::Pool(pool) => self.pool(pool),
+            Step::Pool(pool) => Self::pool(pool),
             Step::Pointwise(step) => {
                 cells(&[&step.input, &step.output])?;
                 let shape = step.output.layout.shape;
@@ -264,7 +264,7 @@ impl Check<'_> {
         self.vectors(&conv.bias, output)
     }
 
-    fn pool(&self, pool: &Pool) -> Checked {
+    fn pool(pool: &Pool) -> Checked {
         cells(&[&pool.input, &pool.output])?;
         let (input, output) = (pool.input.layout.shape, pool.output.layout.shape);
         ensure(input[0] == output[0], "its channels differ")?;

@@ -185,7 +185,7 @@ pub(super) struct Share {
 }
 
 impl Share {
-    pub fn new(conv: &Conv, grid: Grid, task: usize, tasks: usize, images: usize) -> Self {
+    pub(crate) fn new(conv: &Conv, grid: Grid, task: usize, tasks: usize, images: usize) -> Self {
         let (blocks, rows) = (conv.output.layout.blocks(), grid.images * grid.rows);
         let part = |n: usize| [n * task / tasks, n * (task + 1) / tasks];
         if conv.splits_channels(images, tasks) {
@@ -362,7 +362,7 @@ impl Direct<'_> {
 impl Grid {
     /// Words between the cells of neighbouring columns, of which every `stride`-th is taken.
     #[inline(always)]
-    pub fn step(&self, value: &Value, stride: usize) -> usize {
+    pub(crate) fn step(&self, value: &Value, stride: usize) -> usize {
         if self.across {
             value.layout.words()
         } else {

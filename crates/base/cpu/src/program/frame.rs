@@ -30,7 +30,7 @@ impl Frame<'_> {
     /// # Safety
     /// The value is one of the checked program, the image one of the frame.
     #[inline(always)]
-    pub unsafe fn read(&self, value: &Value, image: usize) -> *const f32 {
+    pub(crate) unsafe fn read(&self, value: &Value, image: usize) -> *const f32 {
         let (words, image) = (value.layout.words(), self.from + image);
         // SAFETY: a checked value lies within the arena or port, for each image.
         unsafe {
@@ -47,7 +47,7 @@ impl Frame<'_> {
     /// # Safety
     /// As for [`Frame::read`].
     #[inline(always)]
-    pub unsafe fn write(&self, value: &Value, image: usize) -> *mut f32 {
+    pub(crate) unsafe fn write(&self, value: &Value, image: usize) -> *mut f32 {
         let (words, image) = (value.layout.words(), self.from + image);
         // SAFETY: as above.
         unsafe {
@@ -63,7 +63,7 @@ impl Frame<'_> {
     ///
     /// # Safety
     /// As for [`Frame::read`], and no other task has these rows of these blocks.
-    pub unsafe fn clear_borders(&self, value: &Value, blocks: [usize; 2], rows: [usize; 2]) {
+    pub(crate) unsafe fn clear_borders(&self, value: &Value, blocks: [usize; 2], rows: [usize; 2]) {
         let height = value.layout.shape[1];
         if value.layout.border == 0 || rows[0] >= rows[1] {
             return;

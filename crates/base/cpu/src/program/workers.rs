@@ -51,7 +51,7 @@ impl Barrier {
     ///
     /// # Panics
     /// If another thread panicked.
-    pub fn wait(&self) {
+    pub(crate) fn wait(&self) {
         if self.threads == 1 {
             return;
         }
@@ -90,7 +90,7 @@ pub(super) struct Workers {
 
 impl Workers {
     /// At least one thread; fewer than `count` where the system refuses threads.
-    pub fn new(count: usize) -> Self {
+    pub(crate) fn new(count: usize) -> Self {
         let mut others = Vec::new();
         // The number is part of the barrier, so refused threads mean a smaller barrier.
         for size in (1..=count.max(1)).rev() {
@@ -128,7 +128,7 @@ impl Workers {
     }
 
     /// Number of threads, the caller's included.
-    pub fn threads(&self) -> usize {
+    pub(crate) fn threads(&self) -> usize {
         self.common.barrier.threads
     }
 
@@ -136,7 +136,7 @@ impl Workers {
     ///
     /// # Panics
     /// If the job does, on any thread; the workers cannot be used afterwards.
-    pub fn run(&mut self, job: &(dyn Fn(usize, &Barrier) + Sync)) {
+    pub(crate) fn run(&mut self, job: &(dyn Fn(usize, &Barrier) + Sync)) {
         let common = &*self.common;
         assert!(
             !common.barrier.broken.load(Ordering::Relaxed),

@@ -23,7 +23,7 @@ use std::sync::OnceLock;
 pub const LANES: usize = 16;
 
 /// Environment variable that forces an instruction set: `portable`, `avx2` or `avx512`.
-pub const ISA_VARIABLE: &str = "OFFRAMP_KERNELS";
+const ISA_VARIABLE: &str = "OFFRAMP_KERNELS";
 
 /// A proof that the instruction set it names is present, and its operations.
 ///

@@ -18,6 +18,7 @@ pub struct MostConfident {}
 
 impl MostConfident {
     /// `memory` holds the log-probabilities of the surest exit.
+    #[expect(clippy::unused_self, reason = "every ensemble is called in this form")]
     pub(super) fn add(self, output: &ExitOutput<'_>, memory: &mut Vec<f64>, out: &mut Vec<f64>) {
         let surest = |row: &[f64]| row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         if memory.is_empty() || surest(output.log_probabilities) >= surest(memory) {

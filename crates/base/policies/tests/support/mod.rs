@@ -5,7 +5,7 @@
 use offramp_policies::{Criterion, Evidence, ExitTable, FitRows, FitSplit};
 
 /// Failing cases are printed, not written beside the sources.
-pub fn quiet() -> proptest::test_runner::Config {
+pub(crate) fn quiet() -> proptest::test_runner::Config {
     proptest::test_runner::Config {
         failure_persistence: None,
         ..Default::default()
@@ -13,13 +13,13 @@ pub fn quiet() -> proptest::test_runner::Config {
 }
 
 /// Classes of [`table`].
-pub const CLASSES: usize = 10;
+pub(crate) const CLASSES: usize = 10;
 
 /// A table in which exit `k` is `confidence[k][i]` sure of sample `i` and right if `correct[k][i]`.
 ///
 /// Every label is 0; a wrong exit predicts class 1; the rest of the probability is spread evenly,
 /// so confidences must lie above 1 / [`CLASSES`].
-pub fn table(confidence: &[Vec<f64>], correct: &[Vec<bool>]) -> ExitTable {
+pub(crate) fn table(confidence: &[Vec<f64>], correct: &[Vec<bool>]) -> ExitTable {
     let logits = confidence.iter().zip(correct).map(|(confidence, correct)| {
         let rows = confidence.iter().zip(correct).map(|(&p, &right)| {
             let rest = (1.0 - p) / (CLASSES - 1) as f64;
@@ -34,7 +34,7 @@ pub fn table(confidence: &[Vec<f64>], correct: &[Vec<bool>]) -> ExitTable {
 }
 
 /// [`table`] with correctness as the methods page writes it.
-pub fn table_01(confidence: &[&[f64]], correct: &[&[u8]]) -> ExitTable {
+pub(crate) fn table_01(confidence: &[&[f64]], correct: &[&[u8]]) -> ExitTable {
     let confidence: Vec<_> = confidence.iter().map(|row| row.to_vec()).collect();
     let correct: Vec<_> = correct
         .iter()
@@ -44,7 +44,7 @@ pub fn table_01(confidence: &[&[f64]], correct: &[&[u8]]) -> ExitTable {
 }
 
 /// The table of test T8 of the methods page.
-pub fn t8() -> ExitTable {
+pub(crate) fn t8() -> ExitTable {
     table_01(
         &[
             &[0.9, 0.8, 0.7, 0.6, 0.5, 0.4],
@@ -60,12 +60,12 @@ pub fn t8() -> ExitTable {
 }
 
 /// Validation rows.
-pub fn val(table: ExitTable) -> FitRows {
+pub(crate) fn val(table: ExitTable) -> FitRows {
     FitRows::new(FitSplit::Val, table)
 }
 
 /// Does a row leave? Written out, not borrowed from the crate.
-pub fn leaves(criterion: Criterion, evidence: &Evidence, threshold: f64) -> bool {
+pub(crate) fn leaves(criterion: Criterion, evidence: &Evidence, threshold: f64) -> bool {
     match criterion {
         Criterion::Confidence => f64::from(evidence.confidence) >= threshold,
         Criterion::Entropy => f64::from(evidence.entropy) <= threshold,
@@ -74,7 +74,7 @@ pub fn leaves(criterion: Criterion, evidence: &Evidence, threshold: f64) -> bool
 }
 
 /// Leaving counts, total MACs and correct answers, by the definition.
-pub fn simulate(
+pub(crate) fn simulate(
     table: &ExitTable,
     criterion: Criterion,
     thresholds: &[f64],
@@ -95,10 +95,10 @@ pub fn simulate(
 }
 
 /// A small generator for tables of any size (SplitMix64; Steele, Lea, Flood, OOPSLA 2014).
-pub struct Random(pub u64);
+pub(crate) struct Random(pub u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -107,18 +107,18 @@ impl Random {
     }
 
     /// Uniform in [0, 1).
-    pub fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// Uniform in `0..n`.
-    pub fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         (self.next() % n as u64) as usize
     }
 }
 
 /// Rows of varying difficulty: the deeper the exit, the higher the label's logit above the noise.
-pub fn synthetic(random: &mut Random, rows: usize, exits: usize) -> ExitTable {
+pub(crate) fn synthetic(random: &mut Random, rows: usize, exits: usize) -> ExitTable {
     let mut logits = vec![Vec::with_capacity(rows * CLASSES); exits];
     let mut labels = Vec::with_capacity(rows);
     for _ in 0..rows {

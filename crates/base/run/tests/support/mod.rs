@@ -5,13 +5,13 @@
 use offramp_policies::{ExitTable, FitRows, FitSplit};
 
 /// Classes of [`table`].
-pub const CLASSES: usize = 10;
+pub(crate) const CLASSES: usize = 10;
 
 /// A table in which exit `k` is `confidence[k][i]` sure of sample `i` and right if `correct[k][i]`.
 ///
 /// Every label is 0; a wrong exit predicts class 1; the rest of the probability is spread evenly,
 /// so confidences must lie above 1 / [`CLASSES`].
-pub fn table(confidence: &[Vec<f64>], correct: &[Vec<bool>]) -> ExitTable {
+pub(crate) fn table(confidence: &[Vec<f64>], correct: &[Vec<bool>]) -> ExitTable {
     let logits = confidence.iter().zip(correct).map(|(confidence, correct)| {
         let rows = confidence.iter().zip(correct).map(|(&p, &right)| {
             let rest = (1.0 - p) / (CLASSES - 1) as f64;
@@ -26,7 +26,7 @@ pub fn table(confidence: &[Vec<f64>], correct: &[Vec<bool>]) -> ExitTable {
 }
 
 /// [`table`] with correctness as the methods page writes it.
-pub fn table_01(confidence: &[&[f64]], correct: &[&[u8]]) -> ExitTable {
+pub(crate) fn table_01(confidence: &[&[f64]], correct: &[&[u8]]) -> ExitTable {
     let confidence: Vec<_> = confidence.iter().map(|row| row.to_vec()).collect();
     let correct: Vec<_> = correct
         .iter()
@@ -36,7 +36,7 @@ pub fn table_01(confidence: &[&[f64]], correct: &[&[u8]]) -> ExitTable {
 }
 
 /// The table of test T8 of the methods page.
-pub fn t8() -> ExitTable {
+pub(crate) fn t8() -> ExitTable {
     table_01(
         &[
             &[0.9, 0.8, 0.7, 0.6, 0.5, 0.4],
@@ -52,6 +52,6 @@ pub fn t8() -> ExitTable {
 }
 
 /// Validation rows.
-pub fn val(table: ExitTable) -> FitRows {
+pub(crate) fn val(table: ExitTable) -> FitRows {
     FitRows::new(FitSplit::Val, table)
 }

@@ -59,7 +59,7 @@ pub(super) struct Tensor {
 
 impl Object {
     /// What it is called in a message.
-    pub fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::None => "None",
             Self::Bool(_) => "a bool",
@@ -85,7 +85,7 @@ pub(super) struct Objects {
 
 impl Objects {
     /// Adds an object.
-    pub fn add(&mut self, object: Object) -> Result<Id, Problem> {
+    pub(crate) fn add(&mut self, object: Object) -> Result<Id, Problem> {
         if self.all.len() == MAX_OBJECTS {
             return Err(Problem::Objects { limit: MAX_OBJECTS });
         }
@@ -94,17 +94,17 @@ impl Objects {
     }
 
     /// The object of an id that [`Objects::add`] gave.
-    pub fn get(&self, id: Id) -> &Object {
+    pub(crate) fn get(&self, id: Id) -> &Object {
         &self.all[id as usize]
     }
 
     /// The same, to be changed.
-    pub fn get_mut(&mut self, id: Id) -> &mut Object {
+    pub(crate) fn get_mut(&mut self, id: Id) -> &mut Object {
         &mut self.all[id as usize]
     }
 
     /// All storages that persistent ids name.
-    pub fn storages(&self) -> impl Iterator<Item = &Storage> {
+    pub(crate) fn storages(&self) -> impl Iterator<Item = &Storage> {
         self.all.iter().filter_map(|object| match object {
             Object::Storage(storage) => Some(&**storage),
             _ => None,
@@ -112,7 +112,7 @@ impl Objects {
     }
 
     /// The text of a `str`.
-    pub fn text(&self, id: Id) -> Option<&Rc<str>> {
+    pub(crate) fn text(&self, id: Id) -> Option<&Rc<str>> {
         match self.get(id) {
             Object::Text(text) => Some(text),
             _ => None,
@@ -120,7 +120,7 @@ impl Objects {
     }
 
     /// An `int` that is a size or a position.
-    pub fn size(&self, id: Id) -> Option<usize> {
+    pub(crate) fn size(&self, id: Id) -> Option<usize> {
         match self.get(id) {
             Object::Int(number) => usize::try_from(*number).ok(),
             _ => None,

@@ -221,12 +221,12 @@ impl<'a> Machine<'a> {
 
     fn pop(&mut self) -> Result<Id, Problem> {
         let floor = self.marks.last().copied().unwrap_or(0);
-        match self.stack.len() > floor {
-            true => self
-                .stack
+        if self.stack.len() > floor {
+            self.stack
                 .pop()
-                .ok_or_else(|| self.problem("an empty stack")),
-            false => Err(self.problem("an empty stack")),
+                .ok_or_else(|| self.problem("an empty stack"))
+        } else {
+            Err(self.problem("an empty stack"))
         }
     }
 

@@ -8,7 +8,7 @@ use crate::view::{MAX_DIMS, View};
 
 impl Function {
     /// The function of a name in Python, if it is known.
-    pub fn named(module: &str, name: &str) -> Option<Self> {
+    pub(crate) fn named(module: &str, name: &str) -> Option<Self> {
         Some(match (module, name) {
             ("collections", "OrderedDict") => Self::OrderedDict,
             ("torch._utils", "_rebuild_tensor") => Self::RebuildTensor,

@@ -59,8 +59,9 @@ fn describe(objects: &Objects, id: Id) -> String {
         .map(|key| key.chars().take(40).collect::<String>())
         .map(|key| format!("{key:?}"))
         .collect();
-    match keys.is_empty() {
-        true => "an empty dict".to_owned(),
-        false => format!("a dict with {}", keys.join(", ")),
+    if keys.is_empty() {
+        "an empty dict".to_owned()
+    } else {
+        format!("a dict with {}", keys.join(", "))
     }
 }

@@ -72,15 +72,16 @@ struct Entry {
 
 impl Entry {
     fn section(&self, name: &str) -> Result<Section, Problem> {
-        match self.stored {
-            true => Ok(Section {
+        if self.stored {
+            Ok(Section {
                 name: name.into(),
                 bytes: self.start..self.start + self.length,
                 crc32: Some(self.crc32),
-            }),
-            false => Err(Problem::Packed {
+            })
+        } else {
+            Err(Problem::Packed {
                 entry: name.to_owned(),
-            }),
+            })
         }
     }
 }

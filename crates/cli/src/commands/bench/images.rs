@@ -13,7 +13,7 @@ use crate::run::Run;
 const IMAGES: usize = 2048;
 
 /// Images that batches are taken from.
-pub struct TestImages {
+pub(crate) struct TestImages {
     pixels: Vec<f32>,
     /// Values of an image.
     size: usize,
@@ -21,7 +21,7 @@ pub struct TestImages {
 
 impl TestImages {
     /// Test images, or random pixels of mean 0 and variance 1; repeated where a batch is larger.
-    pub fn open(args: &BenchArgs, run: &Run) -> Result<Self, CliError> {
+    pub(crate) fn open(args: &BenchArgs, run: &Run) -> Result<Self, CliError> {
         let size = run.image_len();
         let mut pixels = if args.random {
             values(
@@ -49,7 +49,7 @@ impl TestImages {
     }
 
     /// The next batch after place `at`, which moves on, and starts again when too few are left.
-    pub fn batch(&self, at: &mut usize, batch: usize) -> &[f32] {
+    pub(crate) fn batch(&self, at: &mut usize, batch: usize) -> &[f32] {
         if (*at + batch) * self.size > self.pixels.len() {
             *at = 0;
         }

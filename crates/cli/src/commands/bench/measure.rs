@@ -21,7 +21,7 @@ const MIN_ROUNDS: usize = 3;
 
 /// One batch size and number of threads.
 #[derive(Debug, Serialize)]
-pub struct Measurement {
+pub(crate) struct Measurement {
     pub batch: usize,
     /// Threads of the compiled engine.
     pub threads: Option<usize>,
@@ -34,7 +34,7 @@ pub struct Measurement {
 
 /// The network with its policy.
 #[derive(Debug, Serialize)]
-pub struct WithPolicy {
+pub(crate) struct WithPolicy {
     #[serde(flatten)]
     pub times: Summary,
     /// Mean multiply-accumulates of an image through those of the full network.
@@ -47,7 +47,7 @@ pub struct WithPolicy {
 }
 
 /// All three in turn, a block of runs each, so that what else the machine does meets them alike.
-pub fn measure(
+pub(crate) fn measure(
     subject: &mut Subject,
     test_images: &TestImages,
     nets: &Nets<'_>,

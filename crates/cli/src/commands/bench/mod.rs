@@ -26,7 +26,7 @@ use subject::{Nets, Subject};
 
 /// Arguments of `bench`.
 #[derive(Debug, Args)]
-pub struct BenchArgs {
+pub(crate) struct BenchArgs {
     /// Run folder
     pub run: std::path::PathBuf,
     /// Images a batch, one or several sizes
@@ -73,7 +73,7 @@ struct Document {
 }
 
 /// Measures, writes `latency.json`, prints.
-pub fn run(args: &BenchArgs) -> Result<(), CliError> {
+pub(crate) fn run(args: &BenchArgs) -> Result<(), CliError> {
     let kind = check(args)?;
     let run = Run::open(&args.run, args.place.device)?;
     let chosen = chosen(args, &run)?;

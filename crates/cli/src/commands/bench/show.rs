@@ -6,7 +6,7 @@ use super::Document;
 use crate::table;
 
 /// One table a batch size and number of threads.
-pub fn print(document: &Document, macs: &[u64]) {
+pub(crate) fn print(document: &Document, macs: &[u64]) {
     println!("{}, {} engine", document.hardware, document.engine);
     if let Some(policy) = &document.policy {
         println!("policy: {policy}");

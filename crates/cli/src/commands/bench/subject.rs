@@ -14,7 +14,7 @@ use crate::engine::burn_engine;
 use crate::error::CliError;
 
 /// The networks to time.
-pub struct Nets<'a> {
+pub(crate) struct Nets<'a> {
     /// The run's folder, for messages.
     pub run: &'a Path,
     /// The run's.
@@ -30,7 +30,7 @@ pub struct Nets<'a> {
 }
 
 /// The networks on an engine, for batches of one size.
-pub struct Subject {
+pub(crate) struct Subject {
     single: Single,
     engine: Box<dyn Engine>,
     rule: Option<Arc<Rule>>,
@@ -40,6 +40,7 @@ pub struct Subject {
 }
 
 /// The network with its last exit alone.
+#[expect(clippy::large_enum_variant, reason = "there is one")]
 enum Single {
     Compiled {
         executor: Executor,
@@ -52,7 +53,7 @@ enum Single {
 impl Subject {
     /// Compiles both networks, that with one exit in bytes where there are `rows` to choose ranges on;
     /// `plan` is that of the run's.
-    pub fn compiled(
+    pub(crate) fn compiled(
         nets: &Nets<'_>,
         plan: MultiExitPlan,
         rows: Option<&[f32]>,
@@ -77,7 +78,7 @@ impl Subject {
     }
 
     /// Both networks on a device.
-    pub fn burn(nets: &Nets<'_>, batch: usize, device: &Device) -> Result<Self, CliError> {
+    pub(crate) fn burn(nets: &Nets<'_>, batch: usize, device: &Device) -> Result<Self, CliError> {
         let single = burn_engine(nets.single, nets.card, batch, device)?;
         let engine = burn_engine(nets.net, nets.card, batch, device)?;
         Self::new(nets, Single::Burn(Box::new(single)), Box::new(engine))
@@ -97,7 +98,7 @@ impl Subject {
     }
 
     /// The network of the same family with its last exit alone.
-    pub fn single(&mut self, images: &[f32]) -> Result<(), CliError> {
+    pub(crate) fn single(&mut self, images: &[f32]) -> Result<(), CliError> {
         let n = images.len() / self.pixels;
         match &mut self.single {
             Single::Compiled {
@@ -114,13 +115,13 @@ impl Subject {
     }
 
     /// All exits, nobody stops: milliseconds from the images to the logits of each on the host.
-    pub fn all_exits(&mut self, images: &[f32]) -> Result<Vec<f64>, CliError> {
+    pub(crate) fn all_exits(&mut self, images: &[f32]) -> Result<Vec<f64>, CliError> {
         let times = (self.engine).time_to_exits(images, images.len() / self.pixels, &[]);
         times.map_err(|source| no_answer(&self.run, source))
     }
 
     /// As the policy says; no answers where there is none.
-    pub fn policy(&mut self, images: &[f32]) -> Result<Vec<Answer>, CliError> {
+    pub(crate) fn policy(&mut self, images: &[f32]) -> Result<Vec<Answer>, CliError> {
         let Some(rule) = &self.rule else {
             return Ok(Vec::new());
         };

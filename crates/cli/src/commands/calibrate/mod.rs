@@ -17,13 +17,13 @@ use crate::error::CliError;
 use crate::run::Run;
 use times::{deadline, in_time};
 
-pub use show::print;
+pub(crate) use show::print;
 
 /// Thresholds tried for a guarantee.
 const PATH_STEPS: usize = 100;
 
 /// Fits, scores, prints and writes `policy.json`.
-pub fn run(args: &CalibrateArgs) -> Result<(), CliError> {
+pub(crate) fn run(args: &CalibrateArgs) -> Result<(), CliError> {
     let mut document = calibrate(args)?;
     if args.max_macs.is_some() || args.max_drop.is_some() || args.max_mean_ms.is_some() {
         document.rows = document.scored.iter().cloned().collect();
@@ -38,7 +38,7 @@ pub fn run(args: &CalibrateArgs) -> Result<(), CliError> {
 
 /// Fits, scores and writes `policy.json`; the curve is MSDNet's 39 budgets, with a target too, for a
 /// policy that has thresholds on a criterion, and the one point for others.
-pub fn calibrate(args: &CalibrateArgs) -> Result<Calibration, CliError> {
+pub(crate) fn calibrate(args: &CalibrateArgs) -> Result<Calibration, CliError> {
     let entry = PolicyEntry::named(&args.policy)?;
     let ensemble = args.ensemble.as_deref().map(EnsembleEntry::named);
     let ensemble = ensemble.transpose()?;

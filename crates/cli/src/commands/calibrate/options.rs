@@ -10,7 +10,7 @@ use crate::error::CliError;
 const DEFAULT_DROP: f64 = 1.0;
 
 /// Refuses combinations that make no sense, before anything is computed.
-pub fn check(args: &CalibrateArgs, entry: &PolicyEntry) -> Result<(), CliError> {
+pub(crate) fn check(args: &CalibrateArgs, entry: &PolicyEntry) -> Result<(), CliError> {
     let usage = |message: String| Err(CliError::Usage(message));
     if let Some(limit) = args.max_mean_ms
         && (entry.timed || !(limit.is_finite() && limit > 0.0))
@@ -57,7 +57,7 @@ fn names(choose: impl Fn(&PolicyEntry) -> bool) -> String {
 }
 
 /// `95%`, `0.95` or `mean`, with the drop in accuracy as loss.
-pub fn guarantee(args: &CalibrateArgs) -> Result<Option<Guarantee>, CliError> {
+pub(crate) fn guarantee(args: &CalibrateArgs) -> Result<Option<Guarantee>, CliError> {
     let Some(text) = args.guarantee.as_deref() else {
         return Ok(None);
     };
@@ -86,7 +86,7 @@ pub fn guarantee(args: &CalibrateArgs) -> Result<Option<Guarantee>, CliError> {
 }
 
 /// What the thresholds shall keep to.
-pub fn target(args: &CalibrateArgs, full_macs: u64) -> Result<Target, CliError> {
+pub(crate) fn target(args: &CalibrateArgs, full_macs: u64) -> Result<Target, CliError> {
     match (&args.max_macs, args.max_drop) {
         (Some(text), _) => Ok(Target::MaxMacs(parse_macs(text, full_macs)?)),
         (None, points) => Ok(Target::MaxDrop(points.unwrap_or(DEFAULT_DROP))),

@@ -7,7 +7,7 @@ use offramp_run::{Calibration, Full};
 use crate::table;
 
 /// Every `step`-th row of the curve, the chosen policy and what it buys, for people.
-pub fn print(document: &Calibration, step: usize) {
+pub(crate) fn print(document: &Calibration, step: usize) {
     let (Some(full), Some(scored)) = (document.full, &document.scored) else {
         return;
     };
@@ -43,7 +43,7 @@ pub fn print(document: &Calibration, step: usize) {
     );
     if let Some(guarantee) = document.policy.guarantee {
         let sense = match guarantee.promise {
-            Promise::Probability(p) => format!("with probability {:.4}", p),
+            Promise::Probability(p) => format!("with probability {p:.4}"),
             Promise::Mean => "on average over validation rows".to_owned(),
         };
         println!(

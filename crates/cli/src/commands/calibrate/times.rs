@@ -16,7 +16,7 @@ const TIMED_SHARE: f64 = 0.95;
 const TIMED_WARM_UP: usize = 5;
 
 /// The most accurate thresholds whose mean time of an image is at most `limit` milliseconds.
-pub fn in_time(
+pub(crate) fn in_time(
     args: &CalibrateArgs,
     run: &Run,
     entry: &PolicyEntry,
@@ -41,7 +41,7 @@ pub fn in_time(
 }
 
 /// The policy with a time limit for this machine, from times of single images measured on this machine.
-pub fn deadline(
+pub(crate) fn deadline(
     args: &CalibrateArgs,
     run: &Run,
     entry: &PolicyEntry,

@@ -43,7 +43,7 @@ pub(crate) struct Lowering<'a> {
 }
 
 impl<'a> Lowering<'a> {
-    pub fn new(graph: &'a Graph, winograd: Option<usize>) -> Self {
+    pub(crate) fn new(graph: &'a Graph, winograd: Option<usize>) -> Self {
         Self {
             graph,
             winograd,
@@ -62,7 +62,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// Finds out what border the readers of each value need.
-    pub fn ask_for_borders(&mut self, inputs: &[Port], outputs: &[Port]) {
+    pub(crate) fn ask_for_borders(&mut self, inputs: &[Port], outputs: &[Port]) {
         self.borders = borders(self.graph);
         let ports = self.graph.inputs().iter().zip(inputs);
         for (port, kind) in ports.chain(self.graph.outputs().iter().zip(outputs)) {
@@ -74,7 +74,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// States what each value is stored as; all in `f32` where the list is empty.
-    pub fn ask_for_elements(&mut self, elements: &[Element]) {
+    pub(crate) fn ask_for_elements(&mut self, elements: &[Element]) {
         if !elements.is_empty() {
             self.elements = elements.to_vec();
             self.bytes = elements.to_vec();
@@ -138,7 +138,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// Brings the inputs into cells.
-    pub fn inputs(&mut self, kinds: &[Port]) {
+    pub(crate) fn inputs(&mut self, kinds: &[Port]) {
         for (at, (port, kind)) in self.graph.inputs().iter().zip(kinds).enumerate() {
             let layout = self.layout(port.value);
             let place = Place::Input(at);
@@ -164,7 +164,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// States how the outputs lie; those in cells are written where they are made.
-    pub fn outputs(&mut self, kinds: &[Port]) {
+    pub(crate) fn outputs(&mut self, kinds: &[Port]) {
         let inputs = self.graph.inputs();
         for (at, (port, kind)) in self.graph.outputs().iter().zip(kinds).enumerate() {
             let layout = self.layout(port.value);
@@ -184,7 +184,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// Brings what is elsewhere to the outputs.
-    pub fn finish(&mut self, watched: &[Value]) {
+    pub(crate) fn finish(&mut self, watched: &[Value]) {
         for (at, port) in self.graph.outputs().iter().enumerate() {
             if self.ports.iter().any(|(port, _)| *port == at) {
                 continue;

@@ -15,7 +15,7 @@ type Windows = [Vec<[usize; 2]>; 2];
 
 impl Lowering<'_> {
     /// Makes the step of an item.
-    pub fn item(&mut self, item: &Item) -> Result<(), ExecutorError> {
+    pub(crate) fn item(&mut self, item: &Item) -> Result<(), ExecutorError> {
         let graph = self.graph;
         let node = &graph.nodes()[item.node];
         if let Op::Reshape { .. } = node.op {

@@ -6,19 +6,19 @@ use offramp_executor::{Executor, Options, Plan};
 use offramp_graph::{Builder, ConvGeometry, Graph, Value, WeightId, reference};
 
 /// A small generator of test values (xorshift64*, Vigna 2016).
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
     /// Values in `-1..1`.
-    pub fn values(&mut self, len: usize) -> Vec<f32> {
+    pub(crate) fn values(&mut self, len: usize) -> Vec<f32> {
         (0..len).map(|_| self.value()).collect()
     }
 
-    pub fn value(&mut self) -> f32 {
+    pub(crate) fn value(&mut self) -> f32 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -27,13 +27,13 @@ impl Random {
 }
 
 /// Weights of a graph, numbered as they come.
-pub struct Weights {
+pub(crate) struct Weights {
     random: Random,
     count: u64,
 }
 
 impl Weights {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
             random: Random::new(seed),
             count: 0,
@@ -41,7 +41,7 @@ impl Weights {
     }
 
     /// Of a size that keeps the variance of what flows through.
-    pub fn add(&mut self, b: &mut Builder, shape: &[usize]) -> WeightId {
+    pub(crate) fn add(&mut self, b: &mut Builder, shape: &[usize]) -> WeightId {
         let len = shape.iter().product();
         let fan_in: usize = shape[1..].iter().product();
         let scale = (6.0 / fan_in as f32).sqrt().min(1.0);
@@ -51,7 +51,7 @@ impl Weights {
     }
 
     /// Scale, shift, mean, variance.
-    pub fn norm(&mut self, b: &mut Builder, channels: usize) -> [WeightId; 4] {
+    pub(crate) fn norm(&mut self, b: &mut Builder, channels: usize) -> [WeightId; 4] {
         [[0.5, 1.0], [0.3, 0.0], [0.3, 0.0], [0.5, 1.0]].map(|[width, centre]| {
             let values = self.random.values(channels);
             let data = values.iter().map(|v| centre + width * v).collect();
@@ -62,13 +62,13 @@ impl Weights {
 }
 
 /// Images and what the interpreter makes of them.
-pub struct Example {
+pub(crate) struct Example {
     pub inputs: Vec<Vec<f32>>,
     pub outputs: Vec<Vec<f32>>,
 }
 
 impl Example {
-    pub fn new(graph: &Graph, images: usize, seed: u64) -> Self {
+    pub(crate) fn new(graph: &Graph, images: usize, seed: u64) -> Self {
         let mut random = Random::new(seed);
         let inputs: Vec<Vec<f32>> = (graph.inputs().iter())
             .map(|port| random.values(images * graph.shape(port.value).iter().product::<usize>()))
@@ -79,7 +79,12 @@ impl Example {
 }
 
 /// Runs the first `images` images of an example, of which there are `of`.
-pub fn run(executor: &mut Executor, example: &Example, images: usize, of: usize) -> Vec<Vec<f32>> {
+pub(crate) fn run(
+    executor: &mut Executor,
+    example: &Example,
+    images: usize,
+    of: usize,
+) -> Vec<Vec<f32>> {
     let part = |values: &[f32]| values.len() / of * images;
     let inputs: Vec<&[f32]> = (example.inputs.iter()).map(|x| &x[..part(x)]).collect();
     let mut outputs: Vec<Vec<f32>> = (example.outputs.iter())
@@ -92,7 +97,7 @@ pub fn run(executor: &mut Executor, example: &Example, images: usize, of: usize)
 
 /// Relative to the largest number.
 #[track_caller]
-pub fn near(found: &[f32], expected: &[f32], tolerance: f32, what: &str) {
+pub(crate) fn near(found: &[f32], expected: &[f32], tolerance: f32, what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}");
     let scale = expected.iter().fold(1e-30, |max: f32, e| max.max(e.abs()));
     for (i, (f, e)) in found.iter().zip(expected).enumerate() {
@@ -105,7 +110,7 @@ pub fn near(found: &[f32], expected: &[f32], tolerance: f32, what: &str) {
 
 /// Compares a graph's executor with the interpreter: batches of 1 to 5, one to three threads.
 #[track_caller]
-pub fn check(graph: &Graph) {
+pub(crate) fn check(graph: &Graph) {
     const IMAGES: usize = 5;
     let example = Example::new(graph, IMAGES, 9);
     for threads in 1..=3 {
@@ -159,7 +164,7 @@ impl Net {
 }
 
 /// A residual network for images of 32x32, two blocks a width, ten classes.
-pub fn residual_network(widths: &[usize]) -> Graph {
+pub(crate) fn residual_network(widths: &[usize]) -> Graph {
     let mut net = Net {
         b: Builder::new(),
         weights: Weights::new(2),

@@ -17,12 +17,12 @@ use offramp_policies::{
 };
 use proptest::prelude::*;
 
-pub const CLASSES: usize = 4;
-pub const EXITS: usize = 3;
-pub const MACS: [u64; EXITS] = [1, 10, 100];
+pub(crate) const CLASSES: usize = 4;
+pub(crate) const EXITS: usize = 3;
+pub(crate) const MACS: [u64; EXITS] = [1, 10, 100];
 
 /// Counts for how many samples each segment was computed.
-pub struct Counting {
+pub(crate) struct Counting {
     pub net: MultiExitNet,
     pub calls: RefCell<Vec<(usize, usize)>>,
 }
@@ -45,11 +45,11 @@ impl EarlyExitNet for Counting {
     }
 }
 
-pub fn net(seed: u64) -> MultiExitNet {
+pub(crate) fn net(seed: u64) -> MultiExitNet {
     cascade(seed, "none")
 }
 
-pub fn cascade(seed: u64, kind: &str) -> MultiExitNet {
+pub(crate) fn cascade(seed: u64, kind: &str) -> MultiExitNet {
     let mut config: NetConfig = serde_json::from_str(r#"{"backbone": "resnet8"}"#).unwrap();
     let entry = cascades().into_iter().find(|entry| entry.name == kind);
     config.cascade = match kind {
@@ -70,12 +70,16 @@ pub fn cascade(seed: u64, kind: &str) -> MultiExitNet {
     net.unwrap().valid()
 }
 
-pub fn images(n: usize, seed: u64) -> Tensor<4> {
+pub(crate) fn images(n: usize, seed: u64) -> Tensor<4> {
     let mut init = Init::new(seed, &default_device().unwrap());
     init.normal([n, 3, 16, 16], 2.0).val().detach()
 }
 
-pub fn runner(net: &MultiExitNet, policy: &AnyPolicy, readout: &Readout) -> Runner<Counting> {
+pub(crate) fn runner(
+    net: &MultiExitNet,
+    policy: &AnyPolicy,
+    readout: &Readout,
+) -> Runner<Counting> {
     let counting = Counting {
         net: net.clone(),
         calls: RefCell::default(),
@@ -86,12 +90,12 @@ pub fn runner(net: &MultiExitNet, policy: &AnyPolicy, readout: &Readout) -> Runn
         .unwrap()
 }
 
-pub fn calls(runner: &Runner<Counting>) -> Vec<(usize, usize)> {
+pub(crate) fn calls(runner: &Runner<Counting>) -> Vec<(usize, usize)> {
     runner.net().calls.borrow().clone()
 }
 
 /// What an answer should be: exit, class, confidence, logits.
-pub struct Expected {
+pub(crate) struct Expected {
     pub exit: usize,
     class: usize,
     confidence: f32,
@@ -99,7 +103,7 @@ pub struct Expected {
 }
 
 /// The simulator's answers: all exits of all samples first, the policy on the table of them after.
-pub fn simulate(
+pub(crate) fn simulate(
     net: &MultiExitNet,
     policy: &AnyPolicy,
     readout: &Readout,
@@ -132,13 +136,13 @@ pub fn simulate(
 }
 
 #[track_caller]
-pub fn assert_same(answer: &Answer, expected: &Expected) {
+pub(crate) fn assert_same(answer: &Answer, expected: &Expected) {
     assert_near(answer, expected, 1e-5);
 }
 
 /// The same exit and class; logits within `tolerance` of the largest.
 #[track_caller]
-pub fn assert_near(answer: &Answer, expected: &Expected, tolerance: f32) {
+pub(crate) fn assert_near(answer: &Answer, expected: &Expected, tolerance: f32) {
     assert_eq!(answer.exit, expected.exit);
     assert_eq!(answer.class, expected.class);
     assert_eq!(answer.macs, MACS[expected.exit]);
@@ -150,7 +154,7 @@ pub fn assert_near(answer: &Answer, expected: &Expected, tolerance: f32) {
 }
 
 /// For how many samples each segment is to be computed.
-pub fn reach(expected: &[Expected]) -> [usize; EXITS] {
+pub(crate) fn reach(expected: &[Expected]) -> [usize; EXITS] {
     let mut reach = [0; EXITS];
     for expected in expected {
         for count in &mut reach[..=expected.exit] {
@@ -160,12 +164,12 @@ pub fn reach(expected: &[Expected]) -> [usize; EXITS] {
     reach
 }
 
-pub fn threshold_policy(criterion: Criterion, thresholds: [f64; EXITS]) -> AnyPolicy {
+pub(crate) fn threshold_policy(criterion: Criterion, thresholds: [f64; EXITS]) -> AnyPolicy {
     AnyPolicy::with_thresholds(criterion, thresholds.to_vec()).unwrap()
 }
 
 /// Every policy of the registry, with random settings.
-pub fn policies() -> impl Strategy<Value = AnyPolicy> {
+pub(crate) fn policies() -> impl Strategy<Value = AnyPolicy> {
     let numbers = prop::collection::vec(-1.0f64..1.0, 12);
     (prop::sample::select(registry()), numbers, 0usize..EXITS).prop_map(|(entry, numbers, pick)| {
         let share = |i: usize| (numbers[i] + 1.0) / 2.0;
@@ -207,7 +211,7 @@ pub fn policies() -> impl Strategy<Value = AnyPolicy> {
 }
 
 /// Every way to read logits, with random settings.
-pub fn readouts() -> impl Strategy<Value = Readout> {
+pub(crate) fn readouts() -> impl Strategy<Value = Readout> {
     let numbers = prop::collection::vec(-0.5f64..0.5, 18);
     (0usize..4, any::<bool>(), numbers).prop_map(|(kind, scaled, numbers)| {
         let ensemble = match kind {

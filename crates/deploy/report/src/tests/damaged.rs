@@ -16,7 +16,7 @@ const RUN: Made = Made {
 fn notes_with(file: &str, bytes: &[u8]) -> (Vec<String>, String) {
     let parent = tempfile::tempdir().unwrap();
     let folder = RUN.write(parent.path());
-    RUN.write_extras(&folder);
+    Made::write_extras(&folder);
     fs::write(folder.join(file), bytes).unwrap();
     let report = Report::read(&[folder]).unwrap();
     let html = report.html().unwrap();

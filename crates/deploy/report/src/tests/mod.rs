@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use outline::well_formed;
 use serde_json::json;
 
-use offramp_run::{Gallery, Picture};
+use offramp_run::{Gallery, GalleryImage};
 
 use crate::Report;
 
@@ -42,8 +42,8 @@ impl Made {
         );
         fs::write(folder.join("recipe.toml"), recipe).unwrap();
         let classes = ["cat", "<script>alert(1)</script>"];
-        self.write_json(&folder, "model.json", &card(&classes, MODEL));
-        self.write_json(&folder, "eval.json", &self.scores());
+        Self::write_json(&folder, "model.json", &card(&classes, MODEL));
+        Self::write_json(&folder, "eval.json", &self.scores());
         let epoch = |epoch: u64| {
             json!({
                 "kind": "epoch", "step": 4 * epoch, "epoch": epoch, "lr": 0.1, "loss": 3.0 / epoch as f64,
@@ -73,24 +73,28 @@ impl Made {
     }
 
     /// What `calibrate --json`, `report --measure` and other programs add.
-    fn write_extras(&self, folder: &Path) {
+    fn write_extras(folder: &Path) {
         let point = |early: f64, top1: f64| {
             json!({
                 "thresholds": [0.5, 0.0], "exit_fractions": [early, 1.0 - early],
                 "mean_macs": 1e7 * (2.0 - early), "top1": top1
             })
         };
-        self.write_json(folder, "calibrate.json", &json!({
-            "fitted_on": "val", "scored_on": "test", "rows": [point(1.0, 40.0), point(0.5, 55.0)],
-            "policy": {
-                "format_version": 1, "model": MODEL, "criterion": "confidence",
-                "fitted_on": {"split": "val", "samples": 4},
-                "policy": {"kind": "confidence", "thresholds": [0.5, 0.0]}, "expected": point(0.5, 50.0)
-            },
-            "scored": point(0.5, 55.0), "full": {"macs": 2, "top1": 60.0}
-        }));
+        Self::write_json(
+            folder,
+            "calibrate.json",
+            &json!({
+                "fitted_on": "val", "scored_on": "test", "rows": [point(1.0, 40.0), point(0.5, 55.0)],
+                "policy": {
+                    "format_version": 1, "model": MODEL, "criterion": "confidence",
+                    "fitted_on": {"split": "val", "samples": 4},
+                    "policy": {"kind": "confidence", "thresholds": [0.5, 0.0]}, "expected": point(0.5, 50.0)
+                },
+                "scored": point(0.5, 55.0), "full": {"macs": 2, "top1": 60.0}
+            }),
+        );
         let confidence = [0.9, 0.6, 0.6, 0.3];
-        self.write_json(
+        Self::write_json(
             folder,
             "rows.json",
             &json!({
@@ -102,12 +106,12 @@ impl Made {
                 "taken": [0, 1, 1, 1]
             }),
         );
-        self.write_json(
+        Self::write_json(
             folder,
             "latency.json",
             &json!({"hardware": "a <fast> machine", "exits_ms": [1.0, 3.0]}),
         );
-        let picture = |exit: usize, prediction: &str| Picture {
+        let image = |exit: usize, prediction: &str| GalleryImage {
             exit,
             label: "cat".into(),
             prediction: prediction.into(),
@@ -116,16 +120,16 @@ impl Made {
         };
         let gallery = Gallery {
             policy: "confidence".into(),
-            pictures: vec![picture(1, "cat"), picture(0, "dog"), picture(0, "cat")],
+            images: vec![image(1, "cat"), image(0, "dog"), image(0, "cat")],
         };
-        self.write_json(
+        Self::write_json(
             folder,
             "gallery.json",
             &serde_json::to_value(gallery).unwrap(),
         );
     }
 
-    fn write_json(&self, folder: &Path, file: &str, value: &serde_json::Value) {
+    fn write_json(folder: &Path, file: &str, value: &serde_json::Value) {
         fs::write(folder.join(file), value.to_string()).unwrap();
     }
 }
@@ -158,6 +162,6 @@ fn three_runs(parent: &Path) -> Report {
         top1: [30.0, 50.0],
     };
     let folders = [&first, &second, &other].map(|run| run.write(parent));
-    first.write_extras(&folders[0]);
+    Made::write_extras(&folders[0]);
     Report::read(&folders).unwrap()
 }

@@ -1,9 +1,9 @@
 //! A service on a free port of this machine, and a client that writes what it likes.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
-pub mod pictures;
-pub mod toy;
-pub mod wild;
+pub(crate) mod images;
+pub(crate) mod toy;
+pub(crate) mod wild;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,7 +14,7 @@ use offramp_serve::{Config, Control, Limits, ServeError, Server, Source};
 use serde_json::Value;
 
 /// A service in its own thread; stops when dropped.
-pub struct Service {
+pub(crate) struct Service {
     pub address: SocketAddr,
     pub control: Control,
     pub runtime: tokio::runtime::Handle,
@@ -22,7 +22,7 @@ pub struct Service {
 }
 
 impl Service {
-    pub fn start(sources: Vec<Box<dyn Source>>, change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) fn start(sources: Vec<Box<dyn Source>>, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             ..Config::default()
@@ -57,34 +57,34 @@ impl Service {
         }
     }
 
-    pub fn toy() -> Self {
+    pub(crate) fn toy() -> Self {
         Self::start(vec![Box::new(toy::Toy::default())], |_| {})
     }
 
-    pub fn reload(&self) {
+    pub(crate) fn reload(&self) {
         self.runtime.block_on(self.control.reload());
     }
 
     /// Tells it to stop and waits until it has.
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         self.control.stop();
         let thread = self.thread.take().unwrap();
         thread.join().expect("no panic").expect("no error");
     }
 
-    pub fn get(&self, path: &str) -> Reply {
+    pub(crate) fn get(&self, path: &str) -> Reply {
         self.raw(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes())
     }
 
-    pub fn post(&self, path: &str, kind: &str, body: &[u8]) -> Reply {
+    pub(crate) fn post(&self, path: &str, kind: &str, body: &[u8]) -> Reply {
         self.raw(&post_bytes(path, kind, body))
     }
 
-    pub fn predict(&self, query: &str, picture: &[u8]) -> Reply {
-        self.post(&format!("/v1/predict{query}"), "image/png", picture)
+    pub(crate) fn predict(&self, query: &str, image: &[u8]) -> Reply {
+        self.post(&format!("/v1/predict{query}"), "image/png", image)
     }
 
-    pub fn json(&self, value: &Value) -> Reply {
+    pub(crate) fn json(&self, value: &Value) -> Reply {
         self.post(
             "/v1/predict",
             "application/json",
@@ -93,14 +93,14 @@ impl Service {
     }
 
     /// Writes bytes and reads the one reply.
-    pub fn raw(&self, bytes: &[u8]) -> Reply {
+    pub(crate) fn raw(&self, bytes: &[u8]) -> Reply {
         let mut stream = self.connect();
         // The service may answer and close before it has all of it.
         let _ = stream.write_all(bytes);
         Reply::read(&mut stream)
     }
 
-    pub fn connect(&self) -> TcpStream {
+    pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_secs(30)))
@@ -118,7 +118,7 @@ impl Drop for Service {
     }
 }
 
-pub fn post_bytes(path: &str, kind: &str, body: &[u8]) -> Vec<u8> {
+pub(crate) fn post_bytes(path: &str, kind: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let mut bytes = format!(
         "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: {kind}\r\n\
@@ -131,7 +131,7 @@ pub fn post_bytes(path: &str, kind: &str, body: &[u8]) -> Vec<u8> {
 
 /// A reply, read to the end of the connection.
 #[derive(Debug)]
-pub struct Reply {
+pub(crate) struct Reply {
     pub status: u16,
     pub head: String,
     pub body: String,
@@ -139,7 +139,7 @@ pub struct Reply {
 
 impl Reply {
     /// Status 0 for a connection that was closed without an answer.
-    pub fn read(stream: &mut TcpStream) -> Self {
+    pub(crate) fn read(stream: &mut TcpStream) -> Self {
         let mut bytes = Vec::new();
         let _ = stream.read_to_end(&mut bytes);
         let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -156,20 +156,20 @@ impl Reply {
     }
 
     #[track_caller]
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
     /// The answer of a request that must succeed.
     #[track_caller]
-    pub fn ok(&self) -> Value {
+    pub(crate) fn ok(&self) -> Value {
         assert_eq!(self.status, 200, "{self:?}");
         self.json()
     }
 
     /// The message of a request that must be refused so.
     #[track_caller]
-    pub fn refused(&self, status: u16) -> String {
+    pub(crate) fn refused(&self, status: u16) -> String {
         assert_eq!(self.status, status, "{self:?}");
         let message = self.json()["message"]
             .as_str()

@@ -13,13 +13,13 @@ use offramp_policies::{
 use offramp_run::{ImageInput, RuleCurve};
 use offramp_serve::{Engine, EngineError, LoadError, Model, RunFacts, Source};
 
-pub const SIDE: usize = 8;
-pub const CLASSES: [&str; 6] = ["red", "green", "blue", "cyan", "magenta", "yellow"];
-pub const MACS: [u64; 3] = [1_000_000, 3_000_000, 9_000_000];
+pub(crate) const SIDE: usize = 8;
+pub(crate) const CLASSES: [&str; 6] = ["red", "green", "blue", "cyan", "magenta", "yellow"];
+pub(crate) const MACS: [u64; 3] = [1_000_000, 3_000_000, 9_000_000];
 
-/// Names the colour of a picture; deeper exits are surer.
+/// Names the colour of an image; deeper exits are surer.
 #[derive(Clone)]
-pub struct Toy {
+pub(crate) struct Toy {
     pub name: &'static str,
     /// Time of one stage.
     pub pace: Duration,
@@ -33,13 +33,13 @@ pub struct Toy {
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub(crate) enum Trouble {
     None,
     /// Loading fails from the second time on.
     Reload,
-    /// Pictures that are black make the step fail, and are lost.
+    /// Images that are black make the step fail, and are lost.
     BlackFails,
-    /// Pictures that are black make the engine panic, and loading it again works at the second try.
+    /// Images that are black make the engine panic, and loading it again works at the second try.
     BlackPanics,
 }
 
@@ -56,7 +56,7 @@ impl Default for Toy {
     }
 }
 
-pub fn info() -> ImageInput {
+pub(crate) fn info() -> ImageInput {
     ImageInput {
         image: MapShape::new(3, SIDE, SIDE),
         resize: MapShape::new(3, SIDE, SIDE),
@@ -65,7 +65,7 @@ pub fn info() -> ImageInput {
     }
 }
 
-pub fn rule() -> Rule {
+pub(crate) fn rule() -> Rule {
     let thresholds = vec![0.9, 0.7, 0.0];
     let policy = AnyPolicy::with_thresholds(Criterion::Confidence, thresholds);
     Rule::from(policy.expect("no threshold is NaN"))
@@ -146,7 +146,7 @@ struct Sample {
 }
 
 /// What exit `exit` says of a colour.
-pub fn logits(means: [f32; 3], exit: usize) -> Vec<f32> {
+pub(crate) fn logits(means: [f32; 3], exit: usize) -> Vec<f32> {
     let [r, g, b] = means;
     let sharp = [1.0, 2.0, 4.0][exit];
     let all = [

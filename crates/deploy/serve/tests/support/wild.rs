@@ -11,22 +11,22 @@ use image::{
     RgbaImage,
 };
 
-use super::pictures::encode;
+use super::images::encode;
 
 /// What the service should make of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expect {
+pub(crate) enum Expect {
     /// An answer of this class.
     Class(&'static str),
     /// An answer, whichever.
     Answer,
     /// A refusal with this status.
     Status(u16),
-    /// A picture or not, but one of the two in an orderly way.
+    /// An image or not, but one of the two in an orderly way.
     Either,
 }
 
-pub struct Case {
+pub(crate) struct Case {
     pub name: String,
     pub bytes: Vec<u8>,
     pub expect: Expect,
@@ -49,11 +49,11 @@ fn scene(width: u32, height: u32) -> RgbImage {
 }
 
 /// Every colour type of every format that can write it.
-pub fn formats() -> Vec<Case> {
+pub(crate) fn formats() -> Vec<Case> {
     let blue = Expect::Class("blue");
     let mut cases = Vec::new();
     for (width, height) in [(1, 1), (2, 3), (8, 8), (31, 17), (300, 200)] {
-        let picture = RgbImage::from_pixel(width, height, Rgb([10, 10, 240]));
+        let image = RgbImage::from_pixel(width, height, Rgb([10, 10, 240]));
         for format in [
             ImageFormat::Png,
             ImageFormat::Bmp,
@@ -61,7 +61,7 @@ pub fn formats() -> Vec<Case> {
             ImageFormat::Gif,
             ImageFormat::Jpeg,
         ] {
-            let bytes = encode(&picture.clone().into(), format);
+            let bytes = encode(&image.clone().into(), format);
             cases.push(case(format!("{width}x{height} {format:?}"), bytes, blue));
         }
     }
@@ -92,21 +92,21 @@ pub fn formats() -> Vec<Case> {
             blue,
         ),
     ];
-    for (name, picture, expect) in kinds {
+    for (name, image, expect) in kinds {
         cases.push(case(
             format!("{name} png"),
-            encode(&picture, ImageFormat::Png),
+            encode(&image, ImageFormat::Png),
             expect,
         ));
     }
-    for (name, picture) in [
+    for (name, image) in [
         ("rgba", rgb.to_rgba8().into()),
         ("grey", DynamicImage::from(rgb.to_luma8())),
     ] {
         let expect = if name == "rgba" { blue } else { Expect::Answer };
         cases.push(case(
             format!("{name} bmp"),
-            encode(&picture, ImageFormat::Bmp),
+            encode(&image, ImageFormat::Bmp),
             expect,
         ));
     }
@@ -157,7 +157,7 @@ pub fn formats() -> Vec<Case> {
     cases
 }
 
-/// Written by Pillow, see `fixtures/make_pictures.py`.
+/// Written by Pillow, see `fixtures/make_images.py`.
 const CMYK_JPEG: &[u8] = include_bytes!("../fixtures/cmyk.jpg");
 const INTERLACED_PNG: &[u8] = include_bytes!("../fixtures/interlaced.png");
 const PALETTE_PNG: &[u8] = include_bytes!("../fixtures/palette.png");
@@ -166,7 +166,7 @@ const ANIMATED_WEBP: &[u8] = include_bytes!("../fixtures/animated.webp");
 const ANIMATED_PNG: &[u8] = include_bytes!("../fixtures/animated.png");
 const ONE_BIT_PNG: &[u8] = include_bytes!("../fixtures/one-bit.png");
 
-pub fn animations() -> Vec<Case> {
+pub(crate) fn animations() -> Vec<Case> {
     let frame = |colour: [u8; 4]| Frame::new(RgbaImage::from_pixel(12, 12, Rgba(colour)));
     let mut bytes = Vec::new();
     let mut encoder = GifEncoder::new(&mut bytes);
@@ -190,7 +190,7 @@ fn halves() -> RgbImage {
 }
 
 /// A JPEG with an Exif segment that notes orientation `tag`.
-pub fn oriented(tag: u8) -> Vec<u8> {
+pub(crate) fn oriented(tag: u8) -> Vec<u8> {
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, 95)
         .encode_image(&DynamicImage::from(halves()))
@@ -205,9 +205,9 @@ pub fn oriented(tag: u8) -> Vec<u8> {
     bytes
 }
 
-/// Whole pictures of each format, cut at many places.
-pub fn truncations() -> Vec<Case> {
-    let picture = DynamicImage::from(scene(33, 21));
+/// Whole images of each format, cut at many places.
+pub(crate) fn truncations() -> Vec<Case> {
+    let image = DynamicImage::from(scene(33, 21));
     let mut cases = Vec::new();
     for format in [
         ImageFormat::Png,
@@ -216,7 +216,7 @@ pub fn truncations() -> Vec<Case> {
         ImageFormat::Gif,
         ImageFormat::Jpeg,
     ] {
-        let bytes = encode(&picture, format);
+        let bytes = encode(&image, format);
         for part in 0..20 {
             // The last bytes of some formats carry no pixels; without them there may be an answer.
             let cut = bytes.len() * part / 20;
@@ -242,8 +242,8 @@ pub fn truncations() -> Vec<Case> {
 }
 
 /// One byte flipped, at places spread over the file.
-pub fn damage() -> Vec<Case> {
-    let picture = DynamicImage::from(scene(33, 21));
+pub(crate) fn damage() -> Vec<Case> {
+    let image = DynamicImage::from(scene(33, 21));
     let mut cases = Vec::new();
     for format in [
         ImageFormat::Png,
@@ -252,7 +252,7 @@ pub fn damage() -> Vec<Case> {
         ImageFormat::Gif,
         ImageFormat::Jpeg,
     ] {
-        let bytes = encode(&picture, format);
+        let bytes = encode(&image, format);
         for part in 0..16 {
             let place = bytes.len() * part / 16;
             let mut broken = bytes.clone();
@@ -279,7 +279,7 @@ fn chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
 }
 
 /// A grey png of any size whose pixels are all 0, compressed as well as zeros can be.
-pub fn bomb(width: u32, height: u32) -> Vec<u8> {
+pub(crate) fn bomb(width: u32, height: u32) -> Vec<u8> {
     let mut header = [width.to_be_bytes(), height.to_be_bytes()].concat();
     header.extend_from_slice(&[8, 0, 0, 0, 0]);
     let mut zeros = ZlibEncoder::new(Vec::new(), Compression::best());
@@ -296,7 +296,7 @@ pub fn bomb(width: u32, height: u32) -> Vec<u8> {
 }
 
 /// Sizes that cannot be, or should not be decoded.
-pub fn sizes() -> Vec<Case> {
+pub(crate) fn sizes() -> Vec<Case> {
     let wide = |width, height| {
         encode(
             &RgbImage::from_pixel(width, height, Rgb([10, 10, 240])).into(),
@@ -351,8 +351,8 @@ pub fn sizes() -> Vec<Case> {
     ]
 }
 
-/// What is no picture, or two things at once.
-pub fn strangers() -> Vec<Case> {
+/// What is no image, or two things at once.
+pub(crate) fn strangers() -> Vec<Case> {
     let jpeg = encode(&scene(20, 20).into(), ImageFormat::Jpeg);
     let png = encode(&scene(20, 20).into(), ImageFormat::Png);
     let refused = Expect::Status(422);

@@ -9,7 +9,7 @@ use offramp_graph::{Builder, Conv, GraphError, Value, Window, Written};
 use crate::{BackboneEntry, BackboneFamily};
 use plan::Planned;
 
-pub use options::{Growth, MsdNetOptions, Prune};
+pub(crate) use options::{Growth, MsdNetOptions, Prune};
 
 /// The table of this family.
 pub(crate) const ENTRIES: &[BackboneEntry] = &[
@@ -84,7 +84,7 @@ fn small(name: &'static str, defaults: Defaults) -> MsdNet {
 /// An MSDNet. A stage is a block; exits look at the coarsest scale, and the finer ones are handed on
 /// beside it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct MsdNet {
+pub(crate) struct MsdNet {
     name: &'static str,
     /// Whether the first layer is that for 224-pixel images.
     imagenet: bool,

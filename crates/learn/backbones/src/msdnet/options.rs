@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// How many layers each block has after the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Growth {
+pub(crate) enum Growth {
     /// `step` layers.
     #[default]
     Even,
@@ -16,7 +16,7 @@ pub enum Growth {
 /// When the finest scale is given up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Prune {
+pub(crate) enum Prune {
     /// After every `1 / scales` of the layers.
     #[default]
     Max,
@@ -27,7 +27,7 @@ pub enum Prune {
 /// What a recipe may set. The defaults are those of the registered network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct MsdNetOptions {
+pub(crate) struct MsdNetOptions {
     /// Number of blocks; an exit may follow each.
     pub blocks: Option<usize>,
     /// Layers of the first block.

@@ -5,7 +5,7 @@ use super::{Growth, MsdNet, Prune};
 /// One layer of the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Planned {
-    /// The first layer, to so many channels.
+    /// The first layer, to `channels` channels.
     Stem { channels: usize },
     /// A layer that adds channels; it keeps the coarsest `scales` of the `inputs` scales.
     Dense {
@@ -13,7 +13,7 @@ pub(super) enum Planned {
         inputs: usize,
         scales: usize,
     },
-    /// 1x1 convolutions of every scale, from and to so many channels.
+    /// 1x1 convolutions of every scale, with `channels` inputs and outputs.
     Transition { channels: [usize; 2], scales: usize },
 }
 

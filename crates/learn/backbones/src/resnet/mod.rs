@@ -76,9 +76,10 @@ impl ResNet {
             b.stage(inner, y);
         }
         // The last batch norm may start at 0, so that the block starts as the identity.
-        let last = match self.options.zero_init_residual {
-            true => BatchNorm::default().zeroed(),
-            false => BatchNorm::default(),
+        let last = if self.options.zero_init_residual {
+            BatchNorm::default().zeroed()
+        } else {
+            BatchNorm::default()
         };
         let y = match self.block {
             // Two 3x3 convolutions.

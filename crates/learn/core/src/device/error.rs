@@ -1,3 +1,5 @@
+//! Why a device cannot be had.
+
 use thiserror::Error;
 
 use super::DeviceSpec;

@@ -136,7 +136,7 @@ impl DeviceSpec {
             #[cfg(not(feature = "flex"))]
             Self::Cpu => Err(self.not_built("flex")),
             #[cfg(feature = "ndarray")]
-            #[allow(deprecated)]
+            #[expect(deprecated, reason = "burn drops this backend in its next version")]
             Self::Ndarray => Ok(Device::ndarray()),
             #[cfg(not(feature = "ndarray"))]
             Self::Ndarray => Err(self.not_built("ndarray")),
@@ -151,8 +151,8 @@ impl DeviceSpec {
         }
     }
 
-    /// So many devices for data-parallel training: this one and those after it, of CUDA, or so many times
-    /// the processor.
+    /// `count` devices for data-parallel training: with CUDA this one and those after it, else the processor
+    /// `count` times.
     ///
     /// # Errors
     /// [`DeviceError::Alone`] for devices that are not numbered.
@@ -176,15 +176,15 @@ impl DeviceSpec {
         }
     }
 
-    #[allow(dead_code)]
     fn not_built(self, feature: &'static str) -> DeviceError {
         let available: Vec<_> = Self::built().iter().map(Self::to_string).collect();
         DeviceError::NotBuilt {
             device: self,
             feature,
-            available: match available.is_empty() {
-                true => "none".into(),
-                false => available.join(", "),
+            available: if available.is_empty() {
+                "none".into()
+            } else {
+                available.join(", ")
             },
         }
     }

@@ -16,7 +16,7 @@ pub(super) struct Map {
 
 impl Map {
     /// Leaves the image as it is.
-    pub const IDENTITY: Self = Self {
+    pub(crate) const IDENTITY: Self = Self {
         xx: 1.0,
         xy: 0.0,
         dx: 0.0,
@@ -26,7 +26,7 @@ impl Map {
     };
 
     /// Rotates the image counter-clockwise by an angle in degrees.
-    pub fn rotation(degrees: f64) -> Self {
+    pub(crate) fn rotation(degrees: f64) -> Self {
         let (sin, cos) = degrees.to_radians().sin_cos();
         Self {
             xx: cos,

@@ -27,7 +27,7 @@ use crate::rng::Stream;
 
 /// An [`AugmentConfig`] made ready for images of one shape.
 #[derive(Debug, Clone)]
-pub struct Augmenter {
+pub(crate) struct Augmenter {
     config: AugmentConfig,
     stored: ImageShape,
     shape: ImageShape,
@@ -41,7 +41,7 @@ impl Augmenter {
     ///
     /// # Errors
     /// [`DataError::Config`] with the first bad key.
-    pub fn new(
+    pub(crate) fn new(
         config: &AugmentConfig,
         info: &DatasetInfo,
         stored: ImageShape,
@@ -61,7 +61,7 @@ impl Augmenter {
     /// # Shapes
     /// - `image`: `C x H x W` of the stored shape
     /// - `out`: `C x H x W` of the network's input
-    pub fn apply(&self, image: &[u8], stream: &mut Stream, out: &mut [u8]) {
+    pub(crate) fn apply(&self, image: &[u8], stream: &mut Stream, out: &mut [u8]) {
         match &self.config.resized_crop {
             Some(settings) => {
                 let window = resample::random_window(settings, self.stored, stream);
@@ -85,7 +85,7 @@ impl Augmenter {
     }
 
     /// The window of pad, crop and flip that [`apply`](Self::apply) would cut.
-    pub fn window(&self, stream: &mut Stream) -> Window {
+    pub(crate) fn window(&self, stream: &mut Stream) -> Window {
         let pad = self.config.pad as i32;
         let mut offset =
             |from: usize, to: usize| stream.between(-pad, from as i32 + pad - to as i32);
@@ -101,7 +101,7 @@ impl Augmenter {
     }
 
     /// The settings.
-    pub fn config(&self) -> &AugmentConfig {
+    pub(crate) fn config(&self) -> &AugmentConfig {
         &self.config
     }
 }

@@ -23,7 +23,7 @@ impl Checksum {
     ///
     /// # Errors
     /// [`DataError::Config`] for anything else.
-    pub fn parse(text: &str) -> Result<Self, DataError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, DataError> {
         let kinds = [("md5", 32), ("sha256", 64)];
         let parsed = text.split_once(':').and_then(|(kind, hex)| {
             let (kind, digits) = kinds.into_iter().find(|(known, _)| *known == kind)?;
@@ -39,7 +39,11 @@ impl Checksum {
     }
 
     /// The checksum of this kind that a file has. `progress` receives the number of bytes read so far.
-    pub fn of_file(&self, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<String, DataError> {
+    pub(crate) fn of_file(
+        &self,
+        path: &Path,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<String, DataError> {
         let failed = |e| DataError::io("read", path, e);
         let mut file = File::open(path).map_err(failed)?;
         let mut hasher = match self.kind {

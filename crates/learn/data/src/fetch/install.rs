@@ -155,7 +155,7 @@ fn check(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), DataError> {
     let expected = Checksum::parse(&source.checksum)?;
-    let total = std::fs::metadata(part).map(|stat| stat.len()).unwrap_or(0);
+    let total = std::fs::metadata(part).map_or(0, |stat| stat.len());
     let found = expected.of_file(part, &mut |done| {
         progress(Progress::Checking { done, total })
     })?;

@@ -21,4 +21,4 @@ mod verify;
 pub use info::{Info, info};
 #[cfg(feature = "fetch")]
 pub use install::{FetchOptions, Progress, fetch, fetch_entry};
-pub use verify::{Check, Outcome, Report, verify, verify_entry};
+pub use verify::{Check, Outcome, Report, verify};

@@ -66,7 +66,7 @@ pub fn verify(name: &str, root: &Path) -> Result<Report, DataError> {
 ///
 /// # Errors
 /// As [`verify`].
-pub fn verify_entry(entry: &DatasetEntry, root: &Path) -> Result<Report, DataError> {
+fn verify_entry(entry: &DatasetEntry, root: &Path) -> Result<Report, DataError> {
     let mut checks = Vec::new();
     let mut folder = None;
     if entry.reader != Reader::Generated {

@@ -22,7 +22,7 @@ pub(super) const EVERYWHERE: Bounds = (0.0, 0.0, 1.0, 1.0);
 
 impl Canvas {
     /// A canvas of one colour.
-    pub fn new(size: usize, colour: Colour) -> Self {
+    pub(crate) fn new(size: usize, colour: Colour) -> Self {
         Self {
             size,
             pixels: vec![colour; size * size],
@@ -31,7 +31,7 @@ impl Canvas {
 
     /// Paints the points that are `inside`, edges smoothed by sixteen samples per pixel. `colour` is
     /// called once per pixel, at its centre.
-    pub fn paint(
+    pub(crate) fn paint(
         &mut self,
         (left, top, right, bottom): Bounds,
         inside: impl Fn(f32, f32) -> bool,
@@ -63,7 +63,7 @@ impl Canvas {
     }
 
     /// Draws the image `amount` of the way towards its mean colour.
-    pub fn fade(&mut self, amount: f32) {
+    pub(crate) fn fade(&mut self, amount: f32) {
         let count = self.pixels.len() as f32;
         let mut mean = [0.0; 3];
         for pixel in &self.pixels {
@@ -78,7 +78,7 @@ impl Canvas {
 
     /// Adds bell-shaped noise to every value: the sum of four uniform draws, with a standard
     /// deviation of `deviation` levels.
-    pub fn add_noise(&mut self, deviation: f32, stream: &mut Stream) {
+    pub(crate) fn add_noise(&mut self, deviation: f32, stream: &mut Stream) {
         // Four draws from -128..=127, each with deviation sqrt((256^2 - 1) / 12) = 73.9.
         let scale = deviation / 147.8;
         for value in self.pixels.iter_mut().flatten() {
@@ -89,7 +89,7 @@ impl Canvas {
     }
 
     /// Rounds to planar uint8, `3 x size x size`.
-    pub fn finish(&self, out: &mut [u8]) {
+    pub(crate) fn finish(&self, out: &mut [u8]) {
         for (channel, plane) in out.chunks_exact_mut(self.size * self.size).enumerate() {
             for (byte, pixel) in plane.iter_mut().zip(&self.pixels) {
                 *byte = (pixel[channel] + 0.5).clamp(0.0, 255.0) as u8;

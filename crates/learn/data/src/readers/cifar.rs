@@ -37,7 +37,7 @@ struct Layout {
 
 impl Variant {
     /// Label bytes before the pixels; the last one counts.
-    pub fn label_bytes(self) -> usize {
+    pub(crate) fn label_bytes(self) -> usize {
         match self {
             Self::Cifar10 => 1,
             Self::Cifar100 => 2,

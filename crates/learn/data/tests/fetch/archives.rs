@@ -2,10 +2,10 @@
 
 use std::io::{Cursor, Write};
 
-pub const TOP: &str = "cifar-100-binary";
+pub(crate) const TOP: &str = "cifar-100-binary";
 
 /// CIFAR-100 in miniature: a training and a test file of 100 records.
-pub fn files() -> [(String, Vec<u8>); 2] {
+pub(crate) fn files() -> [(String, Vec<u8>); 2] {
     let mut noise = 1u32;
     let mut record = |class: u8| {
         let mut bytes = vec![0, class];
@@ -23,7 +23,7 @@ pub fn files() -> [(String, Vec<u8>); 2] {
     })
 }
 
-pub fn archive() -> Vec<u8> {
+pub(crate) fn archive() -> Vec<u8> {
     let files = files();
     tar_gz(
         &files
@@ -33,7 +33,7 @@ pub fn archive() -> Vec<u8> {
 }
 
 /// A gzipped tar of these files.
-pub fn tar_gz(files: &[(&str, &[u8])]) -> Vec<u8> {
+pub(crate) fn tar_gz(files: &[(&str, &[u8])]) -> Vec<u8> {
     let fast = flate2::Compression::fast();
     let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), fast));
     for (name, content) in files {
@@ -49,7 +49,7 @@ pub fn tar_gz(files: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 /// A zip of these files.
-pub fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
+pub(crate) fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
     for (name, content) in files {
         zip.start_file(*name, zip::write::SimpleFileOptions::default())

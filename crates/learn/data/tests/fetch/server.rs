@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 /// How the server answers one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// As it should, `Range` included.
     Right,
     /// A correct answer, but the connection ends after this number of bytes of the body.
@@ -20,7 +20,7 @@ pub enum Answer {
 }
 
 /// A server of one file on a free port of the loopback address.
-pub struct Server {
+pub(crate) struct Server {
     /// Where the file is.
     pub url: String,
     requests: Arc<Mutex<Vec<Option<usize>>>>,
@@ -28,7 +28,7 @@ pub struct Server {
 
 impl Server {
     /// Serves `file` and gives these answers in turn, the right one after the last of them.
-    pub fn start(file: Vec<u8>, answers: &[Answer]) -> Self {
+    pub(crate) fn start(file: Vec<u8>, answers: &[Answer]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/archive", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -43,7 +43,7 @@ impl Server {
     }
 
     /// The first byte asked for by each request so far; `None` for one without `Range`.
-    pub fn requests(&self) -> Vec<Option<usize>> {
+    pub(crate) fn requests(&self) -> Vec<Option<usize>> {
         self.requests.lock().unwrap().clone()
     }
 }

@@ -133,13 +133,14 @@ impl CascadeConfig {
                 _ => self.link(place, init)?,
             });
         }
-        match !self.is_none() && links.iter().all(Option::is_none) {
-            true => Err(NetError::NothingToLink {
+        if !self.is_none() && links.iter().all(Option::is_none) {
+            Err(NetError::NothingToLink {
                 cascade: self.name(),
                 exits: widths.len(),
                 needed: self.fewest_exits(),
-            }),
-            false => Ok(links),
+            })
+        } else {
+            Ok(links)
         }
     }
 
@@ -165,9 +166,10 @@ impl CascadeConfig {
 /// # Shapes
 /// - `previous`, the logits of the exit before, and output: `[N, classes]`
 pub(crate) fn added(link: &Link, previous: Tensor<2>) -> Tensor<2> {
-    let previous = match link.data().passes {
-        true => previous,
-        false => previous.detach(),
+    let previous = if link.data().passes {
+        previous
+    } else {
+        previous.detach()
     };
     let mut outputs = link.run(0, vec![previous.into()]).into_iter();
     outputs.next().expect("a link has one output").into_vector()

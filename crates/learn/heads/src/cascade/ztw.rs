@@ -48,9 +48,10 @@ impl Cascade for ZtwCascade {
         if last && !self.last {
             return Ok(None);
         }
-        let previous = match self.norm {
-            true => b.layer_norm1d("norm", previous)?,
-            false => previous,
+        let previous = if self.norm {
+            b.layer_norm1d("norm", previous)?
+        } else {
+            previous
         };
         b.linear_unbiased("fc", previous, classes, width + classes)
             .map(Some)

@@ -93,9 +93,10 @@ impl Head for ProjectorHead {
             Some(size) => b.shrink(map, [size, size])?,
             None => map,
         };
-        let widths = match self.width.is_empty() {
-            true => vec![place.last().channels],
-            false => self.width.clone(),
+        let widths = if self.width.is_empty() {
+            vec![place.last().channels]
+        } else {
+            self.width.clone()
         };
         let projectors = widths.into_iter().enumerate().map(|(i, width)| {
             b.scope(format!("projectors.{i}"), |b| {
@@ -149,14 +150,17 @@ mod one_or_many {
         Many(Vec<T>),
     }
 
-    pub fn serialize<T: Serialize, S: Serializer>(list: &[T], s: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<T: Serialize, S: Serializer>(
+        list: &[T],
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
         match list {
             [one] => one.serialize(s),
             many => many.serialize(s),
         }
     }
 
-    pub fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Vec<T>, D::Error> {
         Ok(match OneOrMany::deserialize(deserializer)? {

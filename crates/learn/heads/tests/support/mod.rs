@@ -10,25 +10,25 @@ use offramp_heads::{MultiExitNet, NetConfig, NetError};
 use offramp_nn::Init;
 use serde_json::Value;
 
-pub const IMAGE: MapShape = MapShape {
+pub(crate) const IMAGE: MapShape = MapShape {
     channels: 3,
     height: 32,
     width: 32,
 };
 
 /// A network of the settings with gradients, or what is wrong with them.
-pub fn try_net(model: Value, classes: usize) -> Result<MultiExitNet, NetError> {
+pub(crate) fn try_net(model: Value, classes: usize) -> Result<MultiExitNet, NetError> {
     let config: NetConfig = serde_json::from_value(model).unwrap();
     let device = default_device().unwrap().autodiff();
     config.init(classes, IMAGE, &mut Init::new(3, &device))
 }
 
-pub fn net(model: Value, classes: usize) -> MultiExitNet {
+pub(crate) fn net(model: Value, classes: usize) -> MultiExitNet {
     try_net(model, classes).unwrap()
 }
 
 /// `scale sin(0.9 seed + 1.7 i + 0.05 i^2)`, as in the Python beside.
-pub fn numbers(seed: usize, count: usize, scale: f64) -> Vec<f32> {
+pub(crate) fn numbers(seed: usize, count: usize, scale: f64) -> Vec<f32> {
     let value = |i: usize| {
         let (seed, i) = (seed as f64, i as f64);
         (scale * (0.9 * seed + 1.7 * i + 0.05 * i * i).sin()) as f32
@@ -37,24 +37,27 @@ pub fn numbers(seed: usize, count: usize, scale: f64) -> Vec<f32> {
 }
 
 /// The same as a tensor with gradients.
-pub fn wave<const D: usize>(seed: usize, shape: [usize; D], scale: f64) -> Tensor<D> {
+pub(crate) fn wave<const D: usize>(seed: usize, shape: [usize; D], scale: f64) -> Tensor<D> {
     let device = default_device().unwrap().autodiff();
     let values = numbers(seed, shape.iter().product(), scale);
     Tensor::<1>::from_floats(values.as_slice(), &device).reshape(shape)
 }
 
 /// The sum of all values, weighted by a wave.
-pub fn probe<const D: usize>(tensor: Tensor<D>, seed: usize) -> Tensor<1> {
+pub(crate) fn probe<const D: usize>(tensor: Tensor<D>, seed: usize) -> Tensor<1> {
     let weights = wave(seed, tensor.dims(), 1.0);
     (tensor * weights).sum()
 }
 
-pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().iter::<f32>().collect()
 }
 
 /// Gradients of a module's parameters by name; a parameter without one is left out.
-pub fn gradients<M: Module>(module: &M, gradients: &Gradients) -> BTreeMap<String, Vec<f32>> {
+pub(crate) fn gradients<M: Module>(
+    module: &M,
+    gradients: &Gradients,
+) -> BTreeMap<String, Vec<f32>> {
     let found = params::gradients(module, gradients).into_iter();
     found
         .map(|(name, gradient)| (name, values(gradient)))

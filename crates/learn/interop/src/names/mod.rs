@@ -29,7 +29,7 @@ pub struct Mapping {
 }
 
 /// Shapes by name.
-pub type Shapes = BTreeMap<String, Vec<usize>>;
+pub(crate) type Shapes = BTreeMap<String, Vec<usize>>;
 
 /// Finds for every tensor of a network its counterpart in a file.
 ///
@@ -41,7 +41,7 @@ pub type Shapes = BTreeMap<String, Vec<usize>>;
 /// # Errors
 /// When a tensor of the file has no counterpart, one of the network has none and `allow_missing`
 /// is not set, or shapes differ.
-pub fn match_names(
+pub(crate) fn match_names(
     network: &Shapes,
     file: &Shapes,
     renames: &[Rename],

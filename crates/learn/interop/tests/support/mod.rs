@@ -1,8 +1,8 @@
 //! Networks to be exported.
 
-#![allow(dead_code)] // Each test binary uses another part.
+#![allow(dead_code, reason = "each test file uses a part")]
 
-pub mod protobuf;
+pub(crate) mod protobuf;
 
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
@@ -13,10 +13,10 @@ use offramp_nn::Init;
 use offramp_policies::AnyPolicy;
 use serde_json::{Value, json};
 
-pub const CLASSES: usize = 7;
+pub(crate) const CLASSES: usize = 7;
 
 /// A network whose batch norms are not the identity, ready for evaluation, and its card.
-pub fn network(config: Value, image: MapShape) -> (MultiExitNet, ModelCard) {
+pub(crate) fn network(config: Value, image: MapShape) -> (MultiExitNet, ModelCard) {
     let card = ModelCard {
         format: MODEL_FORMAT,
         net: serde_json::from_value(config).expect("a configuration"),
@@ -50,12 +50,12 @@ pub fn network(config: Value, image: MapShape) -> (MultiExitNet, ModelCard) {
     (net.valid(), card)
 }
 
-pub fn describe(net: &MultiExitNet, card: &ModelCard) -> Description {
+pub(crate) fn describe(net: &MultiExitNet, card: &ModelCard) -> Description {
     Description::new(net, card, Some("seed = 0\n".to_owned()))
 }
 
 /// Thresholds that no sample meets at exit 0 and every one does at exit 1, where there are more.
-pub fn policy(exits: usize) -> AnyPolicy {
+pub(crate) fn policy(exits: usize) -> AnyPolicy {
     let mut thresholds = vec![json!("inf"); exits];
     thresholds[exits.min(2) - 1] = json!(0.25);
     let json = json!({"name": "confidence", "thresholds": thresholds});
@@ -63,7 +63,7 @@ pub fn policy(exits: usize) -> AnyPolicy {
 }
 
 /// Normalised images.
-pub fn images(count: usize, image: MapShape) -> Tensor<4> {
+pub(crate) fn images(count: usize, image: MapShape) -> Tensor<4> {
     let shape = [count, image.channels, image.height, image.width];
     Init::new(11, &default_device().expect("a device"))
         .normal(shape, 1.0)

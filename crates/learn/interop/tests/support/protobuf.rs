@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 /// Messages by their full name, fields by their number.
 #[derive(Debug, Default)]
-pub struct Schema(HashMap<String, HashMap<u64, FieldType>>);
+pub(crate) struct Schema(HashMap<String, HashMap<u64, FieldType>>);
 
 #[derive(Clone, Debug)]
 struct FieldType {
@@ -17,10 +17,10 @@ struct FieldType {
 
 /// A message: its fields in the order of the file.
 #[derive(Debug, Default)]
-pub struct Message(Vec<(String, Content)>);
+pub(crate) struct Message(Vec<(String, Content)>);
 
 #[derive(Debug)]
-pub enum Content {
+pub(crate) enum Content {
     Number(i64),
     Float(f32),
     Text(String),
@@ -30,7 +30,7 @@ pub enum Content {
 
 impl Schema {
     /// Reads `message`, `oneof` and `enum` of a schema; everything else is skipped.
-    pub fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let lines = text
             .lines()
             .map(|line| line.split("//").next().unwrap_or_default());
@@ -86,7 +86,7 @@ impl Schema {
     }
 
     /// Reads a message, and panics at the first byte that the schema does not allow.
-    pub fn read(&self, message: &str, mut bytes: &[u8]) -> Message {
+    pub(crate) fn read(&self, message: &str, mut bytes: &[u8]) -> Message {
         let fields = self
             .0
             .get(message)
@@ -164,12 +164,12 @@ impl Message {
     }
 
     /// The messages of a field.
-    pub fn messages(&self, name: &str) -> Vec<&Message> {
+    pub(crate) fn messages(&self, name: &str) -> Vec<&Message> {
         self.all(name).map(Content::message).collect()
     }
 
     /// The only message of a field.
-    pub fn message(&self, name: &str) -> &Message {
+    pub(crate) fn message(&self, name: &str) -> &Message {
         match self.messages(name)[..] {
             [one] => one,
             ref other => panic!("{} of {name}", other.len()),
@@ -177,17 +177,17 @@ impl Message {
     }
 
     /// The texts of a field.
-    pub fn texts(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn texts(&self, name: &str) -> Vec<&str> {
         self.all(name).map(Content::text).collect()
     }
 
     /// The numbers of a field.
-    pub fn numbers(&self, name: &str) -> Vec<i64> {
+    pub(crate) fn numbers(&self, name: &str) -> Vec<i64> {
         self.all(name).map(Content::number).collect()
     }
 
     /// How many bytes a field has.
-    pub fn bytes(&self, name: &str) -> usize {
+    pub(crate) fn bytes(&self, name: &str) -> usize {
         self.all(name).map(Content::length).sum()
     }
 }

@@ -1,7 +1,9 @@
 //! A kernel buffer as the storage of a tensor.
 
-// The controller hands out its memory as possibly uninitialised bytes.
-#![allow(unsafe_code)]
+#![expect(
+    unsafe_code,
+    reason = "a controller of burn's hands out its memory as bytes that may be uninitialised"
+)]
 
 use std::mem::MaybeUninit;
 

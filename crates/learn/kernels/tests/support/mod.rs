@@ -1,22 +1,22 @@
 //! Comparing operations with their gradients.
 
-#![allow(dead_code, missing_docs)]
+#![allow(dead_code, missing_docs, reason = "every test file uses a part of it")]
 
 use burn::tensor::{DType, Device, Distribution, Tensor};
 
 /// Largest error relative to the largest expected value.
 const TOLERANCE: f32 = 1e-5;
 
-pub fn random<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
+pub(crate) fn random<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
     Tensor::random(shape, Distribution::Normal(0.0, 1.0), device)
 }
 
-pub fn values<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
+pub(crate) fn values<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
     tensor.to_data().iter::<f32>().collect()
 }
 
 #[track_caller]
-pub fn assert_close<const D: usize>(what: &str, actual: &Tensor<D>, expected: &Tensor<D>) {
+pub(crate) fn assert_close<const D: usize>(what: &str, actual: &Tensor<D>, expected: &Tensor<D>) {
     assert_eq!(actual.dims(), expected.dims(), "{what}: shape");
     let (actual, expected) = (values(actual), values(expected));
     let scale = expected.iter().fold(1e-20f32, |m, v| m.max(v.abs()));
@@ -30,7 +30,7 @@ pub fn assert_close<const D: usize>(what: &str, actual: &Tensor<D>, expected: &T
 }
 
 /// Values and gradients of the sum of `output * weights`.
-pub fn run<const N: usize>(
+pub(crate) fn run<const N: usize>(
     inputs: &[Tensor<4>; N],
     f: impl Fn([Tensor<4>; N]) -> Tensor<4>,
 ) -> (Tensor<4>, [Tensor<4>; N]) {
@@ -38,7 +38,7 @@ pub fn run<const N: usize>(
 }
 
 /// [`run`] on a copy of the inputs on another device or of another type.
-pub fn run_on<const N: usize>(
+pub(crate) fn run_on<const N: usize>(
     inputs: &[Tensor<4>; N],
     device: &Device,
     dtype: DType,
@@ -59,6 +59,6 @@ pub fn run_on<const N: usize>(
     (output.inner(), gradients)
 }
 
-pub fn as_vector(x: Tensor<4>) -> Tensor<1> {
+pub(crate) fn as_vector(x: Tensor<4>) -> Tensor<1> {
     x.reshape([-1])
 }

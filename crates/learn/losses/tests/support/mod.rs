@@ -1,36 +1,36 @@
 //! Shared by the tests of several crates: reference logits, comparisons, and gradients by finite differences.
 
-#![allow(dead_code, missing_docs)]
+#![allow(dead_code, missing_docs, reason = "every test file uses a part of it")]
 
 use burn::tensor::{Device, Tensor, TensorData};
 use offramp_core::default_device;
 
 /// The reference logits `z1`, `z2`, `z3` of the numeric tests; the label is 0. The expected numbers come from
 /// `crates/learn/methods/tests/python/golden.py`, which has the formulas.
-pub const Z: [[f32; 3]; 3] = [[1.0, 0.0, -1.0], [2.0, 0.5, -1.0], [3.0, 1.0, 0.0]];
+pub(crate) const Z: [[f32; 3]; 3] = [[1.0, 0.0, -1.0], [2.0, 0.5, -1.0], [3.0, 1.0, 0.0]];
 
 /// The CPU with gradients.
-pub fn device() -> Device {
+pub(crate) fn device() -> Device {
     default_device().unwrap().autodiff()
 }
 
-pub fn matrix<const C: usize>(rows: &[[f32; C]], device: &Device) -> Tensor<2> {
+pub(crate) fn matrix<const C: usize>(rows: &[[f32; C]], device: &Device) -> Tensor<2> {
     let data = TensorData::new(rows.concat(), [rows.len(), C]);
     Tensor::from_data(data, device)
 }
 
-pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_to_vec().expect("float32")
 }
 
 /// Compares with a number of six decimals, tolerance 1e-5.
 #[track_caller]
-pub fn assert_close(actual: Tensor<1>, expected: f64) {
+pub(crate) fn assert_close(actual: Tensor<1>, expected: f64) {
     assert_all_close(actual, &[expected]);
 }
 
 #[track_caller]
-pub fn assert_all_close<const D: usize>(actual: Tensor<D>, expected: &[f64]) {
+pub(crate) fn assert_all_close<const D: usize>(actual: Tensor<D>, expected: &[f64]) {
     let actual = values(actual);
     assert_eq!(actual.len(), expected.len());
     for (a, e) in actual.iter().zip(expected) {
@@ -46,7 +46,7 @@ pub fn assert_all_close<const D: usize>(actual: Tensor<D>, expected: &[f64]) {
 /// `(8 (f(x+h) - f(x-h)) - (f(x+2h) - f(x-2h))) / 12h`: with `h = 0.05` their own error is
 /// about 1e-5 in float32. Kinks of `loss` must be further than `2h` from `x`.
 #[track_caller]
-pub fn assert_gradient(x: &[f32], loss: impl Fn(Tensor<1>) -> Tensor<1>) {
+pub(crate) fn assert_gradient(x: &[f32], loss: impl Fn(Tensor<1>) -> Tensor<1>) {
     const H: f32 = 0.05;
     let device = device();
     let at = |x: &[f32]| Tensor::<1>::from_floats(x, &device);

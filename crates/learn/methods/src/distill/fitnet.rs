@@ -77,7 +77,6 @@ pub struct FitNet {
 
 /// The convolution; batch norm follows, so it has no bias.
 #[derive(Module, Debug)]
-#[allow(clippy::large_enum_variant, reason = "there is one per exit")]
 enum Resize {
     /// The same size, or half of it.
     Conv(Conv2d),

@@ -126,7 +126,7 @@ macro_rules! distillers {
         /// Any distiller that a recipe can name.
         #[derive(Module, Debug)]
         #[non_exhaustive]
-        #[allow(clippy::large_enum_variant, reason = "a recipe has few")]
+        #[expect(clippy::large_enum_variant, reason = "a recipe has few")]
         pub enum AnyDistiller {
             $(#[doc = concat!("`", $name, "`: ", $doc)] $variant($distiller),)*
             /// A distiller of another crate.

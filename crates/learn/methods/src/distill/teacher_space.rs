@@ -15,7 +15,7 @@ pub(super) struct TeacherSpace {
 
 impl TeacherSpace {
     /// The teachers' space, if the projectors of the student's exit lead there.
-    pub fn new(method: &'static str, info: &DistillInfo) -> Result<Self, MethodError> {
+    pub(crate) fn new(method: &'static str, info: &DistillInfo) -> Result<Self, MethodError> {
         if !info.net.cascade.is_none() {
             return Err(MethodError::SharedInCascade {
                 method,
@@ -41,7 +41,7 @@ impl TeacherSpace {
     ///
     /// # Shapes
     /// - `student`: `[N, sum of widths, H, W]`, teachers: `[N, width, >= H, >= W]`, output: `[1]`
-    pub fn distance(&self, student: &Tensor<4>, teachers: Vec<Tensor<4>>) -> Tensor<1> {
+    pub(crate) fn distance(&self, student: &Tensor<4>, teachers: Vec<Tensor<4>>) -> Tensor<1> {
         let [_, _, h, w] = student.dims();
         let mut first = 0;
         let distances = (self.widths.iter().zip(teachers)).map(|(&width, teacher)| {
@@ -60,7 +60,7 @@ impl TeacherSpace {
     ///
     /// # Shapes
     /// - outputs: `[classes, sum of widths]`, `[classes]`
-    pub fn classifier<'a>(
+    pub(crate) fn classifier<'a>(
         &self,
         nets: impl Iterator<Item = &'a MultiExitNet>,
     ) -> (Tensor<2>, Tensor<1>) {

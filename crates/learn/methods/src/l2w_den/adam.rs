@@ -25,7 +25,7 @@ pub(super) struct Adam {
 }
 
 impl Adam {
-    pub fn new(net: &WeightNet) -> Self {
+    pub(crate) fn new(net: &WeightNet) -> Self {
         struct Zeros(Vec<Buffer<1>>);
         impl ModuleVisitor for Zeros {
             fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -42,16 +42,16 @@ impl Adam {
         }
     }
 
-    pub fn steps(&self) -> u64 {
+    pub(crate) fn steps(&self) -> u64 {
         self.steps
     }
 
-    pub fn set_steps(&mut self, steps: u64) {
+    pub(crate) fn set_steps(&mut self, steps: u64) {
         self.steps = steps;
     }
 
     /// The weight net after a step; parameters without a gradient stay.
-    pub fn step(
+    pub(crate) fn step(
         &mut self,
         net: WeightNet,
         gradients: &Gradients,

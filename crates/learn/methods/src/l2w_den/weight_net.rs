@@ -13,7 +13,7 @@ pub(super) struct WeightNet {
 }
 
 impl WeightNet {
-    pub fn new(inputs: usize, hidden: usize, exits: usize, init: &mut Init) -> Self {
+    pub(crate) fn new(inputs: usize, hidden: usize, exits: usize, init: &mut Init) -> Self {
         Self {
             hidden: Linear::new(inputs, hidden, init),
             output: Linear::new(hidden, exits, init),
@@ -22,7 +22,7 @@ impl WeightNet {
 
     /// # Shapes
     /// - `x`: `[N, inputs]`, output: `[N, exits]`, each within 0 and 1
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+    pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         sigmoid(self.output.forward(relu(self.hidden.forward(x))))
     }
 }

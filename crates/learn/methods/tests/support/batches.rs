@@ -16,18 +16,18 @@ use serde_json::json;
 
 use super::support::device;
 
-pub const CLASSES: usize = 4;
-pub const TRAIN_IMAGES: usize = 7;
+pub(crate) const CLASSES: usize = 4;
+pub(crate) const TRAIN_IMAGES: usize = 7;
 
 /// Shapes of one side's stages and of its head's last map.
 #[derive(Clone, Copy)]
-pub struct Shapes<'a> {
+pub(crate) struct Shapes<'a> {
     pub stages: &'a [[usize; 3]],
     pub map: [usize; 3],
 }
 
 impl Shapes<'_> {
-    pub fn view(&self) -> ExitShapes {
+    pub(crate) fn view(&self) -> ExitShapes {
         let shape = |[c, h, w]: [usize; 3]| MapShape::new(c, h, w);
         ExitShapes {
             classes: CLASSES,
@@ -37,7 +37,7 @@ impl Shapes<'_> {
     }
 
     /// The outputs that `tests/python/distillers.py` computes for the same seed.
-    pub fn waves(&self, seed: u64, samples: usize) -> ExitOutputs {
+    pub(crate) fn waves(&self, seed: u64, samples: usize) -> ExitOutputs {
         let map = |seed, [c, h, w]: [usize; 3]| wave(seed, [samples, c, h, w], 1.0);
         let last = map(seed + 10, self.map);
         let embedding = last.clone().mean_dims(&[2, 3]).flatten::<2>(1, 3);
@@ -61,7 +61,7 @@ fn numbers(seed: u64, count: usize, scale: f64) -> Vec<f64> {
     (0..count).map(number).collect()
 }
 
-pub fn wave<const D: usize>(seed: u64, shape: [usize; D], scale: f64) -> Tensor<D> {
+pub(crate) fn wave<const D: usize>(seed: u64, shape: [usize; D], scale: f64) -> Tensor<D> {
     let numbers = numbers(seed, shape.iter().product(), scale);
     let numbers: Vec<f32> = numbers.into_iter().map(|x| x as f32).collect();
     Tensor::from_data(TensorData::new(numbers, shape), &device())
@@ -69,7 +69,7 @@ pub fn wave<const D: usize>(seed: u64, shape: [usize; D], scale: f64) -> Tensor<
 
 /// Replaces all that a distiller learns or remembers by waves, numbered by name; running
 /// statistics, scales and classes stay as they start.
-pub fn fill(distiller: AnyDistiller) -> AnyDistiller {
+pub(crate) fn fill(distiller: AnyDistiller) -> AnyDistiller {
     let mut tensors = collect(&distiller);
     let starts = [".running_mean", ".running_var", ".scale", "classes"];
     let filled = (tensors.iter_mut()).filter(|(name, _)| !starts.iter().any(|s| name.ends_with(s)));
@@ -81,21 +81,21 @@ pub fn fill(distiller: AnyDistiller) -> AnyDistiller {
     apply(distiller, tensors).expect("the names did not change")
 }
 
-pub fn config(table: &str) -> DistillerConfig {
+pub(crate) fn config(table: &str) -> DistillerConfig {
     toml::from_str(table).expect("the settings of a distiller")
 }
 
-pub fn net_config(backbone: &str) -> NetConfig {
+pub(crate) fn net_config(backbone: &str) -> NetConfig {
     serde_json::from_value(json!({ "backbone": backbone })).expect("a network")
 }
 
-pub fn net(config: &NetConfig, seed: u64, image: MapShape, device: &Device) -> MultiExitNet {
+pub(crate) fn net(config: &NetConfig, seed: u64, image: MapShape, device: &Device) -> MultiExitNet {
     let mut init = Init::new(seed, device);
     config.init(CLASSES, image, &mut init).expect("a network")
 }
 
 /// An untrained teacher.
-pub fn teacher(backbone: &str, image: MapShape) -> ExternalTeacher {
+pub(crate) fn teacher(backbone: &str, image: MapShape) -> ExternalTeacher {
     let config = net_config(backbone);
     let net = net(&config, 5, image, &offramp_core::default_device().unwrap());
     let images = StudentImages {
@@ -120,7 +120,7 @@ pub fn teacher(backbone: &str, image: MapShape) -> ExternalTeacher {
 }
 
 /// The set-up for given shapes; of the teacher's network only the classifier matters.
-pub fn info<'a>(
+pub(crate) fn info<'a>(
     student: Shapes,
     taught_by: Shapes,
     teacher: &'a ExternalTeacher,
@@ -142,7 +142,7 @@ pub fn info<'a>(
 }
 
 /// A batch of one student exit and one teacher exit.
-pub struct Batch {
+pub(crate) struct Batch {
     pub student: ExitOutputs,
     pub teacher: ExitOutputs,
     pub targets: Targets,
@@ -153,7 +153,7 @@ pub struct Batch {
 
 impl Batch {
     /// The distiller's batch at the student's exit `exit`.
-    pub fn distill_batch(&self, exit: usize) -> DistillBatch<'_> {
+    pub(crate) fn distill_batch(&self, exit: usize) -> DistillBatch<'_> {
         fn view(outputs: &ExitOutputs, exit: usize) -> ExitFeatures<'_> {
             let stages: Vec<usize> = match outputs.exits.len() {
                 1 => vec![outputs.stages.len() - 1],
@@ -173,7 +173,7 @@ impl Batch {
 }
 
 /// Every tensor of some outputs, changed.
-pub fn changed(outputs: &ExitOutputs, change: Change) -> ExitOutputs {
+pub(crate) fn changed(outputs: &ExitOutputs, change: Change) -> ExitOutputs {
     ExitOutputs {
         stages: outputs.stages.iter().map(|x| change.of(x)).collect(),
         exits: (outputs.exits.iter())
@@ -188,7 +188,7 @@ pub fn changed(outputs: &ExitOutputs, change: Change) -> ExitOutputs {
 
 /// What [`changed`] does.
 #[derive(Clone, Copy)]
-pub enum Change {
+pub(crate) enum Change {
     /// Leaves for gradients.
     Leaves,
     /// The given number of samples from the first on.

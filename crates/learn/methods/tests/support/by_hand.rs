@@ -1,6 +1,6 @@
 //! Batches made by hand: small maps and logits, and teachers that are real networks.
 
-#![allow(dead_code, missing_docs)]
+#![allow(dead_code, missing_docs, reason = "every test file uses a part of it")]
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -16,16 +16,16 @@ use offramp_teachers::{ExternalTeacher, StudentImages};
 
 use crate::support::END;
 
-pub const CLASSES: usize = 3;
+pub(crate) const CLASSES: usize = 3;
 
-pub const IMAGE: MapShape = MapShape {
+pub(crate) const IMAGE: MapShape = MapShape {
     channels: 3,
     height: 16,
     width: 16,
 };
 
 /// The same plain numbers as `fill` in tests/python/shared_classifier.py.
-pub fn fill<const D: usize>(seed: usize, shape: [usize; D], device: &Device) -> Tensor<D> {
+pub(crate) fn fill<const D: usize>(seed: usize, shape: [usize; D], device: &Device) -> Tensor<D> {
     let count = shape.iter().product();
     let numbers: Vec<f32> = (0..count)
         .map(|i| ((7 * i + 3 * seed) % 11) as f32 / 5.0 - 1.0)
@@ -33,18 +33,18 @@ pub fn fill<const D: usize>(seed: usize, shape: [usize; D], device: &Device) -> 
     Tensor::from_data(TensorData::new(numbers, shape), device)
 }
 
-pub fn model(json: serde_json::Value) -> NetConfig {
+pub(crate) fn model(json: serde_json::Value) -> NetConfig {
     serde_json::from_value(json).unwrap()
 }
 
 /// A ResNet-8 whose only classifier looks at `width` channels at 1x1.
-pub fn teacher_config(width: usize) -> NetConfig {
+pub(crate) fn teacher_config(width: usize) -> NetConfig {
     model(serde_json::json!({
         "backbone": "resnet8", "exits": [2], "head": {"name": "conv", "width": width}
     }))
 }
 
-pub fn card(net: &NetConfig) -> ModelCard {
+pub(crate) fn card(net: &NetConfig) -> ModelCard {
     ModelCard {
         format: MODEL_FORMAT,
         net: net.clone(),
@@ -59,7 +59,7 @@ pub fn card(net: &NetConfig) -> ModelCard {
     }
 }
 
-pub fn external(name: &str, net: MultiExitNet, config: &NetConfig) -> ExternalTeacher {
+pub(crate) fn external(name: &str, net: MultiExitNet, config: &NetConfig) -> ExternalTeacher {
     let card = card(config);
     let images = StudentImages {
         classes: card.classes.clone(),
@@ -71,7 +71,7 @@ pub fn external(name: &str, net: MultiExitNet, config: &NetConfig) -> ExternalTe
     ExternalTeacher::new(name, net, &card, &images)
 }
 
-pub fn teacher(name: &str, width: usize, seed: u64) -> ExternalTeacher {
+pub(crate) fn teacher(name: &str, width: usize, seed: u64) -> ExternalTeacher {
     let config = teacher_config(width);
     let net = config.init(
         CLASSES,
@@ -82,7 +82,7 @@ pub fn teacher(name: &str, width: usize, seed: u64) -> ExternalTeacher {
 }
 
 /// Replaces tensors of a module by name.
-pub fn with<M: Module>(module: M, replace: &[(&str, Tensor<1>)]) -> M {
+pub(crate) fn with<M: Module>(module: M, replace: &[(&str, Tensor<1>)]) -> M {
     let mut tensors = collect(&module);
     for (name, values) in replace {
         let shape = tensors[*name].shape().to_vec();
@@ -93,7 +93,7 @@ pub fn with<M: Module>(module: M, replace: &[(&str, Tensor<1>)]) -> M {
 }
 
 /// A distiller for an exit with the given head and map, and teachers with the given maps.
-pub fn distiller(
+pub(crate) fn distiller(
     loss: &str,
     head: serde_json::Value,
     map: [usize; 3],
@@ -125,7 +125,7 @@ pub fn distiller(
     config.init(&info, &mut Init::new(7, device))
 }
 
-pub fn exit(map: Tensor<4>, logits: Tensor<2>) -> ExitOutput {
+pub(crate) fn exit(map: Tensor<4>, logits: Tensor<2>) -> ExitOutput {
     let [n, c, h, w] = map.dims();
     let embedding = map.clone().reshape([n, c, h * w]).mean_dim(2);
     ExitOutput {
@@ -136,14 +136,14 @@ pub fn exit(map: Tensor<4>, logits: Tensor<2>) -> ExitOutput {
 }
 
 /// An exit of which only the logits matter.
-pub fn answer(logits: Tensor<2>) -> ExitOutput {
+pub(crate) fn answer(logits: Tensor<2>) -> ExitOutput {
     let [n, _] = logits.dims();
     let map = Tensor::zeros([n, 1, 1, 1], &logits.device());
     exit(map, logits)
 }
 
 /// Everything that a [`DistillBatch`] borrows.
-pub struct Scene {
+pub(crate) struct Scene {
     pub student: ExitOutput,
     pub teachers: Vec<ExitOutput>,
     pub targets: Targets,
@@ -153,7 +153,7 @@ pub struct Scene {
 }
 
 impl Scene {
-    pub fn new(student: ExitOutput, teachers: Vec<ExitOutput>, labels: &[i64]) -> Self {
+    pub(crate) fn new(student: ExitOutput, teachers: Vec<ExitOutput>, labels: &[i64]) -> Self {
         let device = student.logits.device();
         let [n, _] = student.logits.dims();
         Self {
@@ -166,7 +166,7 @@ impl Scene {
         }
     }
 
-    pub fn distill_batch(&self) -> DistillBatch<'_> {
+    pub(crate) fn distill_batch(&self) -> DistillBatch<'_> {
         fn view(exit: &ExitOutput) -> ExitFeatures<'_> {
             ExitFeatures { exit, stages: &[] }
         }

@@ -16,7 +16,7 @@ fn product(weight: &[f64], x: &[f64]) -> Vec<f64> {
         .collect()
 }
 
-pub fn dml(c: &DmlConfig, point: &Point) -> f64 {
+pub(crate) fn dml(c: &DmlConfig, point: &Point) -> f64 {
     let live = &point.live.logits;
     let teaching = if c.detach { &point.fixed.logits } else { live };
     let mut loss = 0.0;
@@ -66,7 +66,7 @@ fn ensemble(outputs: &Outputs, at: &NamedTensors) -> Matrix {
     mix(&gates, &outputs.logits)
 }
 
-pub fn one(c: &OneConfig, point: &Point) -> f64 {
+pub(crate) fn one(c: &OneConfig, point: &Point) -> f64 {
     let trained = ensemble(point.live, point.parameters);
     let target = if c.detach {
         ensemble(point.fixed, point.fixed_parameters)
@@ -80,7 +80,7 @@ pub fn one(c: &OneConfig, point: &Point) -> f64 {
     c.teacher_weight * cross_entropy(&trained, point.labels) + c.kd_weight * kd
 }
 
-pub fn okddip(c: &OkddipConfig, point: &Point) -> f64 {
+pub(crate) fn okddip(c: &OkddipConfig, point: &Point) -> f64 {
     let live = &point.live.logits;
     let peers = live.len() - 1;
     let teaching = if c.detach { point.fixed } else { point.live };

@@ -2,7 +2,7 @@
 //! student and, apart from that, as part of a teacher, so that a stopped gradient is a value
 //! held fixed.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, reason = "the equations stand in the methods")]
 
 #[path = "online_reference.rs"]
 mod online;
@@ -13,18 +13,18 @@ use offramp_methods::{
     MlcsdForm, SoftForm,
 };
 
-pub type Matrix = Vec<Vec<f64>>;
+pub(crate) type Matrix = Vec<Vec<f64>>;
 
 /// Outputs of all exits: logits `[K][N][C]` and embeddings `[K][N][D]`, which are also the means
 /// over positions of the maps of the stages before the exits.
 #[derive(Clone)]
-pub struct Outputs {
+pub(crate) struct Outputs {
     pub logits: Vec<Matrix>,
     pub embeddings: Vec<Matrix>,
 }
 
 /// Everything that a loss depends on.
-pub struct Point<'a> {
+pub(crate) struct Point<'a> {
     /// What learns.
     pub live: &'a Outputs,
     /// What teaches.
@@ -138,7 +138,7 @@ fn ce_sum(point: &Point, weight: impl Fn(usize) -> f64) -> f64 {
 }
 
 /// The loss of a method at the end of its ramp, with all cross-entropies weighted alike.
-pub fn loss(config: &MethodConfig, point: &Point) -> f64 {
+pub(crate) fn loss(config: &MethodConfig, point: &Point) -> f64 {
     let Point { live, fixed, .. } = point;
     let (z, f) = (&live.logits, &live.embeddings);
     let exits = z.len();

@@ -21,15 +21,15 @@ use serde_json::json;
 use super::batches::{Batch, Change, TRAIN_IMAGES, changed, net, net_config, teacher, wave};
 use super::support::{END, device, targets};
 
-pub const SAMPLES: usize = 5;
-pub const IMAGE: MapShape = MapShape {
+pub(crate) const SAMPLES: usize = 5;
+pub(crate) const IMAGE: MapShape = MapShape {
     channels: 3,
     height: 8,
     width: 8,
 };
 
 /// A student, a teacher, and a batch of theirs.
-pub struct Setup {
+pub(crate) struct Setup {
     pub config: NetConfig,
     pub student: MultiExitNet,
     pub teacher: ExternalTeacher,
@@ -37,12 +37,12 @@ pub struct Setup {
 }
 
 impl Setup {
-    pub fn new(student: &str, teacher_net: &str) -> Self {
+    pub(crate) fn new(student: &str, teacher_net: &str) -> Self {
         Self::with(net_config(student), teacher_net)
     }
 
     /// A setup whose student has the head that a distiller needs.
-    pub fn of(entry: &DistillerEntry, student: &str, teacher_net: &str) -> Self {
+    pub(crate) fn of(entry: &DistillerEntry, student: &str, teacher_net: &str) -> Self {
         let mut config = net_config(student);
         if ["simkd", "atsc"].contains(&entry.name) {
             let teacher = teacher(teacher_net, IMAGE);
@@ -78,11 +78,11 @@ impl Setup {
     }
 
     /// A distiller with its defaults.
-    pub fn distiller(&self, entry: &DistillerEntry, exit: usize) -> AnyDistiller {
+    pub(crate) fn distiller(&self, entry: &DistillerEntry, exit: usize) -> AnyDistiller {
         self.distiller_of(&(entry.config)(), exit)
     }
 
-    pub fn distiller_of(&self, config: &DistillerConfig, exit: usize) -> AnyDistiller {
+    pub(crate) fn distiller_of(&self, config: &DistillerConfig, exit: usize) -> AnyDistiller {
         let deepest = self.teacher.net().num_exits() - 1;
         let shape = ExitShapes::of(self.teacher.net(), IMAGE, deepest);
         let teacher_info = TeacherInfo {
@@ -108,7 +108,7 @@ impl Setup {
 }
 
 /// A batch as a distiller takes it: with no teacher, one, or the same one twice.
-pub fn distill_batch<'a>(
+pub(crate) fn distill_batch<'a>(
     entry: &DistillerEntry,
     batch: &'a Batch,
     exit: usize,
@@ -122,7 +122,7 @@ pub fn distill_batch<'a>(
     distill_batch
 }
 
-pub fn terms(
+pub(crate) fn terms(
     distiller: &AnyDistiller,
     entry: &DistillerEntry,
     batch: &Batch,
@@ -131,12 +131,12 @@ pub fn terms(
     distiller.losses(&distill_batch(entry, batch, exit))
 }
 
-pub fn number<const D: usize>(x: Tensor<D>) -> f64 {
+pub(crate) fn number<const D: usize>(x: Tensor<D>) -> f64 {
     x.into_data().iter::<f64>().sum()
 }
 
 /// The gradients of what requires some, by name.
-pub fn gradients_of<M: Module>(
+pub(crate) fn gradients_of<M: Module>(
     module: &M,
     gradients: &Gradients,
 ) -> BTreeMap<String, Option<Vec<f64>>> {
@@ -174,7 +174,10 @@ pub fn gradients_of<M: Module>(
 }
 
 /// The gradients of all leaves of some outputs; none where the loss does not depend on one.
-pub fn leaf_gradients(outputs: &ExitOutputs, gradients: &Gradients) -> Vec<Option<Vec<f64>>> {
+pub(crate) fn leaf_gradients(
+    outputs: &ExitOutputs,
+    gradients: &Gradients,
+) -> Vec<Option<Vec<f64>>> {
     fn of<const D: usize>(x: &Tensor<D>, gradients: &Gradients) -> Option<Vec<f64>> {
         let gradient = x.grad(gradients)?;
         Some(gradient.into_data().iter::<f64>().collect())

@@ -38,9 +38,10 @@ impl GraphBackbone {
             let blocks = graph.stage_blocks(stage);
             let count = blocks.len();
             for (i, nodes) in blocks.into_iter().enumerate() {
-                let outputs = match i + 1 == count {
-                    true => graph.handed_on(stage),
-                    false => between_blocks(&graph, nodes.end),
+                let outputs = if i + 1 == count {
+                    graph.handed_on(stage)
+                } else {
+                    between_blocks(&graph, nodes.end)
                 };
                 pieces.push(Piece {
                     nodes,

@@ -69,7 +69,7 @@ pub(super) fn compute(
             };
             let x = next();
             let residual = operands.next().map(TensorValue::into_map);
-            x.as_map(|x| norm.forward(x, residual, step.relu))
+            x.map(|x| norm.forward(x, residual, step.relu))
         }
         Op::LayerNorm { scale, shift, eps } => {
             let (scale, shift) = (weight(scale).vector(), weight(shift).vector());
@@ -78,12 +78,12 @@ pub(super) fn compute(
         Op::Relu => function(next(), Activation::Relu),
         Op::Clamp { low, high } => match [*low, *high] {
             [0.0, 6.0] => function(next(), Activation::Relu6),
-            [low, high] => next().as_map(|x| x.clamp(low, high)),
+            [low, high] => next().map(|x| x.clamp(low, high)),
         },
-        Op::Sigmoid => next().as_map(activation::sigmoid),
+        Op::Sigmoid => next().map(activation::sigmoid),
         Op::HardSigmoid => function(next(), Activation::HardSigmoid),
         Op::HardSwish => function(next(), Activation::HardSwish),
-        Op::Scale { factor } => next().as_map(|x| x * f64::from(*factor)),
+        Op::Scale { factor } => next().map(|x| x * f64::from(*factor)),
         Op::Add => match (next(), next()) {
             (TensorValue::Vector(a), TensorValue::Vector(b)) => (a + b).into(),
             (a, b) => add(a.into_map(), b.into_map()).into(),
@@ -144,7 +144,7 @@ fn options(geometry: &ConvGeometry) -> Conv2dOptions {
 }
 
 fn function(x: TensorValue, function: Activation) -> TensorValue {
-    x.as_map(|x| offramp_kernels::activation(x, function))
+    x.map(|x| offramp_kernels::activation(x, function))
 }
 
 fn mean_pool(x: Tensor<4>, window: &Window) -> Tensor<4> {

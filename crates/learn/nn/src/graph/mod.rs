@@ -140,7 +140,7 @@ impl<D: Clone + Send + Debug> Module for GraphModule<D> {
     }
 
     fn to_device(self, device: &Device) -> Self {
-        self.map_weights(|(_, tensors)| tensors.to_device(device))
+        self.map_weights(|(_, tensors)| tensors.moved(device))
     }
 
     fn fork(self, device: &Device) -> Self {

@@ -41,7 +41,7 @@ impl TensorValue {
     }
 
     /// The result of a function of maps that keeps the kind of value.
-    pub(super) fn as_map(self, function: impl FnOnce(Tensor<4>) -> Tensor<4>) -> Self {
+    pub(super) fn map(self, function: impl FnOnce(Tensor<4>) -> Tensor<4>) -> Self {
         match self {
             Self::Map(map) => Self::Map(function(map)),
             Self::Vector(_) => Self::Vector(function(self.into_map()).flatten(1, 3)),

@@ -9,6 +9,10 @@ use offramp_graph::{Initial, Weight, WeightKind};
 use crate::{Buffer, Init};
 
 /// A weight of a graph.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a network has some hundred weights"
+)]
 #[derive(Clone, Debug)]
 pub(super) enum Tensors {
     /// A parameter with one axis.
@@ -120,7 +124,7 @@ impl Tensors {
         change!(self, tensor => Module::map(tensor, mapper))
     }
 
-    pub(super) fn to_device(self, device: &Device) -> Self {
+    pub(super) fn moved(self, device: &Device) -> Self {
         change!(self, tensor => Module::to_device(tensor, device))
     }
 

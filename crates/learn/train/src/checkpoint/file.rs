@@ -17,7 +17,7 @@ const BLANK: &str = "00000000000000000000000000000000000000000000000000000000000
 ///
 /// # Errors
 /// When the disk is full or the folder cannot be written; `path` is then what it was before.
-pub fn write(path: &Path, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+pub(super) fn write(path: &Path, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
     let malformed = |reason: String| CheckpointError::Malformed {
         path: path.to_owned(),
         reason,
@@ -155,7 +155,7 @@ pub(super) mod tests {
     use super::*;
     use burn::tensor::TensorData;
 
-    pub fn example(step: u64) -> Checkpoint {
+    pub(crate) fn example(step: u64) -> Checkpoint {
         let tensors = |values: [f32; 2]| {
             NamedTensors::from([(
                 "a.weight".to_owned(),

@@ -17,11 +17,11 @@ use offramp_run::files::FileError;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use file::{read, write};
-pub use store::CheckpointStore;
+pub use file::read;
+pub(crate) use store::CheckpointStore;
 
 use crate::loss_scale::LossScale;
-use crate::metrics::Sums;
+pub use crate::metrics::Sums;
 
 /// Version of the format; raised when older files can no longer be read.
 pub const FORMAT: u32 = 2;

@@ -11,19 +11,19 @@ use super::{Checkpoint, CheckpointError, Kept, Position, file};
 /// it stays as long as a kept checkpoint refers to it. So whichever checkpoint a run is resumed
 /// from, the best one it knew is there.
 #[derive(Clone, Debug)]
-pub struct CheckpointStore {
+pub(crate) struct CheckpointStore {
     folder: PathBuf,
     keep_last: usize,
 }
 
 impl CheckpointStore {
     /// The checkpoints in `folder`, of which the last `keep_last` are kept.
-    pub fn new(folder: PathBuf, keep_last: usize) -> Self {
+    pub(crate) fn new(folder: PathBuf, keep_last: usize) -> Self {
         Self { folder, keep_last }
     }
 
     /// The file of the checkpoint after `step` steps.
-    pub fn path(&self, step: u64) -> PathBuf {
+    pub(crate) fn path(&self, step: u64) -> PathBuf {
         self.folder.join(offramp_run::checkpoint_name(step))
     }
 
@@ -31,7 +31,10 @@ impl CheckpointStore {
     ///
     /// # Errors
     /// When it cannot be written; nothing is removed then.
-    pub fn put(&self, checkpoint: &Checkpoint) -> Result<(PathBuf, Vec<Kept>), CheckpointError> {
+    pub(crate) fn put(
+        &self,
+        checkpoint: &Checkpoint,
+    ) -> Result<(PathBuf, Vec<Kept>), CheckpointError> {
         let position = &checkpoint.position;
         let path = self.path(position.step);
         file::write(&path, checkpoint)?;
@@ -55,7 +58,7 @@ impl CheckpointStore {
     }
 
     /// The checkpoints on the disk among those that `position` knows, itself included.
-    pub fn kept(&self, position: &Position) -> Vec<Kept> {
+    pub(crate) fn kept(&self, position: &Position) -> Vec<Kept> {
         let mut kept = position.kept.clone();
         kept.retain(|kept| kept.step < position.step && self.path(kept.step).exists());
         kept.push(Kept {
@@ -66,7 +69,7 @@ impl CheckpointStore {
     }
 
     /// The steps of all checkpoints on the disk, in ascending order.
-    pub fn steps(&self) -> Vec<u64> {
+    pub(crate) fn steps(&self) -> Vec<u64> {
         let Ok(entries) = std::fs::read_dir(&self.folder) else {
             return Vec::new();
         };
@@ -83,7 +86,7 @@ impl CheckpointStore {
     /// # Errors
     /// When it cannot be read. An older one never silently takes its place: the error names the
     /// newest older one that can be read, which is used once the damaged file is deleted.
-    pub fn newest(&self) -> Result<Option<(PathBuf, Checkpoint)>, CheckpointError> {
+    pub(crate) fn newest(&self) -> Result<Option<(PathBuf, Checkpoint)>, CheckpointError> {
         let mut steps = self.steps();
         let Some(path) = steps.pop().map(|step| self.path(step)) else {
             return Ok(None);

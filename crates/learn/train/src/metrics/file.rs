@@ -10,7 +10,7 @@ use super::{Record, StartRecord};
 
 /// Appends to `metrics.jsonl`.
 #[derive(Debug)]
-pub struct MetricsFile {
+pub(crate) struct MetricsFile {
     path: PathBuf,
     file: File,
     bytes: u64,
@@ -24,7 +24,7 @@ impl MetricsFile {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn open(path: &Path, bytes: u64) -> Result<Self, FileError> {
+    pub(crate) fn open(path: &Path, bytes: u64) -> Result<Self, FileError> {
         let attempt = || {
             let mut options = OpenOptions::new();
             let file = options.create(true).append(true).read(true).open(path)?;
@@ -53,7 +53,7 @@ impl MetricsFile {
 
     /// Begins an empty file with a line about the run.
     #[must_use]
-    pub fn with_start(mut self, start: StartRecord) -> Self {
+    pub(crate) fn with_start(mut self, start: StartRecord) -> Self {
         self.start = Some(start).filter(|_| self.bytes == 0);
         self
     }
@@ -62,7 +62,7 @@ impl MetricsFile {
     ///
     /// # Errors
     /// When the file cannot be written; what is in it stays.
-    pub fn append(&mut self, record: &Record) -> Result<(), FileError> {
+    pub(crate) fn append(&mut self, record: &Record) -> Result<(), FileError> {
         let mut attempt = || {
             let start = self.start.take().map(Record::Start);
             let mut lines = Vec::new();
@@ -81,7 +81,7 @@ impl MetricsFile {
     }
 
     /// Bytes in the file.
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
@@ -89,7 +89,7 @@ impl MetricsFile {
     ///
     /// # Errors
     /// When the file system reports an error.
-    pub fn sync(&self) -> Result<(), FileError> {
+    pub(crate) fn sync(&self) -> Result<(), FileError> {
         self.file.sync_data().map_err(|source| FileError::Write {
             path: self.path.clone(),
             source,

@@ -3,6 +3,7 @@
 mod file;
 mod sums;
 
-pub use file::MetricsFile;
-pub use offramp_run::{EvalRecord, FinalRecord, Record, StartRecord, TrainRecord};
-pub use sums::{StepValues, Sums, TermValue};
+pub(crate) use file::MetricsFile;
+pub(crate) use offramp_run::{EvalRecord, FinalRecord, Record, StartRecord, TrainRecord};
+pub use sums::Sums;
+pub(crate) use sums::{StepValues, TermValue};

@@ -34,7 +34,7 @@ pub struct Sums {
 
 /// The numbers of one step, as read from the device.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct StepValues {
+pub(crate) struct StepValues {
     /// Images of the batch.
     pub images: usize,
     /// Images with a label.
@@ -57,7 +57,7 @@ pub struct StepValues {
 
 /// One term of the loss of a step.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TermValue {
+pub(crate) struct TermValue {
     /// Its name, such as `ce/0`.
     pub name: String,
     /// Unweighted.
@@ -69,7 +69,7 @@ pub struct TermValue {
 impl StepValues {
     /// The numbers of a batch from those of its parts, each with its share of the images: losses are means,
     /// counts are sums, and the gradient norm is the same in all parts.
-    pub fn joined(parts: impl IntoIterator<Item = (f64, Self)>) -> Self {
+    pub(crate) fn joined(parts: impl IntoIterator<Item = (f64, Self)>) -> Self {
         let mut sum = Self::default();
         for (share, part) in parts {
             sum.images += part.images;
@@ -95,7 +95,7 @@ impl StepValues {
 
     /// The first of the numbers that must be finite and is not: its name and value. A term of
     /// weight 0 takes no part in the loss and may be anything.
-    pub fn not_finite(&self) -> Option<(String, f64)> {
+    pub(crate) fn not_finite(&self) -> Option<(String, f64)> {
         let terms = self.terms.iter().filter(|term| term.weight != 0.0);
         let norm = self
             .gradient_norm
@@ -114,7 +114,7 @@ impl StepValues {
 
 impl Sums {
     /// Adds a step.
-    pub fn add(&mut self, step: &StepValues) {
+    pub(crate) fn add(&mut self, step: &StepValues) {
         self.steps += 1;
         self.images += step.images as u64;
         self.labelled += step.labelled as u64;

@@ -30,7 +30,7 @@ impl Default for Curve {
 
 impl Curve {
     /// Adds a value; values that are not finite are ignored.
-    pub fn push(&mut self, value: f64) {
+    pub(crate) fn push(&mut self, value: f64) {
         if !value.is_finite() {
             return;
         }
@@ -52,12 +52,12 @@ impl Curve {
     }
 
     /// The latest value; NaN before the first.
-    pub fn last(&self) -> f64 {
+    pub(crate) fn last(&self) -> f64 {
         self.last
     }
 
     /// The points, the lowest at the bottom of a line and the highest at its top.
-    pub fn draw(&self) -> String {
+    pub(crate) fn draw(&self) -> String {
         let low = self.points.iter().copied().fold(f64::INFINITY, f64::min);
         let high = self
             .points

@@ -117,7 +117,7 @@ pub(crate) fn clock(seconds: f64) -> String {
 pub(crate) mod tests {
     use super::*;
 
-    pub fn record() -> TrainRecord {
+    pub(crate) fn record() -> TrainRecord {
         TrainRecord {
             step: 50,
             epoch: 0.5,

@@ -17,7 +17,7 @@ pub(crate) struct Override {
 impl Override {
     /// Parses `key=value`. The value is TOML; what is not TOML is a string, so
     /// that `method.name=mate` needs no quotes.
-    pub fn parse(text: &str) -> Result<Self, RecipeError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, RecipeError> {
         let bad = |reason| RecipeError::Override {
             text: text.to_owned(),
             reason,
@@ -41,7 +41,7 @@ impl Override {
     }
 
     /// Writes the value into the tree, making the tables on the way.
-    pub fn apply(&self, tree: &mut Table) -> Result<(), RecipeError> {
+    pub(crate) fn apply(&self, tree: &mut Table) -> Result<(), RecipeError> {
         let Some((last, parents)) = self.path.split_last() else {
             return Ok(());
         };

@@ -42,7 +42,7 @@ pub(super) struct Layout {
 
 impl Layout {
     /// The layout of the outputs that `uses` names.
-    pub fn of(outputs: &ExitOutputs, uses: Uses) -> Self {
+    pub(crate) fn of(outputs: &ExitOutputs, uses: Uses) -> Self {
         let shape = |map: &Tensor<4>| {
             let [_, channels, height, width] = map.dims();
             [channels, height, width]
@@ -125,7 +125,7 @@ impl TeacherCache {
     ///
     /// # Errors
     /// When the file is there and cannot be read.
-    pub fn open(
+    pub(crate) fn open(
         path: &Path,
         key: &str,
         indices: &[usize],
@@ -171,7 +171,7 @@ impl TeacherCache {
     }
 
     /// Size of the values.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.places.len() * self.layout.width() * 4
     }
 
@@ -180,7 +180,7 @@ impl TeacherCache {
     /// # Errors
     /// [`TrainError::File`] when the file cannot be read, [`TrainError::CacheLost`] when it has no
     /// such image.
-    pub fn outputs(&self, indices: &[usize]) -> Result<ExitOutputs, TrainError> {
+    pub(crate) fn outputs(&self, indices: &[usize]) -> Result<ExitOutputs, TrainError> {
         let width = self.layout.width();
         let mut bytes = vec![0; indices.len() * width * 4];
         for (index, out) in indices.iter().zip(bytes.chunks_exact_mut(width * 4)) {
@@ -218,7 +218,7 @@ pub(super) struct Writer<'a> {
 
 impl Writer<'_> {
     /// Writes all blocks, in the order of the rows; the file appears when it is complete.
-    pub fn write(
+    pub(crate) fn write(
         self,
         blocks: impl Iterator<Item = Result<ExitOutputs, TrainError>>,
     ) -> Result<(), TrainError> {

@@ -34,7 +34,7 @@ pub(crate) struct TrainImages<'a> {
 
 impl Teachers {
     /// Teachers without caches.
-    pub fn new(teachers: Vec<ExternalTeacher>) -> Self {
+    pub(crate) fn new(teachers: Vec<ExternalTeacher>) -> Self {
         Self {
             caches: teachers.iter().map(|_| None).collect(),
             teachers,
@@ -42,7 +42,7 @@ impl Teachers {
     }
 
     /// The same teachers on another device, without caches.
-    pub fn on(&self, device: &Device) -> Self {
+    pub(crate) fn on(&self, device: &Device) -> Self {
         Self::new(
             (self.teachers.iter())
                 .map(|teacher| teacher.on(device))
@@ -56,7 +56,7 @@ impl Teachers {
     /// # Errors
     /// When images are augmented, so that no output can be used twice, or a file cannot be written or
     /// read.
-    pub fn open_caches(
+    pub(crate) fn open_caches(
         &mut self,
         recipe: &Recipe,
         distill: &Distillers,
@@ -109,7 +109,7 @@ impl Teachers {
     }
 
     /// The outputs of every teacher for a batch; empty for those that no distiller uses.
-    pub fn outputs(
+    pub(crate) fn outputs(
         &self,
         input: &Input,
         distill: &Distillers,

@@ -47,7 +47,7 @@ impl DataParallel {
     ///
     /// # Errors
     /// When there are fewer devices than replicas, or batch norm cannot be synchronised on them.
-    pub fn new(
+    pub(crate) fn new(
         first: &Learner,
         spec: DeviceSpec,
         count: usize,
@@ -74,7 +74,7 @@ impl DataParallel {
     ///
     /// # Errors
     /// The error of the first replica that failed.
-    pub fn step(
+    pub(crate) fn step(
         &mut self,
         first: Learner,
         batch: &Batch,
@@ -145,12 +145,12 @@ impl DataParallel {
 impl ReplicaContext {
     /// The factor of the replica's loss, so that the mean over replicas is the gradient of the
     /// whole batch.
-    pub fn factor(&self) -> f64 {
+    pub(crate) fn factor(&self) -> f64 {
         self.share * self.replica.size() as f64
     }
 
     /// Runs a forward and backward pass, with batch norm synchronised over the replicas where that is set.
-    pub fn pass<T>(&self, compute: impl FnOnce() -> T) -> T {
+    pub(crate) fn pass<T>(&self, compute: impl FnOnce() -> T) -> T {
         if self.synchronised {
             synchronised(self.replica.clone(), self.share, compute)
         } else {
@@ -159,7 +159,12 @@ impl ReplicaContext {
     }
 
     /// Replaces the gradients by their mean over all replicas, with one all-reduce per module.
-    pub fn average(&self, net: &impl Module, objective: &Objective, gradients: &mut Gradients) {
+    pub(crate) fn average(
+        &self,
+        net: &impl Module,
+        objective: &Objective,
+        gradients: &mut Gradients,
+    ) {
         self.exchange(net, gradients);
         self.exchange(objective, gradients);
     }

@@ -23,7 +23,7 @@ pub(super) struct Initial {
 
 impl Initial {
     /// Reads the network of `model.init-from`, if the recipe names one.
-    pub fn of(config: &ModelConfig, device: &Device) -> Result<Option<Self>, TrainError> {
+    pub(crate) fn of(config: &ModelConfig, device: &Device) -> Result<Option<Self>, TrainError> {
         let Some(path) = &config.init_from else {
             return Ok(None);
         };
@@ -38,7 +38,7 @@ impl Initial {
     }
 
     /// Sets the normalisation that the weights expect, where the recipe does not state one.
-    pub fn normalise(&self, config: &DataConfig, info: &mut DatasetInfo) {
+    pub(crate) fn normalise(&self, config: &DataConfig, info: &mut DatasetInfo) {
         if config.mean.is_none() {
             info.mean = self.card.mean;
         }
@@ -50,7 +50,7 @@ impl Initial {
     /// Replaces the weights of the backbone, of every head whose counterpart at the same stage has
     /// the same tensors, and of every link whose counterpart between the same stages has; logs
     /// which of them keep their initial values.
-    pub fn fill(&self, net: MultiExitNet) -> Result<MultiExitNet, TrainError> {
+    pub(crate) fn fill(&self, net: MultiExitNet) -> Result<MultiExitNet, TrainError> {
         let mut tensors = params::collect(&net);
         let fresh = self
             .replace(&mut tensors, net.exit_stages())

@@ -67,7 +67,7 @@ impl Learner {
     ///
     /// # Errors
     /// [`TrainError::NoLoss`] when nothing can be learned.
-    pub fn step(
+    pub(crate) fn step(
         mut self,
         input: Input,
         settings: StepSettings,
@@ -134,7 +134,7 @@ impl Learner {
     }
 
     /// A copy on another device, without a moving average of the weights.
-    pub fn on(&self, device: &Device) -> Self {
+    pub(crate) fn on(&self, device: &Device) -> Self {
         let tracked = device.clone().autodiff();
         Self {
             net: self.net.clone().fork(&tracked),

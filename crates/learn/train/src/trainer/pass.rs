@@ -41,7 +41,7 @@ impl PassContext<'_> {
     ///
     /// # Errors
     /// [`TrainError::NoLoss`] when nothing can be learned.
-    pub fn pass(self, input: &Input, factor: f64) -> Result<Pass, TrainError> {
+    pub(crate) fn pass(self, input: &Input, factor: f64) -> Result<Pass, TrainError> {
         let Self {
             net,
             objective: Objective { method, distill },
@@ -94,7 +94,7 @@ impl PassContext<'_> {
     }
 
     /// The sum of two gradients of everything that is trained.
-    pub fn add(self, mut sum: Gradients, mut more: Gradients) -> Gradients {
+    pub(crate) fn add(self, mut sum: Gradients, mut more: Gradients) -> Gradients {
         add_gradients(self.net, &mut sum, &mut more);
         add_gradients(self.objective, &mut sum, &mut more);
         sum
@@ -104,7 +104,7 @@ impl PassContext<'_> {
 impl ForwardOutputs {
     /// What is kept while the next part of the batch is computed: detached embeddings and logits, and,
     /// with `stages`, the detached maps after the student's stages.
-    pub fn detached(self, stages: bool) -> Self {
+    pub(crate) fn detached(self, stages: bool) -> Self {
         let exit =
             |exit: ExitOutput| ExitOutput::new(exit.embedding.detach(), exit.logits.detach());
         let detached = |outputs: ExitOutputs, stages: bool| ExitOutputs {
@@ -123,7 +123,7 @@ impl ForwardOutputs {
     }
 
     /// Joins the parts of a batch; a single part stays as it is.
-    pub fn joined(mut parts: Vec<Self>) -> Self {
+    pub(crate) fn joined(mut parts: Vec<Self>) -> Self {
         if parts.len() <= 1 {
             return parts.pop().unwrap_or_default();
         }

@@ -23,7 +23,7 @@ struct Part {
 
 impl Readings {
     /// Adds total, terms and correct predictions of a part of the batch.
-    pub fn note(&mut self, pass: &Pass, labels: &Tensor<1, Int>, share: f64) {
+    pub(crate) fn note(&mut self, pass: &Pass, labels: &Tensor<1, Int>, share: f64) {
         let labels = labels.clone().without_autodiff().unsqueeze_dim::<2>(1);
         let correct = pass.outputs.student.logits().map(|logits| {
             let prediction = logits.clone().without_autodiff().argmax(1);
@@ -44,7 +44,7 @@ impl Readings {
 
     /// The numbers of the whole batch, with the norm of its gradient: losses are means over the
     /// parts, weighted by their numbers of images.
-    pub fn read(self, norm: Option<Tensor<1>>) -> StepValues {
+    pub(crate) fn read(self, norm: Option<Tensor<1>>) -> StepValues {
         let clipped = norm.is_some();
         let parts = self.parts.iter().map(|part| part.values.clone());
         let all = Tensor::cat(parts.chain(norm).collect(), 0).into_data();

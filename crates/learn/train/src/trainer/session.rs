@@ -68,7 +68,7 @@ pub(super) struct State {
 
 impl<'a> Session<'a> {
     /// Opens the data, builds the network and restores the newest checkpoint, if there is one.
-    pub fn open(
+    pub(crate) fn open(
         recipe: &'a Recipe,
         folder: RunFolder,
         data_root: Option<&Path>,
@@ -168,12 +168,12 @@ impl<'a> Session<'a> {
     }
 
     /// Steps done.
-    pub fn steps_done(&self) -> u64 {
+    pub(crate) fn steps_done(&self) -> u64 {
         self.state.step
     }
 
     /// Trains to the end; returns whether that was reached before `stop_after` steps.
-    pub fn train(&mut self, stop_after: Option<u64>) -> Result<bool, TrainError> {
+    pub(crate) fn train(&mut self, stop_after: Option<u64>) -> Result<bool, TrainError> {
         self.announce();
         self.start_replicas()?;
         while self.state.step < self.schedule.steps && !self.state.stopped {
@@ -232,7 +232,11 @@ impl<'a> Session<'a> {
     }
 
     /// Evaluates a network on a split.
-    pub fn evaluate(&self, net: &MultiExitNet, split: Split) -> Result<EvalReport, TrainError> {
+    pub(crate) fn evaluate(
+        &self,
+        net: &MultiExitNet,
+        split: Split,
+    ) -> Result<EvalReport, TrainError> {
         let options = EvalOptions::from(&self.recipe.train);
         let subset: &Subset = match split {
             Split::Train => &self.splits.train,

@@ -14,10 +14,10 @@ use offramp_train::{
 use serde_json::Value;
 
 /// Steps of [`recipe`]: 3 epochs of 48 training images in batches of 12.
-pub const STEPS: u64 = 12;
+pub(crate) const STEPS: u64 = 12;
 
 /// ResNet-8 on 60 generated images; a checkpoint every second step.
-pub fn recipe(method: &str, settings: &[&str]) -> Recipe {
+pub(crate) fn recipe(method: &str, settings: &[&str]) -> Recipe {
     let text = format!(
         "seed = 3
         [data]
@@ -41,7 +41,7 @@ pub fn recipe(method: &str, settings: &[&str]) -> Recipe {
     Recipe::parse(&text, "tiny.toml".as_ref(), settings).unwrap()
 }
 
-pub fn run(
+pub(crate) fn run(
     recipe: &Recipe,
     out: &Path,
     resume: bool,
@@ -61,7 +61,7 @@ pub fn run(
 }
 
 /// The test images of [`recipe`] with the given number of loader workers.
-pub fn evaluate(net: &MultiExitNet, workers: usize) -> EvalReport {
+pub(crate) fn evaluate(net: &MultiExitNet, workers: usize) -> EvalReport {
     let recipe = recipe("plain", &[]);
     let splits = offramp_data::open(&recipe.data, None).unwrap();
     let options = EvalOptions {
@@ -75,11 +75,11 @@ pub fn evaluate(net: &MultiExitNet, workers: usize) -> EvalReport {
     EvalReport::new("test", &table, &net.exit_costs(image))
 }
 
-pub fn json(path: &Path) -> Value {
+pub(crate) fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
-pub fn metrics(out: &Path) -> Vec<Value> {
+pub(crate) fn metrics(out: &Path) -> Vec<Value> {
     let text = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -87,7 +87,7 @@ pub fn metrics(out: &Path) -> Vec<Value> {
 }
 
 /// Everything but the clock: weights, optimiser, method, averages, metrics and score.
-pub fn assert_same_run(a: &Path, b: &Path) {
+pub(crate) fn assert_same_run(a: &Path, b: &Path) {
     for file in ["model.safetensors", "eval.json", "recipe.toml"] {
         let same = fs::read(a.join(file)).unwrap() == fs::read(b.join(file)).unwrap();
         assert!(same, "{file} of {} and {}", a.display(), b.display());

@@ -160,7 +160,7 @@ pub(crate) struct Correlation {
 
 impl Correlation {
     /// Each output is the source at its place.
-    pub fn identity(out: [usize; 2]) -> Self {
+    pub(crate) fn identity(out: [usize; 2]) -> Self {
         Self {
             pad: [0, 0],
             step: [1, 1],

@@ -102,7 +102,7 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    pub fn new(strides: WeightStrides, taps: &[Tap]) -> Self {
+    pub(crate) fn new(strides: WeightStrides, taps: &[Tap]) -> Self {
         let positions = strides.positions;
         let mut tap_of = vec![None; positions];
         for (t, tap) in taps.iter().enumerate() {

@@ -30,7 +30,7 @@ pub(crate) struct Source {
 
 impl Source {
     /// The layout for `rows` output rows of `correlation` and `channels` channels.
-    pub fn new(correlation: &Correlation, rows: usize, channels: usize) -> Self {
+    pub(crate) fn new(correlation: &Correlation, rows: usize, channels: usize) -> Self {
         let reach = |axis: usize| {
             let taps = correlation.taps.iter();
             taps.map(|tap| tap.offset[axis]).max().unwrap_or(0)
@@ -55,22 +55,22 @@ impl Source {
     }
 
     /// Values between vertically neighbouring cells.
-    pub fn row_stride(&self) -> usize {
+    pub(crate) fn row_stride(&self) -> usize {
         self.phases * self.columns * LANES
     }
 
     /// Values of one channel block.
-    pub fn block_stride(&self) -> usize {
+    pub(crate) fn block_stride(&self) -> usize {
         self.rows * self.row_stride()
     }
 
     /// Values of one image.
-    pub fn image_stride(&self) -> usize {
+    pub(crate) fn image_stride(&self) -> usize {
         self.blocks * self.block_stride()
     }
 
     /// Where an output at the origin finds the cell of a tap.
-    pub fn tap_offset(&self, [y, x]: [usize; 2]) -> usize {
+    pub(crate) fn tap_offset(&self, [y, x]: [usize; 2]) -> usize {
         let phase = (x % self.phases) * self.columns + x / self.phases;
         y * self.row_stride() + phase * LANES
     }
@@ -78,7 +78,14 @@ impl Source {
     /// Copies one channel block of image `n`, for the outputs from row `first_row` on.
     /// Cells outside the map become zero.
     #[inline(always)]
-    pub fn fill(&self, map: Map, n: usize, first_row: usize, block: usize, cells: &mut [f32]) {
+    pub(crate) fn fill(
+        &self,
+        map: Map,
+        n: usize,
+        first_row: usize,
+        block: usize,
+        cells: &mut [f32],
+    ) {
         let [_, _, height, width] = map.shape();
         let stride = self.row_stride();
         for (r, cells) in cells[..self.block_stride()]

@@ -121,7 +121,10 @@ unsafe fn step<S: Simd, const P: usize, const V: usize>(
 /// # Safety
 /// As for [`tile`], with `outputs` for `P` and `vectors` for `V`.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a struct of them would not stay in registers"
+)]
 pub(crate) unsafe fn run_of_tiles<S: Simd>(
     s: S,
     args: TileArgs,

@@ -27,7 +27,11 @@ const RIDGE: f64 = 1e-3;
 ///
 /// # Errors
 /// [`PolicyError::OneExit`], and those of [`choose`].
-pub fn fit_gates(rows: &FitRows, macs: &[u64], target: Target) -> Result<Fitted, PolicyError> {
+pub(crate) fn fit_gates(
+    rows: &FitRows,
+    macs: &[u64],
+    target: Target,
+) -> Result<Fitted, PolicyError> {
     let exits = rows.table().exits();
     if exits < 2 {
         return Err(PolicyError::OneExit);

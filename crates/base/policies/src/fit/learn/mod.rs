@@ -6,6 +6,6 @@ mod logistic;
 mod scheduler;
 mod zero_time_waste;
 
-pub use gates::fit_gates;
-pub use scheduler::fit_scheduler;
-pub use zero_time_waste::fit_zero_time_waste;
+pub(crate) use gates::fit_gates;
+pub(crate) use scheduler::fit_scheduler;
+pub(crate) use zero_time_waste::fit_zero_time_waste;

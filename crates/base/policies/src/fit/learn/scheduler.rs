@@ -48,7 +48,11 @@ const BUDGETS: usize = 12;
 ///
 /// # Errors
 /// [`PolicyError::OneExit`], and those of [`choose`].
-pub fn fit_scheduler(rows: &FitRows, macs: &[u64], target: Target) -> Result<Fitted, PolicyError> {
+pub(crate) fn fit_scheduler(
+    rows: &FitRows,
+    macs: &[u64],
+    target: Target,
+) -> Result<Fitted, PolicyError> {
     target.check()?;
     let exits = rows.table().exits();
     if exits < 2 {

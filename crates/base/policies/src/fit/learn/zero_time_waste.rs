@@ -16,7 +16,7 @@ const RATE: f64 = 0.02;
 ///
 /// # Errors
 /// None that rows can cause; the checks of [`ZtwEnsemble::new`] stand in for them.
-pub fn fit_zero_time_waste(rows: &FitRows) -> Result<ZtwEnsemble, PolicyError> {
+pub(crate) fn fit_zero_time_waste(rows: &FitRows) -> Result<ZtwEnsemble, PolicyError> {
     let table = rows.table();
     // Any ensemble the rows carry would feed on itself.
     let log_probabilities = table.own_log_probabilities();

@@ -48,7 +48,7 @@ pub struct Controlled {
 /// risk exceeds the level" at the error `delta = 1 - probability`, until one test fails. All before it are
 /// certified together, with no correction for their number, as the order was fixed beforehand (fixed
 /// sequence testing). The p-value is the binomial tail for losses that are 0 or 1, and a bet for the
-/// drop in accuracy, rows in a shuffled order. [Hoeffding-Bentkus](super::hoeffding_bentkus_p_value), which the
+/// drop in accuracy, rows in a shuffled order. Hoeffding-Bentkus, which the
 /// paper uses for both, is valid too and never sharper than the binomial.
 ///
 /// [`Promise::Mean`] is conformal risk control: the last candidate with `(sum_i l_i + 1) / (n + 1) <= level`,

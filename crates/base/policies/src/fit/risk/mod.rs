@@ -12,5 +12,5 @@ mod path;
 
 pub use control::{Controlled, Guarantee, Promise, control};
 pub use loss::{RiskLoss, losses};
-pub use p_value::{betting_p_value, binomial_p_value, hoeffding_bentkus_p_value};
+pub(crate) use p_value::{betting_p_value, binomial_p_value, hoeffding_bentkus_p_value};
 pub use path::threshold_path;

@@ -12,7 +12,7 @@
 /// Statistics 2025).
 ///
 /// 1 for no losses.
-pub fn hoeffding_bentkus_p_value(mean: f64, n: usize, alpha: f64) -> f64 {
+pub(crate) fn hoeffding_bentkus_p_value(mean: f64, n: usize, alpha: f64) -> f64 {
     let n_f = n as f64;
     let relative = |a: f64, b: f64| {
         let term = |a: f64, b: f64| if a == 0.0 { 0.0 } else { a * (a / b).ln() };
@@ -28,7 +28,7 @@ pub fn hoeffding_bentkus_p_value(mean: f64, n: usize, alpha: f64) -> f64 {
 /// `P(Bin(n, alpha) <= count)`: exact for losses that are 0 or 1, `count` of which are 1.
 ///
 /// Never larger than [`hoeffding_bentkus_p_value`] of the same losses' Bentkus part.
-pub fn binomial_p_value(count: usize, n: usize, alpha: f64) -> f64 {
+pub(crate) fn binomial_p_value(count: usize, n: usize, alpha: f64) -> f64 {
     if count >= n {
         return 1.0;
     }
@@ -58,7 +58,7 @@ pub fn binomial_p_value(count: usize, n: usize, alpha: f64) -> f64 {
 ///
 /// Waudby-Smith, Ramdas, Estimating Means of Bounded Random Variables by Betting, Journal of the Royal Statistical
 /// Society B 2024.
-pub fn betting_p_value(losses: &[i8], range: (i8, i8), alpha: f64, delta: f64) -> f64 {
+pub(crate) fn betting_p_value(losses: &[i8], range: (i8, i8), alpha: f64, delta: f64) -> f64 {
     let (low, high) = (f64::from(range.0), f64::from(range.1));
     let scaled = |loss: f64| (loss - low) / (high - low);
     let m = scaled(alpha);

@@ -15,7 +15,7 @@ const TWIN: &str = include_str!("../../../../../../benches/peers/gpu_twin.py");
 
 /// How to measure.
 #[derive(Clone, Debug, Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// Seconds of each measurement
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
@@ -38,7 +38,7 @@ pub struct Options {
 
 /// What was measured of one network with one batch size.
 #[derive(Clone, Debug, Serialize)]
-pub struct Row {
+pub(crate) struct Row {
     /// The network.
     pub network: &'static str,
     /// Side of the images.
@@ -56,7 +56,7 @@ pub struct Row {
 }
 
 /// Measures and prints a table.
-pub fn run(options: &Options, spec: DeviceSpec, device: &Device) -> Vec<Row> {
+pub(crate) fn run(options: &Options, spec: DeviceSpec, device: &Device) -> Vec<Row> {
     println!(
         "images/s, median of {} rounds of {} s",
         options.rounds, options.seconds

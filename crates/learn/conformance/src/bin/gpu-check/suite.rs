@@ -8,7 +8,7 @@ use offramp_conformance::{Place, checks};
 use offramp_core::DeviceSpec;
 
 /// Runs the checks whose name contains `only`; whether all pass.
-pub fn run(spec: DeviceSpec, place: &Place, only: &str) -> bool {
+pub(crate) fn run(spec: DeviceSpec, place: &Place, only: &str) -> bool {
     // A check that panics says so in its line.
     panic::set_hook(Box::new(|_| {}));
     let start = Instant::now();
