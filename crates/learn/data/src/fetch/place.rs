@@ -16,7 +16,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub fn new(entry: &DatasetEntry, download: &Download, root: &Path) -> Self {
+    pub(super) fn new(entry: &DatasetEntry, download: &Download, root: &Path) -> Self {
         let sum = download
             .checksum
             .chars()
@@ -30,7 +30,7 @@ impl Place {
 
     /// The download as far as it got. Its checksum is part of its name, so that a file another
     /// version of the manifest began is not continued.
-    pub fn part(&self) -> PathBuf {
+    pub(super) fn part(&self) -> PathBuf {
         self.work.join(format!("{}-{}.part", self.name, self.sum))
     }
 }
