@@ -71,15 +71,15 @@ pub trait Document: Serialize + DeserializeOwned {
             let known = u64::from(Self::OLDEST)..=u64::from(Self::FORMAT);
             found.as_u64().is_some_and(|found| known.contains(&found))
         };
-        match (
-            take_format(&mut value, Self::FORMAT_KEYS),
-            Self::FORMAT_KEYS.first(),
-        ) {
+        let said = Self::FORMAT_KEYS.last().copied().unwrap_or("format");
+        let first = Self::FORMAT_KEYS.first().copied();
+        match (take_format(&mut value, Self::FORMAT_KEYS), first) {
             (Some(found), _) if is_read(&found) => {}
             (Some(found), _) => {
                 return Err(DocumentError::Format {
                     path: path.to_owned(),
-                    key: "format".to_owned(),
+                    key: said.replace('_', " "),
+                    oldest: Self::OLDEST,
                     found: found.to_string(),
                     expected: Self::FORMAT,
                     remedy: Self::REMEDY,
@@ -88,7 +88,7 @@ pub trait Document: Serialize + DeserializeOwned {
             // What is no document at all is said to be none below; anything else has a version.
             (None, Some(key)) if value.is_object() => {
                 let reason = "the version is missing".to_owned();
-                return Err(invalid((*key).to_owned(), String::new(), reason));
+                return Err(invalid(key.to_owned(), String::new(), reason));
             }
             (None, _) => {}
         }
@@ -250,7 +250,10 @@ pub enum DocumentError {
         remedy: &'static str,
     },
     /// Another version.
-    #[error("{}: {key} {found}, this program reads version {expected}; {remedy}", path.display())]
+    #[error(
+        "{}: {key} {found}, this program reads {}; {remedy}",
+        path.display(), versions(*oldest, *expected)
+    )]
     Format {
         /// The file.
         path: PathBuf,
@@ -258,6 +261,8 @@ pub enum DocumentError {
         key: String,
         /// Version of the file.
         found: String,
+        /// Oldest version that this program reads.
+        oldest: u32,
         /// Version of this program.
         expected: u32,
         /// What to do about it.
@@ -345,6 +350,14 @@ fn text(bytes: Vec<u8>) -> String {
 
 /// The version in a file. It stays in a document that has a key for it, and is taken out of others, which
 /// know no such key in version 1.
+fn versions(oldest: u32, newest: u32) -> String {
+    if oldest == newest {
+        format!("version {newest}")
+    } else {
+        format!("versions up to {newest}")
+    }
+}
+
 fn take_format(value: &mut Value, keys: &[&str]) -> Option<Value> {
     if keys.is_empty() {
         return value.as_object_mut()?.remove("format");

@@ -18,9 +18,10 @@ fn old() -> RunPaths {
     RunPaths::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/old"))
 }
 
+/// A document of the earlier version as it is written now.
 fn value<D: Document>() -> Value {
-    let text = std::fs::read_to_string(old().document::<D>()).unwrap();
-    serde_json::from_str(&text).unwrap()
+    let document = D::read(&old().document::<D>()).unwrap();
+    serde_json::to_value(&document).unwrap()
 }
 
 /// A document that is written is read again, equal, and the same bytes are written again.
@@ -172,7 +173,7 @@ fn values_that_cannot_be_are_named_in_the_scores() {
 #[test]
 fn values_that_cannot_be_are_named_in_policy_and_calibration() {
     refused::<PolicyFile>(&[
-        ("/format_version", json!(2), "format version 2"),
+        ("/format", json!(3), "format version 3"),
         ("/fitted-on/samples", json!(0), "`fitted-on.samples` is 0"),
         (
             "/fitted-on/split",
@@ -205,7 +206,7 @@ fn values_that_cannot_be_are_named_in_policy_and_calibration() {
             json!(0.123),
             "`expected.thresholds`",
         ),
-        ("/policy/kind", json!("coin"), "`policy.kind` is \"coin\""),
+        ("/policy/name", json!("coin"), "coin"),
         ("/temperatures", json!([1.0, 1.0]), "`temperatures`"),
         ("/temperatures/1", json!(0.0), "temperature of exit 1"),
     ]);
