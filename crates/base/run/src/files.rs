@@ -1,7 +1,7 @@
 //! Writing files so that a reader never sees half of one, and checksums.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -144,33 +144,8 @@ pub fn read_to_string(path: &Path) -> Result<String, FileError> {
 
 /// SHA-256 of some bytes, in lower-case hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
-    hexadecimal(&Sha256::digest(bytes))
-}
-
-/// SHA-256 of a file, read in pieces.
-///
-/// # Errors
-/// [`FileError::Read`] with the path.
-pub fn sha256_file(path: &Path) -> Result<String, FileError> {
-    let attempt = || -> io::Result<String> {
-        let mut file = File::open(path)?;
-        let mut hasher = Sha256::new();
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            match file.read(&mut buffer)? {
-                0 => return Ok(hexadecimal(&hasher.finalize())),
-                n => hasher.update(&buffer[..n]),
-            }
-        }
-    };
-    attempt().map_err(|source| FileError::Read {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
