@@ -78,7 +78,7 @@ fn an_interrupted_run_goes_on_to_the_same_weights() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("run");
     copy(&fixture("interrupted"), &folder);
-    let recipe = fixture("recipe.toml");
+    let recipe = fixture("small.toml");
     let arguments = [
         "train",
         recipe.to_str().unwrap(),

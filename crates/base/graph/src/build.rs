@@ -129,6 +129,24 @@ impl Builder {
         self.add_weight(weight)
     }
 
+    /// Writes a layer, whose weights are its own: a name that is taken is an error.
+    pub(crate) fn layer(
+        &mut self,
+        name: impl ToString,
+        write: impl FnOnce(&mut Self) -> Written,
+    ) -> Written {
+        self.scope(name, |b| {
+            if b.added.contains_key(&format!("{}weight", b.scope)) {
+                return Err(GraphError::Shape {
+                    node: b.scope.trim_end_matches('.').to_owned(),
+                    reason: "there is a layer of that name already; write it within a scope"
+                        .to_owned(),
+                });
+            }
+            write(b)
+        })
+    }
+
     fn name(&self, name: impl ToString) -> String {
         format!("{}{}", self.scope, name.to_string())
     }
@@ -137,7 +155,8 @@ impl Builder {
     pub(crate) fn add_weight(&mut self, weight: Weight) -> WeightId {
         if let Some(&id) = self.added.get(&weight.name) {
             let known = self.graph.weight(id);
-            if known.shape == weight.shape && known.data == weight.data {
+            let same = known.shape == weight.shape && known.data == weight.data;
+            if same && known.kind == weight.kind && known.initial == weight.initial {
                 return id;
             }
         }
@@ -244,8 +263,9 @@ impl Builder {
         self.add_op(Op::AvgPool(window), vec![x])
     }
 
-    /// Average pooling of a map down to `size` = `[height, width]`; a side that is not longer stays
-    /// as it is. A plain window where it divides the map, else [`Op::AdaptiveAvgPool`].
+    /// Average pooling of a map down to `size` = `[height, width]`; a side that is not longer than that
+    /// here stays as it is. In a [concrete](Self::concrete) graph a plain window where it divides the
+    /// map; else [`Op::AdaptiveAvgPool`].
     pub fn shrink(&mut self, x: Value, size: [usize; 2]) -> Written {
         let &[_, h, w] = self.shape(x) else {
             return self.add_op(Op::AdaptiveAvgPool { size }, vec![x]);
@@ -254,8 +274,11 @@ impl Builder {
         if [height, width] == [h, w] {
             return Ok(x);
         }
-        let divides =
-            height > 0 && h.is_multiple_of(height) && width > 0 && w.is_multiple_of(width);
+        let divides = self.concrete
+            && height > 0
+            && h.is_multiple_of(height)
+            && width > 0
+            && w.is_multiple_of(width);
         let op = if divides {
             Op::AvgPool(Window {
                 kernel: [h / height, w / width],
@@ -470,7 +493,7 @@ mod tests {
 
     #[test]
     fn shrinking_takes_the_plain_window_where_it_fits() {
-        let mut b = Builder::new();
+        let mut b = Builder::concrete();
         let x = b.input("x", &[2, 8, 6]);
         assert_eq!(b.shrink(x, [9, 6]).unwrap(), x);
         let even = b.shrink(x, [4, 2]).unwrap();

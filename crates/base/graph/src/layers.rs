@@ -106,7 +106,8 @@ impl Builder {
     /// A convolution with weights `NAME.weight` and, where it has one, `NAME.bias`.
     ///
     /// # Errors
-    /// When the map's channels cannot be divided by the groups, or the map is too small.
+    /// When the map's channels cannot be divided by the groups, the map is too small, or there is a
+    /// layer of that name.
     pub fn conv2d(&mut self, name: impl ToString, x: Value, conv: Conv) -> Written {
         let [k_h, k_w] = conv.kernel;
         let (out, groups) = (conv.channels, conv.geometry.groups.max(1));
@@ -114,7 +115,7 @@ impl Builder {
         // Channels that do not fit are found with the shapes.
         let shape = [out, channels.div_ceil(groups), k_h, k_w];
         let std = (2.0 / (out * k_h * k_w) as f64).sqrt();
-        self.scope(name, |b| {
+        self.layer(name, |b| {
             let weight = b.parameter("weight", &shape, Initial::Normal { std });
             let bias = (conv.bias).then(|| b.parameter("bias", &[out], ZERO));
             b.conv(x, weight, bias, conv.geometry)
@@ -128,7 +129,7 @@ impl Builder {
     /// When the value has no channels.
     pub fn batch_norm2d(&mut self, name: impl ToString, x: Value, norm: BatchNorm) -> Written {
         let shape = [self.shape(x).first().copied().unwrap_or_default()];
-        self.scope(name, |b| {
+        self.layer(name, |b| {
             let op = Op::BatchNorm {
                 scale: b.parameter("weight", &shape, Initial::Constant(norm.scale)),
                 shift: b.parameter("bias", &shape, ZERO),
@@ -148,7 +149,7 @@ impl Builder {
     /// When the value is no vector.
     pub fn layer_norm1d(&mut self, name: impl ToString, x: Value) -> Written {
         let shape = self.shape(x).to_vec();
-        self.scope(name, |b| {
+        self.layer(name, |b| {
             let weights = [
                 b.parameter("weight", &shape, ONE),
                 b.parameter("bias", &shape, ZERO),
@@ -164,7 +165,7 @@ impl Builder {
     /// When the value is no vector.
     pub fn linear_layer(&mut self, name: impl ToString, x: Value, outputs: usize) -> Written {
         let initial = uniform(self.width(x));
-        self.scope(name, |b| {
+        self.layer(name, |b| {
             let shape = [outputs, b.width(x)];
             let weight = b.parameter("weight", &shape, initial);
             let bias = b.parameter("bias", &[outputs], initial);
@@ -183,7 +184,7 @@ impl Builder {
         outputs: usize,
         fan: usize,
     ) -> Written {
-        self.scope(name, |b| {
+        self.layer(name, |b| {
             let shape = [outputs, b.width(x)];
             let weight = b.parameter("weight", &shape, uniform(fan));
             b.linear(x, weight, None)
@@ -251,6 +252,18 @@ mod tests {
         assert_eq!(graph.weights()[0].initial, Initial::Normal { std });
         assert_eq!(graph.weights()[2].initial, Initial::Constant(0.0));
         assert_eq!(graph.nodes()[1].name, "layer1.0.bn1");
+        Ok(())
+    }
+
+    #[test]
+    fn two_layers_of_one_name_are_an_error() -> Result<(), GraphError> {
+        let mut b = Builder::new();
+        let x = b.input("x", &[4, 6, 6]);
+        let y = b.scope("block", |b| b.conv2d("conv", x, Conv::new(4, 3)))?;
+        b.scope("other", |b| b.conv2d("conv", y, Conv::new(4, 3)))?;
+        let again = b.scope("block", |b| b.conv2d("conv", y, Conv::new(4, 3)));
+        let error = again.unwrap_err().to_string();
+        assert!(error.contains("block.conv: there is a layer"), "{error}");
         Ok(())
     }
 

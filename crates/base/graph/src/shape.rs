@@ -117,6 +117,9 @@ fn conv(
     let &[c_out, c_group, k_h, k_w] = weight else {
         return Err(format!("{weight:?} is no kernel"));
     };
+    if c_out == 0 || k_h == 0 || k_w == 0 {
+        return Err(format!("a kernel {weight:?} has no weights"));
+    }
     let groups = geometry.groups;
     if groups == 0 || c_group * groups != c || !c_out.is_multiple_of(groups) {
         return Err(format!(
@@ -145,6 +148,13 @@ fn linear(x: &[usize], weight: &[usize], bias: Option<&[usize]>) -> Result<Vec<u
 }
 
 fn pool([c, h, w]: [usize; 3], window: &Window) -> Result<Vec<usize>, String> {
+    for (kernel, padding) in window.kernel.iter().zip(window.padding) {
+        if *kernel == 0 || 2 * padding > *kernel {
+            return Err(format!(
+                "a window of {kernel} with a padding of {padding}; it may be half of the window at most"
+            ));
+        }
+    }
     let side = |axis: usize, side: usize| {
         windows(
             side,

@@ -94,11 +94,14 @@ impl Graph {
             .collect()
     }
 
-    /// The values made before node `at`, or given, that nodes from there on read, in the order in
-    /// which they were made.
+    /// The values made before node `at`, or given, that nodes or exits from there on read, in the order
+    /// in which they were made.
     pub fn alive(&self, at: usize) -> Vec<Value> {
         let made: HashSet<Value> = self.nodes[at..].iter().map(|node| node.output).collect();
         let read = self.nodes[at..].iter().flat_map(|node| &node.inputs);
+        // An exit may look at a map that was made before its stage ends.
+        let later = self.stages.iter().filter(|stage| stage.end > at);
+        let read = read.chain(later.map(|stage| &stage.output));
         let mut alive: Vec<Value> = read
             .filter(|value| !made.contains(value))
             .copied()
@@ -193,8 +196,15 @@ impl Graph {
         }
         let written = b.append(self, nodes.clone(), "", &mut known);
         written.expect("the shapes are those of the whole");
+        let map = self.stages[last].output;
+        let is_cut = self.alive(nodes.end).iter().any(|value| *value != map);
         let block_end = self.blocks.iter().copied().find(|at| *at >= nodes.end);
-        for node in &self.nodes[nodes.end..block_end.unwrap_or(self.nodes.len())] {
+        let block_end = block_end.filter(|_| is_cut).unwrap_or(if is_cut {
+            self.nodes.len()
+        } else {
+            nodes.end
+        });
+        for node in &self.nodes[nodes.end..block_end] {
             for id in node.op.weights() {
                 b.add_weight(self.weight(id).clone());
             }
@@ -237,5 +247,77 @@ impl Graph {
     pub fn map_shape(&self, value: Value) -> MapShape {
         let side = |axis: usize| self.shape(value).get(axis).copied().unwrap_or(1);
         MapShape::new(side(0), side(1), side(2))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Conv;
+
+    /// Two stages of one convolution each, the second of which reads the image too, and an exit that
+    /// looks at a map of before.
+    fn graph() -> Result<Graph, GraphError> {
+        let mut b = Builder::new();
+        let image = b.input("image", &[2, 8, 8]);
+        let a = b.conv2d("a", image, Conv::new(2, 3))?;
+        b.stage("a", a);
+        b.block();
+        let c = b.conv2d("c", a, Conv::new(2, 3))?;
+        let sum = b.add(c, image)?;
+        b.stage("c", sum);
+        let d = b.conv2d("d", sum, Conv::new(4, 3).stride(2))?;
+        b.conv2d("e", d, Conv::new(4, 3))?;
+        b.stage("e", d);
+        Ok(b.finish_whole([]))
+    }
+
+    #[test]
+    fn what_is_alive_is_handed_on() -> Result<(), GraphError> {
+        let graph = graph()?;
+        let image = graph.inputs()[0].value;
+        let [a, c, e] = [0, 1, 2].map(|stage| graph.stages()[stage].output);
+        assert_eq!(graph.handed_on(0), [a, image]);
+        assert_eq!(graph.handed_on(1), [c]);
+        assert_eq!(graph.handed_on(2), [e]);
+        // The last stage's map is made before its end, and the exit still looks at it.
+        let last = graph.stage_nodes(2).end - 1;
+        assert_eq!(graph.alive(last), [e]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_piece_has_the_weights_of_its_stages() -> Result<(), GraphError> {
+        let graph = graph()?;
+        let names = |piece: &Graph| -> Vec<String> {
+            piece
+                .weights()
+                .iter()
+                .map(|weight| weight.name.clone())
+                .collect()
+        };
+        assert_eq!(
+            names(&graph.piece(0..2).expect("a piece")),
+            ["a.weight", "c.weight"]
+        );
+        assert_eq!(
+            names(&graph.piece(2..3).expect("a piece")),
+            ["d.weight", "e.weight"]
+        );
+        assert_eq!(
+            graph.piece(1..3).unwrap_err(),
+            "a",
+            "the image is needed too"
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn sizes_follow_the_image() -> Result<(), GraphError> {
+        let sized = graph()?.resized(&[&[2, 16, 12]])?;
+        let (_, map) = sized.stage_costs()[2];
+        assert_eq!(map, MapShape::new(4, 8, 6));
+        assert!(graph()?.resized(&[&[3, 16, 12]]).is_err());
+        Ok(())
     }
 }

@@ -141,7 +141,15 @@ impl BackboneConfig {
         let mut b = Builder::new();
         let image = b.input("image", &[3, SIDE, SIDE]);
         match self.0.write(&mut b, image) {
-            Ok(()) => Ok(Some(b.finish_whole([]))),
+            Ok(()) => {
+                let graph = b.finish_whole([]);
+                if graph.stages().is_empty() {
+                    return Err(BackboneError::NoStages {
+                        name: self.name().to_owned(),
+                    });
+                }
+                Ok(Some(graph))
+            }
             Err(source) => Err(BackboneError::Graph {
                 name: self.name().to_owned(),
                 source,

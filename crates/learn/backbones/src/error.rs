@@ -42,6 +42,12 @@ pub enum BackboneError {
         /// The backbone.
         name: String,
     },
+    /// No exit may follow anything.
+    #[error("backbone {name} has no stages; its `write` must call `Builder::stage` at least once")]
+    NoStages {
+        /// The backbone.
+        name: String,
+    },
     /// The graph that the family writes does not fit together.
     #[error("backbone {name}: {source}")]
     Graph {

@@ -34,8 +34,9 @@ pub trait BackboneFamily: Clone + Debug + Send + Sync + 'static {
     /// When an operation does not fit its operands, such as an image of other channels.
     fn write(&self, b: &mut Builder, image: Value) -> Result<(), GraphError> {
         let _ = (b, image);
-        Err(GraphError::NoGraph {
-            part: format!("the backbone {}", self.name()),
+        Err(GraphError::Shape {
+            node: format!("backbone {}", self.name()),
+            reason: "its family has neither `write` nor `in_burn`".to_owned(),
         })
     }
 

@@ -33,7 +33,15 @@ pub fn registry() -> Vec<BackboneEntry> {
 /// A registered backbone of the same name is replaced.
 ///
 /// # Errors
-/// When this crate has a backbone of that name.
+/// When this crate has a backbone of that name, or the family has another name than the entry.
 pub fn register(entry: BackboneEntry) -> Result<(), String> {
+    let config = (entry.config)();
+    if config.name() != entry.name {
+        return Err(format!(
+            "the entry is called {:?} and its family {:?}; run folders need one name",
+            entry.name,
+            config.name()
+        ));
+    }
     TABLE.register(entry)
 }

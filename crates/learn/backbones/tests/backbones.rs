@@ -117,7 +117,15 @@ fn stated_shapes_and_parameters_are_the_computed_ones() {
 #[test]
 fn pieces_are_parts_of_the_whole() {
     let device = default_device().unwrap();
-    for name in ["resnet8", "resnet18", "resnet50", "wrn16-2", "densenet121"] {
+    for name in [
+        "resnet8",
+        "resnet18",
+        "resnet50",
+        "wrn16-2",
+        "densenet121",
+        "vgg8",
+        "shufflenetv2",
+    ] {
         let config = config(name, json!({}));
         let whole = config.init(&mut Init::new(0, &device));
         let stages = config.stages();

@@ -93,7 +93,10 @@ pub enum NetError {
         branches: bool,
     },
     /// A branch that would begin within a block.
-    #[error("head \"branch\": {0}; branch off after a whole layer, or set taps = \"layers\"")]
+    #[error(
+        "model.head: {0}; let the exit follow a whole block (of a ResNet: taps = \"layers\"), or take \
+         another head"
+    )]
     Branch(BackboneError),
     /// A backbone that cannot be built.
     #[error(transparent)]

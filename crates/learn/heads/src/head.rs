@@ -26,8 +26,11 @@ pub trait Head: Any + Debug + Send + Sync {
         place: &HeadPlace,
     ) -> Result<HeadValues, HeadError> {
         let _ = (b, map, place);
-        let part = "the head".to_owned();
-        Err(GraphError::NoGraph { part }.into())
+        let error = GraphError::Shape {
+            node: "head".to_owned(),
+            reason: "its kind has neither `write` nor `in_burn`".to_owned(),
+        };
+        Err(error.into())
     }
 
     /// The head as a burn module, for one that is written in burn instead of as a graph; then
@@ -153,6 +156,22 @@ impl HeadConfig {
         let mut b = Builder::new();
         let input = b.input("map", &[map.channels, map.height, map.width]);
         let values = self.write(&mut b, input, place)?;
+        let wrong = |reason: String| GraphError::Shape {
+            node: format!("head {}", self.name()),
+            reason,
+        };
+        if b.shape(values.logits) != [place.classes] {
+            let found = b.shape(values.logits);
+            return Err(wrong(format!(
+                "logits of shape {found:?}, not [{}]",
+                place.classes
+            ))
+            .into());
+        }
+        if b.shape(values.embedding).len() != 1 {
+            let found = b.shape(values.embedding);
+            return Err(wrong(format!("an embedding of shape {found:?} is no vector")).into());
+        }
         let graph = b.finish_whole([("logits", values.logits)]);
         Ok(AnyHead::Graph(GraphHead::new(graph, values, init)))
     }

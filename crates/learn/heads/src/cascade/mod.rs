@@ -148,7 +148,18 @@ impl CascadeConfig {
         let mut b = Builder::new();
         let previous = b.input("previous", &[place.classes]);
         let added = self.write(&mut b, previous, place);
-        let added = added.map_err(|source| NetError::Cascade {
+        let fits = added.and_then(|added| match added {
+            Some(added) if b.shape(added) != [place.classes] => Err(GraphError::Shape {
+                node: format!("cascade {}", self.name()),
+                reason: format!(
+                    "what is added has the shape {:?}, not [{}]",
+                    b.shape(added),
+                    place.classes
+                ),
+            }),
+            added => Ok(added),
+        });
+        let added = fits.map_err(|source| NetError::Cascade {
             cascade: self.name(),
             source,
         })?;

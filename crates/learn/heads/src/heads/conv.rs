@@ -5,6 +5,7 @@ use offramp_graph::{Builder, Conv, Value};
 use offramp_nn::HeadValues;
 use serde::{Deserialize, Serialize};
 
+use super::MOST_CHANNELS;
 use crate::head::{Head, HeadError, HeadPlace, classify};
 
 /// Two 3x3 convolutions of stride 2 with batch norm and ReLU, pooling, a linear
@@ -41,7 +42,13 @@ impl Kind for ConvHead {
     const DOC: &'static str = "two 3x3 convolutions of stride 2 (MSDNet)";
 
     fn problem(&self) -> Option<String> {
-        (self.width == ConvWidth::Channels(0)).then(|| "option width: 0 channels".to_owned())
+        match self.width {
+            ConvWidth::Channels(0) => Some("option width: 0 channels".to_owned()),
+            ConvWidth::Channels(width) if width > MOST_CHANNELS => Some(format!(
+                "option width: {width} channels; at most {MOST_CHANNELS} are built"
+            )),
+            _ => None,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use offramp_graph::{Builder, Conv, Value, Written};
 use offramp_nn::HeadValues;
 use serde::{Deserialize, Serialize};
 
+use super::MOST_CHANNELS;
 use crate::head::{Head, HeadConfig, HeadError, HeadPlace, classify};
 
 /// Pools a map to the size of the teacher's, projects it to the teacher's width, and classifies
@@ -71,6 +72,11 @@ impl Kind for ProjectorHead {
             "teacher says what width and size are; give it or them"
         } else if self.width.contains(&0) {
             "option width: 0 channels"
+        } else if self.width.iter().any(|width| *width > MOST_CHANNELS) {
+            return Some(format!(
+                "option width: {:?} channels; at most {MOST_CHANNELS} are built",
+                self.width
+            ));
         } else if self.size == Some(0) {
             "option size: maps of side 0"
         } else if self.factor == 0 {

@@ -79,7 +79,7 @@ pub fn stages(graph: &Graph) -> Vec<StageInfo> {
         StageInfo {
             name: stage.name.clone(),
             channels: map.channels,
-            reduction: image / map.height,
+            reduction: (image + map.height / 2) / map.height.max(1),
         }
     };
     graph.stages().iter().map(stage).collect()

@@ -1,5 +1,7 @@
 //! A graph from a map to logits as an exit head.
 
+use std::collections::HashSet;
+
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use offramp_core::{Cost, ExitHead, ExitOutput, MapShape};
@@ -30,10 +32,17 @@ impl GraphHead {
         let nodes = graph.nodes();
         let made = nodes.iter().position(|node| node.output == values.map);
         let cut = made.map_or(0, |i| i + 1);
-        let others = graph
-            .alive(cut)
-            .into_iter()
-            .filter(|value| *value != values.map);
+        let given: HashSet<Value> = (nodes[..cut].iter().map(|node| node.output))
+            .chain(graph.inputs().iter().map(|port| port.value))
+            .collect();
+        let results = [values.embedding, values.logits];
+        let read = graph.alive(cut).into_iter();
+        let mut others: Vec<Value> = read
+            .chain(results.into_iter().filter(|value| given.contains(value)))
+            .filter(|value| *value != values.map)
+            .collect();
+        others.sort();
+        others.dedup();
         let between: Vec<Value> = std::iter::once(values.map).chain(others).collect();
         let pieces = [
             Piece {
@@ -50,12 +59,13 @@ impl GraphHead {
         Self::with_pieces(graph, &pieces, values, init)
     }
 
-    /// The weights of the linear layer that makes the logits, if it is one.
+    /// The weights of the linear layer that makes the logits of the embedding, if it is one.
     fn classifier_weights(&self) -> Option<[Option<usize>; 2]> {
         let logits = self.data.logits;
         let mut nodes = self.structure().nodes().iter();
-        match nodes.find(|node| node.output == logits)?.op {
-            Op::Linear { weight, bias } => {
+        let node = nodes.find(|node| node.output == logits)?;
+        match node.op {
+            Op::Linear { weight, bias } if node.inputs == [self.data.embedding] => {
                 Some([Some(weight.index()), bias.map(|bias| bias.index())])
             }
             _ => None,

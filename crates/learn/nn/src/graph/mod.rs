@@ -15,7 +15,7 @@ use burn::module::{
     ModuleVisitor, Param,
 };
 use burn::tensor::Device;
-use offramp_graph::{Graph, Weight};
+use offramp_graph::{Graph, Node, Op, Weight};
 
 use crate::Init;
 
@@ -44,6 +44,8 @@ pub struct GraphModule<D = ()> {
     program: Arc<Program>,
     /// In the order of the graph's weights.
     weights: Vec<Tensors>,
+    /// The kind of layer that each weight belongs to.
+    containers: Arc<[&'static str]>,
     training: Param<Flag>,
     pub(crate) data: D,
 }
@@ -64,6 +66,7 @@ impl<D> GraphModule<D> {
     pub fn with_pieces(graph: Graph, pieces: &[Piece], data: D, init: &mut Init) -> Self {
         let weights = graph.weights().iter();
         Self {
+            containers: (0..weights.len()).map(|i| container(&graph, i)).collect(),
             weights: weights.map(|weight| Tensors::new(weight, init)).collect(),
             program: Arc::new(Program::new(&graph, pieces)),
             graph: Arc::new(graph),
@@ -109,33 +112,46 @@ impl<D> GraphModule<D> {
     }
 }
 
-/// What visitors are told of the kind of container.
-const CONTAINER: &str = "Struct:GraphModule";
+/// What visitors are told of the layer that reads a weight, as burn calls types: weights of
+/// normalisations get no weight decay where a recipe says so.
+fn container(graph: &Graph, weight: usize) -> &'static str {
+    let reads = |node: &&Node| node.op.weights().iter().any(|id| id.index() == weight);
+    match graph.nodes().iter().find(reads).map(|node| &node.op) {
+        Some(Op::BatchNorm { .. }) => "Struct:BatchNorm",
+        Some(Op::LayerNorm { .. }) => "Struct:LayerNorm",
+        Some(Op::Conv { .. }) => "Struct:Conv2d",
+        Some(Op::Linear { .. }) => "Struct:Linear",
+        _ => GRAPH_MODULE,
+    }
+}
+
+const GRAPH_MODULE: &str = "Struct:GraphModule";
 
 impl<D: Clone + Send + Debug> Module for GraphModule<D> {
     fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
-        for (weight, tensors) in self.graph.weights().iter().zip(&self.weights) {
-            visitor.enter_module(&weight.name, CONTAINER);
+        let weights = self.graph.weights().iter().zip(&self.weights);
+        for ((weight, tensors), container) in weights.zip(self.containers.iter()) {
+            visitor.enter_module(&weight.name, container);
             tensors.visit(visitor);
-            visitor.exit_module(&weight.name, CONTAINER);
+            visitor.exit_module(&weight.name, container);
         }
-        visitor.enter_module("training", CONTAINER);
+        visitor.enter_module("training", GRAPH_MODULE);
         self.training.visit(visitor);
-        visitor.exit_module("training", CONTAINER);
+        visitor.exit_module("training", GRAPH_MODULE);
     }
 
     fn map<M: ModuleMapper>(self, mapper: &mut M) -> Self {
-        let graph = Arc::clone(&self.graph);
+        let (graph, containers) = (Arc::clone(&self.graph), Arc::clone(&self.containers));
         let mut changed = self.map_weights(|(i, tensors)| {
             let name = &graph.weights()[i].name;
-            mapper.enter_module(name, CONTAINER);
+            mapper.enter_module(name, containers[i]);
             let tensors = tensors.map(mapper);
-            mapper.exit_module(name, CONTAINER);
+            mapper.exit_module(name, containers[i]);
             tensors
         });
-        mapper.enter_module("training", CONTAINER);
+        mapper.enter_module("training", GRAPH_MODULE);
         changed.training = Module::map(changed.training, mapper);
-        mapper.exit_module("training", CONTAINER);
+        mapper.exit_module("training", GRAPH_MODULE);
         changed
     }
 
@@ -180,3 +196,57 @@ impl<D> ModuleDisplayDefault for GraphModule<D> {
 }
 
 impl<D> ModuleDisplay for GraphModule<D> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Tensor;
+    use offramp_core::default_device;
+    use offramp_graph::{BatchNorm, Builder, Conv, GraphError};
+
+    /// Recipes name groups of parameters by the layer that holds them.
+    #[test]
+    fn visitors_are_told_which_layer_reads_a_weight() -> Result<(), GraphError> {
+        #[derive(Default)]
+        struct Layers {
+            container: String,
+            found: Vec<(String, String)>,
+        }
+
+        impl ModuleVisitor for Layers {
+            fn enter_module(&mut self, name: &str, container: &str) {
+                self.container = container.to_owned();
+                self.found.push((name.to_owned(), String::new()));
+            }
+
+            fn visit_float<const D: usize>(&mut self, _: &Param<Tensor<D>>) {
+                if let Some((_, container)) = self.found.last_mut() {
+                    container.clone_from(&self.container);
+                }
+            }
+        }
+
+        let mut b = Builder::new();
+        let x = b.input("x", &[3, 4, 4]);
+        let y = b.conv2d("conv", x, Conv::new(2, 3).bias())?;
+        let y = b.batch_norm2d("bn", y, BatchNorm::default())?;
+        let y = b.global_avg_pool(y)?;
+        let y = b.layer_norm1d("norm", y)?;
+        let y = b.linear_layer("fc", y, 2)?;
+        let mut init = Init::new(0, &default_device().expect("a device"));
+        let module = GraphModule::whole(b.finish_whole([("y", y)]), (), &mut init);
+        let mut layers = Layers::default();
+        module.visit(&mut layers);
+        for (name, container) in layers.found.iter().filter(|(name, _)| name != "training") {
+            let expected = match name.split('.').next() {
+                Some("bn") => "Struct:BatchNorm",
+                Some("norm") => "Struct:LayerNorm",
+                Some("conv") => "Struct:Conv2d",
+                _ => "Struct:Linear",
+            };
+            assert_eq!(container, expected, "{name}");
+        }
+        assert_eq!(layers.found.len(), 11);
+        Ok(())
+    }
+}

@@ -27,7 +27,7 @@ pub(super) struct Program {
 
 #[derive(Debug)]
 struct Steps {
-    /// Tensors that are held at a time, at most.
+    /// One for every value.
     slots: usize,
     inputs: Vec<usize>,
     steps: Vec<(Step, usize)>,
@@ -176,10 +176,12 @@ fn join(graph: &Graph, piece: &Piece) -> Vec<Call> {
         };
         let mut parts = vec![i];
         if matches!(node.op, Op::BatchNorm { .. }) {
-            if let Some(sum) = only_reader(node.output).filter(|j| nodes[*j].op == Op::Add)
-                && nodes[sum].inputs[0] == node.output
+            let sum = only_reader(node.output).filter(|j| nodes[*j].op == Op::Add);
+            if let Some(sum) = sum.filter(|j| !part_of_another[*j])
+                && let [a, b] = nodes[sum].inputs[..]
+                && a != b
             {
-                call.operands.push(nodes[sum].inputs[1]);
+                call.operands.push(if a == node.output { b } else { a });
                 call.output = nodes[sum].output;
                 parts.push(sum);
             }
