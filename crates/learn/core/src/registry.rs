@@ -238,8 +238,8 @@ pub fn options<K: Kind>(kind: &K) -> Map<String, Value> {
 /// ```text
 /// registry! {
 ///     /// A kind of exit head with its options.
-///     pub struct HeadConfig of dyn Head, entries HeadEntry, called "head", first LinearConfig;
-///     SepConvConfig, BottleneckConfig,
+///     pub struct HeadConfig of dyn Head, entries HeadEntry, called "head", first LinearHead;
+///     SepConvHead, BottleneckHead,
 /// }
 /// ```
 ///
