@@ -1,5 +1,6 @@
 //! Whole runs that save memory: batches in parts, blocks computed twice.
 
+#[path = "all/support/mod.rs"]
 mod support;
 
 use std::path::Path;

@@ -1,4 +1,4 @@
-"""Golden values of crates/learn/methods/tests/distillers.rs, from PyTorch in float64.
+"""Golden values of crates/learn/methods/tests/all/distillers.rs, from PyTorch in float64.
 
     python crates/learn/methods/tests/python/distillers.py
 

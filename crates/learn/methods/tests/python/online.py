@@ -1,4 +1,4 @@
-"""Golden values of crates/learn/methods/tests/online.rs, from PyTorch in float64.
+"""Golden values of crates/learn/methods/tests/all/online.rs, from PyTorch in float64.
 
     python crates/learn/methods/tests/python/online.py     # needs torch
 

@@ -1,4 +1,4 @@
-"""Golden numbers of tests/shared_classifier.rs and tests/several_teachers.rs, in float64.
+"""Golden numbers of tests/all/shared_classifier.rs and tests/all/several_teachers.rs, in float64.
 
     python crates/learn/methods/tests/python/shared_classifier.py     # needs torch
 """

@@ -1,15 +1,13 @@
 //! Whole runs in bfloat16 and float16.
 
-mod support;
-
 use std::path::Path;
 
+use crate::support::*;
 use offramp_core::{DeviceSpec, Precision};
 use offramp_methods::registry;
 use offramp_train::checkpoint::{self, Checkpoint};
 use offramp_train::{Recipe, TrainError};
 use serde_json::Value;
-use support::*;
 
 /// Those of the narrow types that the device of the tests computes in.
 fn narrow() -> Vec<Precision> {

@@ -1,19 +1,13 @@
 //! Gradients of every distiller against finite differences, in float64 on small networks.
 
-#[path = "support/batches.rs"]
-mod batches;
-#[path = "support/setup.rs"]
-mod setup;
-mod support;
-
-use batches::{Batch, Change, changed};
+use crate::batches::{Batch, Change, changed};
+use crate::setup::{Setup, gradients_of, leaf_gradients, number, terms};
+use crate::support::END;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, FloatDType, Tensor, TensorData};
 use offramp_core::ExitOutputs;
 use offramp_core::params::{NamedTensors, apply, collect};
 use offramp_methods::distill::{AnyDistiller, distillers};
-use setup::{Setup, gradients_of, leaf_gradients, number, terms};
-use support::END;
 
 /// Every tensor of some outputs, flattened.
 fn flat(outputs: &ExitOutputs) -> Vec<Tensor<1>> {
@@ -108,7 +102,7 @@ fn gradients_are_those_of_finite_differences() {
         for exit in [0, 2] {
             let config = match entry.name {
                 // Differences know nothing of gradients that are stopped.
-                "dml" => batches::config("name = \"dml\"\npeers = 2\ndetach = false"),
+                "dml" => crate::batches::config("name = \"dml\"\npeers = 2\ndetach = false"),
                 _ => (entry.config)(),
             };
             let distiller = setup.distiller_of(&config, exit).map(&mut ToDouble);

@@ -1,13 +1,11 @@
 //! Whole runs of a tiny network on generated images.
 
-mod support;
-
 use std::fs;
 
+use crate::support::*;
 use offramp_core::default_device;
 use offramp_train::TrainError;
 use offramp_train::checkpoint;
-use support::*;
 
 #[test]
 fn a_run_leaves_model_metrics_and_score() {

@@ -3,15 +3,13 @@
 //! The exits' logits are [`Z`] and, where there are four, [`Z4`]; the label is 0. `KL_T` and `xent_T` are those
 //! of [`offramp_losses`].
 
-mod support;
-
-use burn::tensor::TensorData;
-use offramp_core::ExitOutputs;
-use offramp_methods::{AnyMethod, LossTerms, Method, Targets};
-use support::{
+use crate::support::{
     END, Z, assert_close, device, method, network, outputs, targets, values, with_parameters,
     with_scores,
 };
+use burn::tensor::TensorData;
+use offramp_core::ExitOutputs;
+use offramp_methods::{AnyMethod, LossTerms, Method, Targets};
 
 /// The logits of a fourth exit.
 const Z4: [f32; 3] = [0.0, 2.0, 0.0];

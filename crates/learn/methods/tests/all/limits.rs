@@ -1,13 +1,11 @@
 //! What MATE-R becomes at the ends of its settings.
 
-mod support;
-
+use crate::support::{
+    END, Z, assert_close, device, matrix, method, network, outputs, targets, values, with_scores,
+};
 use offramp_core::ExitOutputs;
 use offramp_losses::kl_divergence;
 use offramp_methods::{LossTerms, Method, NetworkInfo};
-use support::{
-    END, Z, assert_close, device, matrix, method, network, outputs, targets, values, with_scores,
-};
 
 fn net() -> NetworkInfo {
     network(3, 3, 2)

@@ -1,12 +1,11 @@
 //! Methods on cascades: BoostNet and OFA by numbers of `python/golden.py`, and distillers that use a
 //! classifier alone.
 
-#[path = "support/by_hand.rs"]
-mod by_hand;
-mod support;
-
+use crate::by_hand::{IMAGE, external, model};
+use crate::support::{
+    END, Z, assert_all_close, assert_close, device, method, network, outputs, targets,
+};
 use burn::tensor::Tensor;
-use by_hand::{IMAGE, external, model};
 use offramp_core::MapShape;
 use offramp_heads::MultiExitNet;
 use offramp_methods::distill::{DistillInfo, DistillerConfig, ExitShapes, TeacherInfo};
@@ -14,7 +13,6 @@ use offramp_methods::{Method, MethodError};
 use offramp_nn::Init;
 use offramp_teachers::ExternalTeacher;
 use serde_json::{Value, json};
-use support::{END, Z, assert_all_close, assert_close, device, method, network, outputs, targets};
 
 const SPACE: MapShape = MapShape {
     channels: 64,
@@ -58,8 +56,8 @@ fn plain_on_a_boosted_network_is_boostnet() {
     let gradients = terms.total().backward();
     for (exit, output) in outputs.exits.iter().enumerate() {
         let bias = net.classifier(exit).bias.as_ref().unwrap().val();
-        let found = support::values(bias.grad(&gradients).unwrap());
-        let logits = support::values(output.logits.clone());
+        let found = crate::support::values(bias.grad(&gradients).unwrap());
+        let logits = crate::support::values(output.logits.clone());
         let sum: f64 = logits.iter().map(|z| f64::from(*z).exp()).sum();
         for (class, z) in logits.into_iter().enumerate() {
             let hit = if class == 0 { 1.0 } else { 0.0 };

@@ -1,13 +1,11 @@
 //! Runs that begin with the weights of another run.
 
-mod support;
-
 use std::path::Path;
 
+use crate::support::*;
 use offramp_core::params::{NamedTensors, collect};
 use offramp_heads::{ModelCard, load_model};
 use offramp_train::Recipe;
-use support::*;
 
 fn model(run: &Path) -> (NamedTensors, ModelCard) {
     let (net, card) = load_model(run, &offramp_core::default_device().unwrap()).unwrap();

@@ -1,20 +1,14 @@
 //! DML, ONE and OKDDip on real networks: exits of different depths, branches, and the networks that
 //! the distiller `dml` trains.
 
-#[path = "support/batches.rs"]
-mod batches;
-#[path = "support/setup.rs"]
-mod setup;
-mod support;
-
-use batches::wave;
+use crate::batches::wave;
+use crate::support::{END, device, method, network, parameter_gradients, targets, values};
 use burn::module::Module;
 use offramp_heads::NetConfig;
 use offramp_methods::distill::{AnyDistiller, distillers};
 use offramp_methods::{AnyMethod, Method, NetworkInfo};
 use offramp_nn::Init;
 use serde_json::json;
-use support::{END, device, method, network, parameter_gradients, targets, values};
 
 const N: usize = 3;
 const CLASSES: usize = 5;
@@ -33,7 +27,7 @@ fn early_exits_of_different_depths_and_widths() {
     ] {
         let net = config(net);
         let net = net
-            .init(CLASSES, setup::IMAGE, &mut Init::new(1, &device()))
+            .init(CLASSES, crate::setup::IMAGE, &mut Init::new(1, &device()))
             .unwrap();
         for name in ["one", "okddip", "dml"] {
             let mut method = method(&format!("name = \"{name}\""), &NetworkInfo::from(&net));
@@ -66,7 +60,7 @@ fn the_distiller_is_the_method_on_networks() {
         .iter()
         .find(|entry| entry.name == "dml")
         .unwrap();
-    let setup = setup::Setup::new("resnet8", "resnet8");
+    let setup = crate::setup::Setup::new("resnet8", "resnet8");
     for exit in [0, 2] {
         let AnyDistiller::Dml(dml) = setup.distiller(entry, exit) else {
             panic!("dml is called Dml");
@@ -78,7 +72,7 @@ fn the_distiller_is_the_method_on_networks() {
         let answer = peer.forward(setup.batch.images.clone()).exits.remove(0);
         let cohort = vec![setup.batch.student.exits[exit].clone(), answer];
         let dml = AnyDistiller::Dml(dml);
-        let terms = setup::terms(&dml, entry, &setup.batch, exit);
+        let terms = crate::setup::terms(&dml, entry, &setup.batch, exit);
         let classes = setup.student.classes();
         let method = method("name = \"dml\"", &network(2, classes, 6));
         let expected = method.losses(&cohort.into(), &setup.batch.targets, &END);
@@ -100,10 +94,10 @@ fn teachers_get_no_gradient_from_what_they_teach() {
         .iter()
         .find(|entry| entry.name == "dml")
         .unwrap();
-    let setup = setup::Setup::new("resnet8", "resnet8");
+    let setup = crate::setup::Setup::new("resnet8", "resnet8");
     let distiller = setup.distiller(entry, 2);
     let moved = |name: &str| {
-        let terms = setup::terms(&distiller, entry, &setup.batch, 2);
+        let terms = crate::setup::terms(&distiller, entry, &setup.batch, 2);
         let gradients = terms.get(name).unwrap().value.clone().backward();
         // A zero is as good as nothing: all logits stand in one tensor.
         let nonzero = |gradient: &Vec<f32>| gradient.iter().any(|g| *g != 0.0);

@@ -1,18 +1,14 @@
 //! DML, ONE and OKDDip: numbers of the published formulas (`python/golden.py`) and of PyTorch
 //! (`python/online.py`), and what the methods become at the ends of their settings.
 
-#[path = "support/batches.rs"]
-mod batches;
-mod support;
-
-use batches::wave;
-use burn::tensor::{Gradients, Tensor, TensorData};
-use offramp_core::{ExitOutput, ExitOutputs};
-use offramp_methods::{AnyMethod, LossTerms, Method, NetworkInfo};
-use support::{
+use crate::batches::wave;
+use crate::support::{
     END, Z, assert_all_close, assert_close, device, method, network, outputs, parameter_gradients,
     targets, values, with_parameters,
 };
+use burn::tensor::{Gradients, Tensor, TensorData};
+use offramp_core::{ExitOutput, ExitOutputs};
+use offramp_methods::{AnyMethod, LossTerms, Method, NetworkInfo};
 
 const N: usize = 3;
 const EXITS: usize = 4;

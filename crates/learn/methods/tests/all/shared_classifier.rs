@@ -1,13 +1,12 @@
 //! SimKD and ATSC: numbers of `python/golden.py` and `python/shared_classifier.py`, gradients, what is shared,
 //! and what must not change.
 
-#[path = "support/by_hand.rs"]
-mod by_hand;
-mod support;
-
+use crate::by_hand::{CLASSES, IMAGE, Scene, card, distiller, exit, fill, model, teacher, with};
+use crate::support::{
+    assert_all_close, assert_close, assert_gradient, device, parameter_gradients, values,
+};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use by_hand::{CLASSES, IMAGE, Scene, card, distiller, exit, fill, model, teacher, with};
 use offramp_core::default_device;
 use offramp_core::params::{apply, collect};
 use offramp_heads::{load_model, save_model};
@@ -16,9 +15,6 @@ use offramp_methods::LossTerms;
 use offramp_methods::distill::{AnyDistiller, Distiller};
 use offramp_nn::Init;
 use serde_json::json;
-use support::{
-    assert_all_close, assert_close, assert_gradient, device, parameter_gradients, values,
-};
 
 fn projector(widths: &[usize]) -> serde_json::Value {
     json!({"name": "projector", "width": widths})

@@ -1,14 +1,12 @@
 //! Training of cascades: what is recorded, taken from another run, exactly resumed, and refused.
 
-mod support;
-
 use std::path::Path;
 
+use crate::support::*;
 use offramp_core::default_device;
 use offramp_core::params::{NamedTensors, collect};
 use offramp_heads::{CascadeConfig, cascades, load_model};
 use offramp_train::Recipe;
-use support::*;
 
 fn tensors(run: &Path) -> NamedTensors {
     collect(&load_model(run, &default_device().unwrap()).unwrap().0)

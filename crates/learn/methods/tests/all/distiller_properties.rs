@@ -1,14 +1,12 @@
 //! What must hold for every distiller, on small networks.
 
-#[path = "support/batches.rs"]
-mod batches;
-#[path = "support/setup.rs"]
-mod setup;
-mod support;
-
 use std::collections::BTreeSet;
 
-use batches::{Batch, CLASSES, Change, TRAIN_IMAGES, changed};
+use crate::batches::{Batch, CLASSES, Change, TRAIN_IMAGES, changed};
+use crate::setup::{
+    IMAGE, SAMPLES, Setup, distill_batch, gradients_of, leaf_gradients, number, terms,
+};
+use crate::support::{END, device, targets, values};
 use burn::module::Module;
 use burn::tensor::{FloatDType, Int, Tensor};
 use offramp_core::ExitOutputs;
@@ -18,8 +16,6 @@ use offramp_methods::distill::{
 };
 use offramp_methods::{MethodError, Targets};
 use offramp_nn::Init;
-use setup::{IMAGE, SAMPLES, Setup, distill_batch, gradients_of, leaf_gradients, number, terms};
-use support::{END, device, targets, values};
 
 /// Batches as they come, and as they should not.
 fn batches(batch: &Batch) -> Vec<(&'static str, Batch)> {
@@ -213,7 +209,7 @@ fn names_and_settings_are_those_of_recipes() {
         assert_eq!(config.name(), entry.name);
         assert!(!entry.doc.is_empty() && !entry.doc.contains('\n'));
         let text = toml::to_string(&config).unwrap();
-        assert_eq!(batches::config(&text), config, "{text}");
+        assert_eq!(crate::batches::config(&text), config, "{text}");
         let table = format!("name = {:?}\ntemprature = 3.0", entry.name);
         let error = toml::from_str::<DistillerConfig>(&table).unwrap_err();
         assert!(error.to_string().contains("temprature"), "{error}");
@@ -256,7 +252,7 @@ fn one_class_cannot_be_decoupled() {
         train_images: TRAIN_IMAGES,
         batch_size: SAMPLES,
     };
-    let dkd = batches::config("name = \"dkd\"");
+    let dkd = crate::batches::config("name = \"dkd\"");
     let error = dkd.init(&info, &mut Init::new(1, &device())).unwrap_err();
     assert!(
         matches!(error, MethodError::Value { key: "classes", .. }),

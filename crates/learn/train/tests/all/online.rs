@@ -1,14 +1,12 @@
 //! Whole runs of what learns together: branches of one network, and networks beside the student.
 
-mod support;
-
 use std::path::Path;
 
+use crate::support::*;
 use burn::tensor::Tensor;
 use offramp_core::params::collect;
 use offramp_heads::load_model;
 use offramp_train::checkpoint::{self, Checkpoint};
-use support::*;
 
 const BRANCHES: [&str; 2] = ["model.head=branch", "model.exits=[1, 1, 1]"];
 

@@ -1,16 +1,14 @@
 //! What must hold for every method.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::support::{END, device, init, network, staged, targets, values};
 use burn::tensor::{Device, Distribution, FloatDType, Int, Tensor};
 use offramp_core::{ExitOutput, ExitOutputs, default_device};
 use offramp_methods::{
     AnyMethod, LossTerms, Method, MethodConfig, MethodError, NetworkInfo, Targets, registry,
 };
 use offramp_nn::Init;
-use support::{END, device, init, network, staged, targets, values};
 
 const SAMPLES: usize = 5;
 const CLASSES: usize = 4;

@@ -1,15 +1,13 @@
 //! Whole runs of a tiny student and a tiny teacher.
 
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::support::*;
 use offramp_core::{DeviceSpec, Precision, params};
 use offramp_heads::load_model;
 use offramp_methods::distill::{TeacherCount, distillers};
 use offramp_train::Recipe;
-use support::*;
 
 /// A teacher with the recipe's own method and network.
 fn teacher(folder: &Path, name: &str, settings: &[&str]) -> PathBuf {

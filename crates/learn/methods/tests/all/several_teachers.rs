@@ -1,16 +1,16 @@
 //! AVER, EBKD and CA-MKD: numbers of `python/golden.py` and `python/shared_classifier.py`, gradients, and odd
 //! batches.
 
-#[path = "support/by_hand.rs"]
-mod by_hand;
-mod support;
-
 use std::collections::BTreeMap;
 
-use burn::tensor::{Device, Int, Tensor};
-use by_hand::{
+use crate::by_hand::{
     CLASSES, IMAGE, Scene, answer, distiller, exit, external, fill, model, teacher, with,
 };
+use crate::support::{
+    END, Z, assert_all_close, assert_close, assert_gradient, device, matrix, parameter_gradients,
+    values,
+};
+use burn::tensor::{Device, Int, Tensor};
 use offramp_core::{ExitOutputs, default_device};
 use offramp_methods::distill::{
     AnyDistiller, DistillConfig, Distiller, Distillers, StepBatch, Student,
@@ -19,10 +19,6 @@ use offramp_methods::{LossTerms, Targets};
 use offramp_nn::Init;
 use offramp_teachers::ExternalTeacher;
 use serde_json::json;
-use support::{
-    END, Z, assert_all_close, assert_close, assert_gradient, device, matrix, parameter_gradients,
-    values,
-};
 
 /// The logits of three teachers.
 const TEACHERS: [[f32; 3]; 3] = [[3.0, 1.0, 0.0], [0.0, 2.0, 0.0], [1.0, 1.0, 1.0]];
@@ -164,7 +160,7 @@ fn values_and_gradients_of_pytorch() {
 /// A teacher whose classifier is that of python/shared_classifier.py.
 fn known_teacher(place: usize, width: usize) -> ExternalTeacher {
     let device = default_device().unwrap();
-    let config = by_hand::teacher_config(width);
+    let config = crate::by_hand::teacher_config(width);
     let net = config
         .init(CLASSES, IMAGE, &mut Init::new(1, &device))
         .unwrap();

@@ -1,13 +1,11 @@
 //! Data-parallel training on logical devices, threads of one processor.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::support::*;
 use offramp_core::DeviceSpec;
 use offramp_train::{TrainError, checkpoint};
-use support::*;
 
 /// Parameters after some steps, without what batch norm remembers, and the loss of each step.
 fn trained(out: &Path, settings: &[&str]) -> (BTreeMap<String, Vec<f32>>, Vec<f64>) {

@@ -1,15 +1,11 @@
 //! Every distiller against PyTorch in float64: `python/distillers.py` prints these numbers.
 
-#[path = "support/batches.rs"]
-mod batches;
-mod support;
-
-use batches::{Batch, Shapes, TRAIN_IMAGES, config, fill, info, net_config, teacher, wave};
+use crate::batches::{Batch, Shapes, TRAIN_IMAGES, config, fill, info, net_config, teacher, wave};
+use crate::support::{END, device, targets, values};
 use offramp_core::MapShape;
 use offramp_methods::distill::{AnyDistiller, Distiller};
 use offramp_methods::{StepContext, Targets};
 use offramp_nn::Init;
-use support::{END, device, targets, values};
 
 const SAMPLES: usize = 5;
 const STUDENT: Shapes = Shapes {
