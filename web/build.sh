@@ -48,7 +48,7 @@ printf '{"name": "%s", "files": [%s]}\n' "$name" "$files" >"$out/run.json"
 page=$root/crates/deploy/serve/page
 cp "$page/page.css" "$page/page.js" "$root/web/wasm.js" "$out/"
 csp="default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src blob: data:; media-src blob:; connect-src 'self'; base-uri 'none'; form-action 'none'"
-about="The network runs in this browser; pictures do not leave it."
+about="The network runs in this browser; images do not leave it."
 sed -e "s|<meta name=\"viewport\"|<meta http-equiv=\"Content-Security-Policy\" content=\"$csp\"/>\n&|" \
     -e 's|<style>.*</style>|<link rel="stylesheet" href="page.css"/>|' \
     -e 's|<script>.*</script>|<script src="wasm.js"></script>\n<script src="page.js"></script>|' \

@@ -229,6 +229,11 @@ fn options_that_make_no_sense(run: &Path) {
         &["--format", "plan", "--segments"],
         &["--segments", "onnx"],
     );
+    refused(
+        "export",
+        &["--format", "plan", "--staged"],
+        &["--staged", "onnx"],
+    );
     let recipe = run.join("recipe.toml");
     let kept = std::fs::read_to_string(&recipe).unwrap();
     let without = kept.replace("val-fraction = 0.25", "val-fraction = 0.0");

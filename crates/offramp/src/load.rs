@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use offramp_executor::{About, MultiExitPlan, Options};
+use offramp_run::files::folder_of;
 use offramp_run::{ChosenPolicy, Document, ModelCard, RunPaths};
 
 use crate::{Error, Network};
@@ -39,7 +40,8 @@ impl Default for LoadOptions {
 ///
 /// The network is `export/f32.plan`, else `export/int8.plan`, as `offramp export RUN --format plan` writes them;
 /// else, with the feature `model`, it is compiled from `model.json` and `model.safetensors`. The policy is
-/// `policy.json`; without it every image goes to the deepest exit.
+/// `policy.json` in the run folder, or beside the file of the plan; without it every image goes to the deepest
+/// exit.
 ///
 /// ```no_run
 /// let mut net = offramp::load("runs/demo")?;
@@ -90,7 +92,8 @@ pub fn load_with(run: impl AsRef<Path>, options: &LoadOptions) -> Result<Network
     let plan = plan.with_batch(options.batch).with_threads(threads);
     let (exits, classes) = (plan.num_exits(), about.classes.len());
     let given = options.policy.as_deref();
-    let policy = ChosenPolicy::choose(run, given, &about.model, exits, classes)?;
+    let folder = if run.is_file() { folder_of(run) } else { run };
+    let policy = ChosenPolicy::choose(folder, given, &about.model, exits, classes)?;
     Network::new(plan, about, policy)
 }
 
@@ -111,7 +114,7 @@ fn exported(run: &Path) -> Option<PathBuf> {
     ["f32.plan", "int8.plan"]
         .map(|name| export.join(name))
         .into_iter()
-        .find(|path| path.exists())
+        .find(|path| path.symlink_metadata().is_ok())
 }
 
 /// Maps a plan, which must be of the run's network where `model.json` says which that is.

@@ -137,9 +137,25 @@ fn the_given_policy_then_the_runs_then_the_deepest_exit() {
     assert_eq!(net.predict(image(DIM)).unwrap().exit, 0);
     let error = net.set_exit(2).unwrap_err();
     assert!(matches!(error, Error::Policy(_)), "{error}");
-    // The file of a plan has no folder to look for a policy in.
-    let net = load(run.path().join("export/f32.plan")).unwrap();
-    assert_eq!(net.policy(), "always exit 1");
+}
+
+#[test]
+fn the_file_of_a_plan_has_the_policy_beside_it() {
+    let run = run();
+    write_policy(&run.path().join("policy.json"), 0.99);
+    let plan = run.path().join("export/f32.plan");
+    assert_eq!(load(&plan).unwrap().policy(), "always exit 1");
+    write_policy(&run.path().join("export/policy.json"), 0.5);
+    let mut net = load(&plan).unwrap();
+    assert!(
+        net.policy().ends_with("export/policy.json"),
+        "{}",
+        net.policy()
+    );
+    assert_eq!(net.predict(image(RED)).unwrap().exit, 0);
+    fs::write(run.path().join("export/policy.json"), "{}").unwrap();
+    let error = load(&plan).unwrap_err().to_string();
+    assert!(error.contains("policy.json"), "{error}");
 }
 
 #[test]

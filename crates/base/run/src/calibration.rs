@@ -13,6 +13,9 @@ use crate::policy_file::{PolicyFile, check_point};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Calibration {
+    /// The version of this format; 2 whatever the version of the file that was read.
+    #[serde(skip_deserializing, default = "newest")]
+    pub format: u32,
     /// The split the thresholds come from.
     #[serde(alias = "fitted_on")]
     pub fitted_on: FitSplit,
@@ -31,6 +34,10 @@ pub struct Calibration {
     pub full: Option<Full>,
 }
 
+fn newest() -> u32 {
+    Calibration::FORMAT
+}
+
 /// The network without stopping early.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Full {
@@ -44,6 +51,7 @@ impl Calibration {
     /// Puts the parts together.
     pub fn new(curve: BudgetCurve, policy: PolicyFile, scored: OperatingPoint, full: Full) -> Self {
         Self {
+            format: Self::FORMAT,
             fitted_on: curve.fitted_on,
             scored_on: curve.scored_on,
             rows: curve.rows,
@@ -68,7 +76,9 @@ impl Calibration {
 impl Document for Calibration {
     const FILE: &'static str = "calibrate.json";
     const NAME: &'static str = "calibration";
-    const FORMAT: u32 = 1;
+    const FORMAT: u32 = 2;
+    /// Version 1 has no key `format`, and underscores in the keys of version 2.
+    const OLDEST: u32 = 1;
     const REMEDY: &'static str = "run `offramp calibrate RUN --json` again";
 
     fn check(&self) -> Result<(), Fault> {

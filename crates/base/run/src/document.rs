@@ -29,8 +29,8 @@ pub trait Document: Serialize + DeserializeOwned {
     const FORMAT: u32;
     /// Oldest version that is read.
     const OLDEST: u32 = Self::FORMAT;
-    /// The keys that may hold the version, the one that is written first. A file of a document without
-    /// such a key is of version 1.
+    /// The keys that must hold the version, the one that is written first. None for a document whose files
+    /// had no version at first: a file of it without `format` is of version 1.
     const FORMAT_KEYS: &'static [&'static str] = &[];
     /// What to do about a file that cannot be used.
     const REMEDY: &'static str;
@@ -48,7 +48,7 @@ pub trait Document: Serialize + DeserializeOwned {
     fn parse(text: &str, path: &Path) -> Result<Self, DocumentError> {
         let document = Self::decode(text, path)?;
         let checked = document.check();
-        checked.map_err(|fault| faulty::<Self>(path, fault))?;
+        checked.map_err(|fault| faulty::<Self>(path, fault).spelled_as_in(text))?;
         Ok(document)
     }
 
@@ -302,6 +302,17 @@ impl DocumentError {
         faulty::<D>(path, fault)
     }
 
+    /// The same error with the key as it stands in the text of the file: earlier versions of a document
+    /// have underscores in place of hyphens.
+    pub(crate) fn spelled_as_in(mut self, text: &str) -> Self {
+        if let Self::Value { fault, .. } = &mut self
+            && let Ok(file) = serde_json::from_str(text)
+        {
+            fault.key = spelled(&fault.key, &file);
+        }
+        self
+    }
+
     /// The file, where one is named.
     pub fn path(&self) -> Option<&Path> {
         match self {
@@ -348,9 +359,8 @@ fn text(bytes: Vec<u8>) -> String {
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// The version in a file. It stays in a document that has a key for it, and is taken out of others, which
-/// know no such key in version 1.
-fn versions(oldest: u32, newest: u32) -> String {
+/// The versions that are read, in words.
+pub(crate) fn versions(oldest: u32, newest: u32) -> String {
     if oldest == newest {
         format!("version {newest}")
     } else {
@@ -358,6 +368,7 @@ fn versions(oldest: u32, newest: u32) -> String {
     }
 }
 
+/// The version in a file. It stays in a document that must have a key for it, and is taken out of others.
 fn take_format(value: &mut Value, keys: &[&str]) -> Option<Value> {
     if keys.is_empty() {
         return value.as_object_mut()?.remove("format");
@@ -384,6 +395,25 @@ pub(crate) fn at<'v>(value: &'v Value, key: &str) -> Option<&'v Value> {
             Some(index) => value.get(index.parse::<usize>().ok()?),
             None => value.get(part),
         })
+}
+
+/// The key with underscores in place of hyphens wherever `file` has that one alone.
+fn spelled(key: &str, file: &Value) -> String {
+    let mut place = Some(file);
+    let parts = key.split('.').map(|part| {
+        let (name, index) = part.split_at(part.find('[').unwrap_or(part.len()));
+        let old = name.replace('-', "_");
+        let has = |name: &str| place.is_some_and(|place| place.get(name).is_some());
+        let name = if !has(name) && has(&old) {
+            old
+        } else {
+            name.to_owned()
+        };
+        let part = name + index;
+        place = place.and_then(|place| at(place, &part));
+        part
+    });
+    parts.collect::<Vec<_>>().join(".")
 }
 
 /// A value as JSON, long ones cut.

@@ -25,7 +25,7 @@ pub trait Engine: Send {
     /// How many images wait for an answer.
     fn pending(&self) -> usize;
 
-    /// Computes one stage for waiting images, and answers those that stop there.
+    /// Computes one segment for waiting images, and answers those that stop there.
     ///
     /// # Errors
     /// When it cannot; images may then be lost, which no longer count as pending.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::temporary::{Temporary, remove_stale};
+use crate::temporary::{Readers, Temporary, remove_stale};
 
 /// A file that could not be read or written.
 #[derive(Debug, Error)]
@@ -32,7 +32,7 @@ pub enum FileError {
 
 /// Writes `bytes` to `path` all at once: to a temporary file in the same
 /// folder, flushed to the disk, then renamed over `path`. What a killed writer
-/// left in the folder is removed.
+/// left in the folder is removed. The file's owner alone can read it.
 ///
 /// # Errors
 /// [`FileError::Write`] when the folder cannot be written or the disk is full;
@@ -49,10 +49,27 @@ pub fn write_atomic_with(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), FileError> {
+    write_for(Readers::Owner, path, write)
+}
+
+/// As [`write_atomic`], for a file that is made to be shown, such as a report: others can read it as they
+/// can other new files of its owner.
+///
+/// # Errors
+/// As [`write_atomic`].
+pub fn write_atomic_readable(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    write_for(Readers::Others, path, |file| file.write_all(bytes))
+}
+
+fn write_for(
+    readers: Readers,
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), FileError> {
     let attempt = || -> io::Result<()> {
         let folder = folder_of(path);
         remove_stale(folder);
-        let mut temporary = Temporary::file_in(folder)?;
+        let mut temporary = Temporary::file_in(folder, readers)?;
         let file = temporary.file()?;
         write(file)?;
         file.sync_all()?;
@@ -150,6 +167,8 @@ pub fn sha256(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::*;
 
     #[test]
@@ -192,12 +211,33 @@ mod tests {
     fn the_next_writer_removes_what_a_killed_one_left() {
         let folder = tempfile::tempdir().unwrap();
         let left = folder.path().join(".offramp-4000000-0.tmp");
+        let age = || {
+            let long_ago = SystemTime::now() - Duration::from_secs(7200);
+            File::open(&left).unwrap().set_modified(long_ago).unwrap();
+        };
         std::fs::write(&left, b"half").unwrap();
+        age();
         write_atomic(&folder.path().join("state"), b"new").unwrap();
         assert!(!left.exists());
         std::fs::create_dir(&left).unwrap();
+        age();
         write_folder_atomic(&folder.path().join("a"), |_| Ok::<_, FileError>(())).unwrap();
         assert!(!left.exists());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_run_is_its_owners_and_a_report_is_everybodys() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let mode = || path.metadata().unwrap().permissions().mode() & 0o777;
+        write_atomic(&path, b"1").unwrap();
+        assert_eq!(mode(), 0o600);
+        std::fs::write(folder.path().join("other"), b"1").unwrap();
+        let other = folder.path().join("other").metadata().unwrap();
+        write_atomic_readable(&path, b"1").unwrap();
+        assert_eq!(mode(), other.permissions().mode() & 0o777);
     }
 
     #[test]

@@ -29,7 +29,7 @@ impl ImageInput {
     /// Checks every value.
     ///
     /// # Errors
-    /// The first that cannot be: another number of channels than 3, an empty shape, one that is larger than
+    /// The first that cannot be: another number of channels than 3, an empty shape, one of too many pixels, one that is larger than
     /// what it is cut out of, a mean or standard deviation that is not finite, a standard deviation that is
     /// not positive.
     pub fn check(&self) -> Result<(), Fault> {
@@ -39,10 +39,15 @@ impl ImageInput {
                 return Err(Fault::new(format!("{name}.channels"), shape.channels, rule));
             }
             for (side, length) in [("height", shape.height), ("width", shape.width)] {
-                if length == 0 || length > MOST_PIXELS {
-                    let rule = format!("a side has 1 to {MOST_PIXELS} pixels");
+                if length == 0 || length > LONGEST {
+                    let rule = format!("a side has 1 to {LONGEST} pixels");
                     return Err(Fault::new(format!("{name}.{side}"), length, rule));
                 }
+            }
+            if shape.height as u64 * shape.width as u64 > MOST_PIXELS {
+                let found = format!("{} x {}", shape.height, shape.width);
+                let rule = format!("an image has at most {MOST_PIXELS} pixels");
+                return Err(Fault::new(name, found, rule));
             }
         }
         let sides = [
@@ -123,7 +128,10 @@ impl ImageInput {
 }
 
 /// The longest side of an image that a network reads.
-const MOST_PIXELS: usize = 1 << 16;
+const LONGEST: usize = 1 << 16;
+
+/// The most pixels of an image that a network reads, 4096 x 4096.
+const MOST_PIXELS: u64 = 1 << 24;
 
 /// Planar bytes `[N, 3, H, W]`, `plane = H * W`, as a network reads them: `x = (byte / 255 - mean) / std`, per
 /// channel, with the very operations of training: `byte * 1 / (255 std) - mean / std` in `f32`.
@@ -183,6 +191,25 @@ mod tests {
         assert_eq!(fault(|i| i.image.channels = 1), "image.channels");
         assert_eq!(fault(|i| i.resize.width = 3), "resize.width");
         assert_eq!(fault(|i| i.image.height = 0), "image.height");
+        assert_eq!(fault(|i| i.resize.width = 1 << 17), "resize.width");
+        let square = |side| MapShape::new(3, side, side);
+        let large = ImageInput {
+            image: square(1 << 16),
+            resize: square(1 << 16),
+            ..input()
+        };
+        let error = large.check().unwrap_err().to_string();
+        assert!(error.starts_with("`image` is 65536 x 65536: "), "{error}");
+        let large = ImageInput {
+            resize: MapShape::new(3, 4097, 4096),
+            ..input()
+        };
+        assert_eq!(large.check().unwrap_err().key, "resize");
+        let largest = ImageInput {
+            resize: square(4096),
+            ..input()
+        };
+        assert_eq!(largest.check(), Ok(()));
         assert_eq!(fault(|i| i.mean[2] = f32::NAN), "mean[2]");
         assert_eq!(fault(|i| i.std[1] = 0.0), "std[1]");
     }

@@ -1,5 +1,6 @@
 //! Which policy goes with a run: the given one, else that of the run, else the deepest exit.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use offramp_policies::{AnyPolicy, FixedExit, PolicyError, Rule};
@@ -47,7 +48,7 @@ impl ChosenPolicy {
         let own = run.join(PolicyFile::FILE);
         let path = match given {
             Some(path) => path,
-            None if own.exists() => &own,
+            None if is_there(&own) => &own,
             None => return Self::deepest(exits),
         };
         let file = PolicyFile::read_for(path, model, exits, classes)?;
@@ -90,6 +91,15 @@ impl ChosenPolicy {
     }
 }
 
+/// Whether there is anything of this name. What is there and cannot be read, such as a link to nothing, is an
+/// error of reading, and no run without a policy.
+fn is_there(path: &Path) -> bool {
+    match path.symlink_metadata() {
+        Ok(_) => true,
+        Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,5 +138,21 @@ mod tests {
             "always exit 1"
         );
         assert!(ChosenPolicy::choose_text(Some("{"), "ab", 2, 2).is_err());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_policy_that_cannot_be_read_is_an_error() {
+        let run = tempfile::tempdir().unwrap();
+        let own = run.path().join("policy.json");
+        let error = || {
+            let found = ChosenPolicy::choose(run.path(), None, "ab", 2, 2);
+            found.unwrap_err().to_string()
+        };
+        std::os::unix::fs::symlink(run.path().join("gone.json"), &own).unwrap();
+        assert!(error().contains("policy.json"), "{}", error());
+        std::fs::remove_file(&own).unwrap();
+        std::os::unix::fs::symlink(&own, &own).unwrap();
+        assert!(error().contains("policy.json"), "{}", error());
     }
 }

@@ -6,10 +6,11 @@ use offramp_policies::{
     AnyPolicy, Criterion, Ensemble, ExitPolicy, FitRows, FitSplit, Guarantee, OperatingPoint,
     Promise, Readout, Rule, Temperatures,
 };
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::check::{json, not_negative, percent, share};
-use crate::document::{Document, DocumentError, Fault, faulty, same_model};
+use crate::document::{Document, DocumentError, Fault, faulty, same_model, versions};
 
 /// The rows a policy was fitted on. The test split has no name here, so a file cannot claim it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,9 +65,17 @@ pub struct PolicyFile {
     pub guarantee: Option<Guarantee>,
 }
 
-/// The version that is written, in the place of the one that was read.
+/// The version that is written, in the place of the one that was read. A policy inside of another document
+/// is read without [`Document::decode`], so the version is checked here too.
 fn newest<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    u32::deserialize(deserializer).map(|_| PolicyFile::FORMAT)
+    let found = u32::deserialize(deserializer)?;
+    if (PolicyFile::OLDEST..=PolicyFile::FORMAT).contains(&found) {
+        return Ok(PolicyFile::FORMAT);
+    }
+    Err(D::Error::custom(format!(
+        "this program reads policies of {}",
+        versions(PolicyFile::OLDEST, PolicyFile::FORMAT)
+    )))
 }
 
 impl PolicyFile {
@@ -137,7 +146,8 @@ impl PolicyFile {
         classes: usize,
     ) -> Result<Self, DocumentError> {
         let file = Self::decode(text, path)?;
-        file.check_network(path, model, exits, classes)?;
+        let checked = file.check_network(path, model, exits, classes);
+        checked.map_err(|error| error.spelled_as_in(text))?;
         Ok(file)
     }
 

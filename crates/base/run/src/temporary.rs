@@ -1,18 +1,46 @@
 //! Temporary files and folders, and those that a killed writer left behind.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirEntry, File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
 use std::io;
+#[cfg(unix)]
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Tells the temporary files of one process apart.
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 
+/// How long a temporary file has not been written to before it can be one that was left behind.
+const STALE_AFTER: Duration = Duration::from_secs(60 * 60);
+
+/// Who can read a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// Its owner, on systems that know owners.
+    Owner,
+    /// Whoever can read other new files of its owner.
+    Others,
+}
+
+impl Readers {
+    #[cfg(unix)]
+    fn limit(self, options: &mut OpenOptions) {
+        if self == Self::Owner {
+            options.mode(0o600);
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn limit(self, _options: &mut OpenOptions) {}
+}
+
 /// A file or folder under a temporary name, locked while its writer lives and removed when dropped.
 ///
-/// The lock is what tells it from one that a killed writer left behind: the system releases a lock when
-/// its process ends in any way.
+/// Age and lock tell it from one that a killed writer left behind: the system releases a lock when its
+/// process ends in any way, but a lock may hold on one machine only, while others write in the same folder.
 #[derive(Debug)]
 pub(crate) struct Temporary {
     path: PathBuf,
@@ -22,10 +50,11 @@ pub(crate) struct Temporary {
 
 impl Temporary {
     /// A new empty file in `folder`.
-    pub(crate) fn file_in(folder: &Path) -> io::Result<Self> {
+    pub(crate) fn file_in(folder: &Path, readers: Readers) -> io::Result<Self> {
         Self::new(folder, |path| {
             let mut options = OpenOptions::new();
             options.read(true).write(true).create_new(true);
+            readers.limit(&mut options);
             options.open(path).map(Some)
         })
     }
@@ -42,7 +71,10 @@ impl Temporary {
     fn new(folder: &Path, create: impl Fn(&Path) -> io::Result<Option<File>>) -> io::Result<Self> {
         loop {
             let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-            let path = folder.join(format!("{PREFIX}{}-{number}{SUFFIX}", process::id()));
+            // Processes of two containers may have the same number.
+            let random = RandomState::new().hash_one(number);
+            let name = format!("{PREFIX}{}-{random:016x}-{number}{SUFFIX}", process::id());
+            let path = folder.join(name);
             let handle = match create(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 created => created?,
@@ -112,20 +144,29 @@ pub(crate) fn is_temporary_in_run(name: &str) -> bool {
 }
 
 /// Removes from a folder what a killed writer left behind: temporary files and folders of this program
-/// that no process holds locked. What cannot be removed stays; it is in nobody's way.
+/// that nobody has written to for an hour and no process holds locked. What cannot be removed stays; it is
+/// in nobody's way.
 pub(crate) fn remove_stale(folder: &Path) {
-    remove_unlocked(folder, is_temporary);
+    remove_unlocked(folder, is_temporary, STALE_AFTER);
 }
 
-/// Removes the temporary files that killed writers left in the folder of a run, those of earlier versions of
+/// Removes the temporary files that killed writers left in a folder of a run, those of earlier versions of
 /// this program too.
 pub fn remove_stale_in_run(folder: &Path) {
-    remove_unlocked(folder, is_temporary_in_run);
+    remove_unlocked(folder, is_temporary_in_run, STALE_AFTER);
 }
 
-fn remove_unlocked(folder: &Path, ours: fn(&str) -> bool) {
+/// Whether it was last modified at least `age` ago.
+fn is_older(entry: &DirEntry, age: Duration) -> bool {
+    let modified = entry.metadata().and_then(|found| found.modified()).ok();
+    // A time yet to come is that of another machine's clock.
+    let elapsed = modified.and_then(|modified| modified.elapsed().ok());
+    elapsed.is_some_and(|elapsed| elapsed >= age)
+}
+
+fn remove_unlocked(folder: &Path, ours: fn(&str) -> bool, age: Duration) {
     for entry in folder.read_dir().into_iter().flatten().flatten() {
-        if !ours(&entry.file_name().to_string_lossy()) {
+        if !ours(&entry.file_name().to_string_lossy()) || !is_older(&entry, age) {
             continue;
         }
         let path = entry.path();
@@ -153,6 +194,8 @@ fn remove(path: &Path) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     fn names(folder: &Path) -> Vec<String> {
@@ -179,9 +222,9 @@ mod tests {
         fs::write(at("policy.json.77.partial"), "of an earlier version").unwrap();
         fs::write(at("policy.json.mine.partial"), "a person's").unwrap();
         fs::write(at("thesis.tmp"), "a person's").unwrap();
-        let file = Temporary::file_in(folder.path()).unwrap();
+        let file = Temporary::file_in(folder.path(), Readers::Owner).unwrap();
         let open = Temporary::folder_in(folder.path()).unwrap();
-        remove_stale(folder.path());
+        remove_unlocked(folder.path(), is_temporary, Duration::ZERO);
         let name = |t: &Temporary| t.path().file_name().unwrap().to_str().unwrap().to_owned();
         let mut expected = vec![
             name(&file),
@@ -198,11 +241,63 @@ mod tests {
             "what is being written stays"
         );
         drop((file, open));
-        remove_stale_in_run(folder.path());
+        remove_unlocked(folder.path(), is_temporary_in_run, Duration::ZERO);
         assert_eq!(
             names(folder.path()),
             ["policy.json.mine.partial", "thesis.tmp"]
         );
+    }
+
+    /// A writer on another machine may hold a lock that is not seen here.
+    #[test]
+    fn what_was_written_to_within_the_hour_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let left = |name: &str, age: u64| {
+            let file = File::create(at(name)).unwrap();
+            let modified = SystemTime::now() - Duration::from_secs(age);
+            file.set_modified(modified).unwrap();
+        };
+        left(".offramp-1-0-0.tmp", 3500);
+        left(".offramp-1-0-1.tmp", 3700);
+        left(".tmp-abc", 3500);
+        left(".tmp-def", 3700);
+        let ahead = File::create(at(".offramp-1-0-2.tmp")).unwrap();
+        let clock = SystemTime::now() + Duration::from_secs(7200);
+        ahead.set_modified(clock).unwrap();
+        drop(ahead);
+        remove_stale(folder.path());
+        assert_eq!(
+            names(folder.path()),
+            [
+                ".offramp-1-0-0.tmp",
+                ".offramp-1-0-2.tmp",
+                ".tmp-abc",
+                ".tmp-def"
+            ]
+        );
+        remove_stale_in_run(folder.path());
+        assert_eq!(
+            names(folder.path()),
+            [".offramp-1-0-0.tmp", ".offramp-1-0-2.tmp", ".tmp-abc"]
+        );
+    }
+
+    #[test]
+    fn processes_of_one_number_take_different_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = Temporary::file_in(folder.path(), Readers::Owner).unwrap();
+        let name = file.path().file_name().unwrap().to_str().unwrap();
+        let process = process::id().to_string();
+        let [_, found, random, number] = name.split('-').collect::<Vec<_>>()[..] else {
+            panic!("{name}")
+        };
+        assert!(found == process && is_temporary(name), "{name}");
+        assert_eq!(random.len(), 16, "{name}");
+        let number: u64 = number.strip_suffix(SUFFIX).unwrap().parse().unwrap();
+        // A table with keys of its own, as another process has it.
+        let other = format!("{:016x}", RandomState::new().hash_one(number));
+        assert_ne!(random, other);
     }
 
     #[test]
@@ -214,8 +309,8 @@ mod tests {
                 let folder = folder.path();
                 scope.spawn(move || {
                     for round in 0..25 {
-                        remove_stale(folder);
-                        let temporary = Temporary::file_in(folder).unwrap();
+                        remove_unlocked(folder, is_temporary, Duration::ZERO);
+                        let temporary = Temporary::file_in(folder, Readers::Owner).unwrap();
                         let path = folder.join(format!("{writer}-{round}"));
                         temporary.rename(&path).unwrap();
                     }

@@ -137,6 +137,7 @@ fn values_that_cannot_be_are_named_in_the_model_card() {
         ("/image/width", json!(-4), "`image.width` is -4"),
         ("/image/width", json!(1u64 << 40), "`image.width`"),
         ("/resize/width", json!(8), "`resize.width` is 8"),
+        ("/resize/width", json!(1 << 20), "`resize.width` is 1048576"),
         ("/mean/1", json!(null), "`mean[1]` is null"),
         ("/mean", json!([0.5, 0.5]), "`mean`"),
         ("/std/2", json!(0.0), "`std[2]` is 0"),
@@ -346,6 +347,36 @@ fn an_unknown_version_is_named() {
     refuses::<Latency>();
     refuses::<Rows>();
     refuses::<Gallery>();
+}
+
+/// `calibrate.json` holds a policy, which has a version of its own.
+#[test]
+fn the_version_of_a_calibrated_policy_is_checked() {
+    let old = std::fs::read_to_string(old().document::<Calibration>()).unwrap();
+    let old: Value = serde_json::from_str(&old).unwrap();
+    assert!(old.get("format").is_none(), "format 1 does not say so");
+    let new = value::<Calibration>();
+    assert_eq!(new["format"], 2);
+    let path = Path::new(Calibration::FILE);
+    for (file, key) in [(&old, "format_version"), (&new, "format")] {
+        let file = |version: Value| {
+            let mut file = file.clone();
+            file["policy"][key] = version;
+            Calibration::parse(&file.to_string(), path)
+        };
+        for version in [json!(0), json!(3), json!(9), json!("2"), json!(null)] {
+            let error = file(version.clone()).unwrap_err().to_string();
+            let said = format!("`policy.{key}` is {version}");
+            assert!(error.contains(&said), "{error}");
+        }
+        for version in [1, 2] {
+            assert_eq!(file(json!(version)).unwrap().policy.format, 2);
+        }
+    }
+    let error = refusal::<Calibration>("/format", Some(json!(0))).unwrap();
+    assert!(error.contains("calibrate.json: format 0"), "{error}");
+    assert_eq!(refusal::<Calibration>("/format", Some(json!(1))), None);
+    assert_eq!(refusal::<Calibration>("/format", None), None);
 }
 
 /// Paths of all values in a document.

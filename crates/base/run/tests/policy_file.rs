@@ -8,7 +8,7 @@ use offramp_policies::{
     AnyPolicy, Criterion, DeadlinePolicy, Ensemble, FitRows, FixedExit, Gate, GatePolicy,
     PatiencePolicy, Target, Temperatures, evaluate, fit,
 };
-use offramp_run::{Document, PolicyFile};
+use offramp_run::{Calibration, Document, PolicyFile};
 use serde_json::{Value, json};
 use support::{CLASSES, t8, val};
 
@@ -151,6 +151,60 @@ fn format_1_is_read() {
     );
     assert_eq!(json["expected"]["mean-macs"], 22.5);
     assert!(json.get("format_version").is_none());
+}
+
+/// What is wrong in a file of format 1 is named as that file spells it.
+#[test]
+fn format_1_is_refused_in_its_own_words() {
+    let sound = json!({
+        "format_version": 1, "model": "ab", "criterion": "confidence",
+        "fitted_on": { "split": "val", "samples": 6 },
+        "policy": { "kind": "confidence", "thresholds": [0.5, 0.0] },
+        "expected": { "thresholds": [0.5, 0.0], "exit_fractions": [0.5, 0.5], "mean_macs": 22.5, "top1": 75.0 }
+    });
+    let path = Path::new("policy.json");
+    let keys = [
+        ("/fitted_on/samples", json!(0), "`fitted_on.samples` is 0"),
+        (
+            "/expected/exit_fractions/1",
+            json!(1.5),
+            "`expected.exit_fractions[1]` is 1.5",
+        ),
+        (
+            "/expected/exit_fractions",
+            json!([1.0]),
+            "`expected.exit_fractions` is",
+        ),
+        (
+            "/expected/mean_macs",
+            json!(-1.0),
+            "`expected.mean_macs` is -1.0",
+        ),
+        (
+            "/expected/mean_macs",
+            json!("x"),
+            "`expected.mean_macs` is \"x\"",
+        ),
+    ];
+    for (pointer, bad, expected) in &keys {
+        let mut file = sound.clone();
+        *file.pointer_mut(pointer).unwrap() = bad.clone();
+        let text = file.to_string();
+        let errors = [
+            PolicyFile::parse(&text, path).unwrap_err(),
+            PolicyFile::parse_for(&text, path, "ab", 2, 2).unwrap_err(),
+        ];
+        for error in errors {
+            assert!(error.to_string().contains(expected), "{pointer}: {error}");
+        }
+        let calibration = json!({
+            "fitted_on": "val", "scored_on": "test", "rows": [], "policy": file
+        });
+        let error = Calibration::parse(&calibration.to_string(), Path::new("calibrate.json"));
+        let error = error.unwrap_err().to_string();
+        let below = expected.replacen('`', "`policy.", 1);
+        assert!(error.contains(&below), "{pointer}: {error}");
+    }
 }
 
 #[test]

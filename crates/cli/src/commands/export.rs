@@ -92,7 +92,8 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), CliError> {
 fn check(args: &ExportArgs) -> Result<(), CliError> {
     let onnx = args.format == ExportFormat::Onnx;
     let given = [
-        ("--segments", args.by_segment() && !onnx, "onnx"),
+        ("--segments", args.segments && !onnx, "onnx"),
+        ("--staged", args.staged && !onnx, "onnx"),
         ("--policy", args.policy.is_some() && !onnx, "onnx"),
         ("--opset", args.opset.is_some() && !onnx, "onnx"),
         (

@@ -44,7 +44,7 @@ impl Engine for Stream {
 pub struct CompiledEngine {
     stream: Stream,
     /// Its memory is taken when it is first asked for.
-    staged: Option<MultiExitExecutor>,
+    timed: Option<MultiExitExecutor>,
 }
 
 impl CompiledEngine {
@@ -55,7 +55,7 @@ impl CompiledEngine {
     pub fn new(plan: MultiExitPlan, macs: Vec<u64>) -> Result<Self, ExecutorError> {
         Ok(Self {
             stream: Stream::new(plan, macs)?,
-            staged: None,
+            timed: None,
         })
     }
 
@@ -103,10 +103,10 @@ impl Engine for CompiledEngine {
     ) -> Result<Vec<f64>, EngineError> {
         let plan = self.stream.plan();
         let mut times = Vec::with_capacity(plan.num_exits());
-        let staged = (self.staged).get_or_insert_with(|| MultiExitExecutor::new(plan.clone()));
+        let executor = (self.timed).get_or_insert_with(|| MultiExitExecutor::new(plan.clone()));
         let start = Instant::now();
         let ms = || start.elapsed().as_secs_f64() * 1e3;
-        let run = staged.run(count, images, |_, sample, _| {
+        let run = executor.run(count, images, |_, sample, _| {
             if sample == 0 {
                 times.push(ms());
             }

@@ -219,10 +219,10 @@ impl MultiExitPlan {
             ));
             sources.push(segment.sources);
         }
-        let staged = Self::chained(segments, sources, description.batch).map_err(plan)?;
+        let chained = Self::chained(segments, sources, description.batch).map_err(plan)?;
         match description.about {
-            Some(about) => staged.with_about(about).map_err(plan),
-            None => Ok(staged),
+            Some(about) => chained.with_about(about).map_err(plan),
+            None => Ok(chained),
         }
     }
 }

@@ -129,8 +129,8 @@ mod tests {
             assert_eq!(stepper.advance().unwrap().unwrap(), [0.0, 0.0, 6.0, 12.0]);
             assert!(stepper.advance().unwrap().is_none());
         }
-        let mut staged = MultiExitExecutor::new(plan());
-        let answers = staged.run(1, &image, |_, _, _| false).unwrap();
+        let mut executor = MultiExitExecutor::new(plan());
+        let answers = executor.run(1, &image, |_, _, _| false).unwrap();
         assert_eq!(answers.logits, [0.0, 0.0, 6.0, 12.0]);
     }
 

@@ -22,11 +22,12 @@ pub struct BurnEngine<N> {
     device: Device,
     batch: usize,
     tickets: u64,
-    waiting: Vec<SegmentQueues>,
+    waiting: Vec<Waiting>,
 }
 
+/// An image that waits for its turn.
 #[derive(Clone, Debug)]
-struct SegmentQueues {
+struct Waiting {
     ticket: u64,
     pixels: Vec<f32>,
     rule: Arc<Rule>,
@@ -97,7 +98,7 @@ impl<N: EarlyExitNet + Send> Engine for BurnEngine<N> {
         self.check(rule).map_err(EngineError::new)?;
         let ticket = self.tickets;
         self.tickets += 1;
-        self.waiting.push(SegmentQueues {
+        self.waiting.push(Waiting {
             ticket,
             pixels: pixels.to_vec(),
             rule: Arc::clone(rule),
@@ -118,8 +119,8 @@ impl<N: EarlyExitNet + Send> Engine for BurnEngine<N> {
             return Ok(Vec::new());
         };
         let rule = Arc::clone(&first.rule);
-        let alike = |waiting: &mut SegmentQueues| waiting.rule == rule;
-        let group: Vec<SegmentQueues> = self.waiting.extract_if(.., alike).collect();
+        let alike = |waiting: &mut Waiting| waiting.rule == rule;
+        let group: Vec<Waiting> = self.waiting.extract_if(.., alike).collect();
         let images = group
             .iter()
             .flat_map(|waiting| waiting.pixels.iter().copied());

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use offramp_executor::{About, ExecutorError, Options, MultiExitExecutor, MultiExitPlan, Stream};
+use offramp_executor::{About, ExecutorError, MultiExitExecutor, MultiExitPlan, Options, Stream};
 use offramp_policies::{Answer, Rule};
 use offramp_run::{ChosenPolicy, PolicyFile};
 use pyo3::exceptions::{PyFileNotFoundError, PyRuntimeError, PyValueError};
@@ -124,9 +124,13 @@ impl Network {
 
 impl Network {
     fn pixels(&self, images: &[u8], normalised: bool) -> Vec<f32> {
-        if normalised { (images.as_chunks().0.iter().copied())
+        if normalised {
+            (images.as_chunks().0.iter().copied())
                 .map(f32::from_ne_bytes)
-                .collect() } else { self.about.normalise(images) }
+                .collect()
+        } else {
+            self.about.normalise(images)
+        }
     }
 
     fn every_exit(&self, pixels: &[f32]) -> Result<Vec<f32>, ExecutorError> {

@@ -125,5 +125,5 @@ impl Report {
 /// Writes a file that is there whole or not at all. Missing parents are made.
 fn write(path: &Path, text: &str) -> Result<(), ReportError> {
     files::create_folder(files::folder_of(path))?;
-    Ok(files::write_atomic(path, text.as_bytes())?)
+    Ok(files::write_atomic_readable(path, text.as_bytes())?)
 }

@@ -1,5 +1,6 @@
 //! A run folder, read: what is missing or damaged is said and left out.
 
+use std::fmt::Display;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -40,10 +41,12 @@ impl Run {
         let mut reader = Reader {
             paths,
             notes: Vec::new(),
+            not_compared: Vec::new(),
         };
         let card: Option<ModelCard> = reader.document(|_, _| Ok(()));
-        let sha256 = card.as_ref().map_or("", |card| &card.sha256);
-        let classes = card.as_ref().map_or(0, |card| card.classes.len());
+        let model = card
+            .as_ref()
+            .map(|card| (card.sha256.as_str(), card.classes.len()));
         let metrics = reader.metrics();
         let last = || metrics.last.as_ref().map(|last| last.test.clone());
         let scores = reader.document(|_, _| Ok(())).or_else(last);
@@ -58,12 +61,16 @@ impl Run {
             folder: folder.to_owned(),
             recipe: reader.recipe(),
             policy: exits.and_then(|exits| {
-                reader.document(|file: &PolicyFile, path| {
+                reader.of_model(model, |file: &PolicyFile, path, (sha256, classes)| {
                     file.check_network(path, sha256, exits, classes)
                 })
             }),
-            calibration: reader.document(|file: &Calibration, path| file.check_model(path, sha256)),
-            rows: reader.document(|file: &Rows, path| file.check_network(path, sha256, classes)),
+            calibration: reader.of_model(model, |file: &Calibration, path, (sha256, _)| {
+                file.check_model(path, sha256)
+            }),
+            rows: reader.of_model(model, |file: &Rows, path, (sha256, classes)| {
+                file.check_network(path, sha256, classes)
+            }),
             latency: reader.document(|file: &Latency, path| {
                 of_exits(exits, &|exits| file.check_exits(exits))
                     .map_err(|fault| DocumentError::value::<Latency>(path, fault))
@@ -72,7 +79,7 @@ impl Run {
                 of_exits(exits, &|exits| file.check_exits(exits))
                     .map_err(|fault| DocumentError::value::<Gallery>(path, fault))
             }),
-            notes: reader.notes,
+            notes: reader.notes(),
             card,
             metrics,
             scores,
@@ -105,9 +112,40 @@ impl Run {
 struct Reader {
     paths: RunPaths,
     notes: Vec<String>,
+    /// Documents of which nobody knows whether they are this model's.
+    not_compared: Vec<&'static str>,
 }
 
 impl Reader {
+    /// What is damaged, and what was not compared.
+    fn notes(self) -> Vec<String> {
+        let mut notes = self.notes;
+        if !self.not_compared.is_empty() {
+            notes.push(format!(
+                "without {}, {} cannot be compared with the weights and may be another model's",
+                <ModelCard>::FILE,
+                self.not_compared.join(", ")
+            ));
+        }
+        notes
+    }
+
+    /// A document that says which model it is of, which `check` compares with that of the run where it is known.
+    fn of_model<D: Document>(
+        &mut self,
+        model: Option<(&str, usize)>,
+        check: impl Fn(&D, &Path, (&str, usize)) -> Result<(), DocumentError>,
+    ) -> Option<D> {
+        let found = self.document(|file, path| match model {
+            Some(model) => check(file, path, model),
+            None => Ok(()),
+        });
+        if found.is_some() && model.is_none() {
+            self.not_compared.push(D::FILE);
+        }
+        found
+    }
+
     /// A document that may be missing, damaged, or of another network.
     fn document<D: Document>(
         &mut self,
@@ -120,7 +158,7 @@ impl Reader {
             check(&document, path)?;
             Ok(document)
         });
-        checked.map_err(|error| self.left_out(D::FILE, &error)).ok()
+        checked.map_err(|error| self.left_out(&error)).ok()
     }
 
     /// The bytes of a file; `None` where there is no such file, with a note where it cannot be read.
@@ -161,11 +199,13 @@ impl Reader {
     fn recipe(&mut self) -> Option<RecipeText> {
         let bytes = self.bytes(RecipeText::FILE)?;
         let read = RecipeText::parse(String::from_utf8_lossy(&bytes).into_owned());
-        read.map_err(|error| self.left_out(RecipeText::FILE, &error.message()))
+        let file = RecipeText::FILE;
+        read.map_err(|error| self.left_out(&format!("{file}: {}", error.message())))
             .ok()
     }
 
-    fn left_out(&mut self, file: &str, why: &dyn std::fmt::Display) {
-        self.notes.push(format!("{file} was left out: {why}"));
+    /// Notes an error, which names the file.
+    fn left_out(&mut self, error: &dyn Display) {
+        self.notes.push(format!("left out: {error}"));
     }
 }

@@ -69,7 +69,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let report = json!({
         "connections": connections,
         "seconds": elapsed,
-        "pictures": requests.len(),
+        "images": requests.len(),
         "statuses": all.statuses,
         "unanswered": all.unanswered,
         "answers_per_second": answered as f64 / elapsed,

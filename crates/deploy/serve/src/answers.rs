@@ -116,7 +116,7 @@ fn name(classes: &[String], label: usize) -> String {
     classes.get(label).cloned().unwrap_or_default()
 }
 
-/// The likeliest classes, falling.
+/// The most probable classes, falling.
 fn top_k(answer: &Answer, classes: &[String], count: usize) -> Vec<ClassAnswer> {
     let labels = answer.top_k(count).into_iter();
     let class = |label| ClassAnswer {

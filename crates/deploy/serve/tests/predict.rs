@@ -15,7 +15,7 @@ use support::{Service, toy};
 
 /// The product of the clipped logits of exits 0 and 1, to the powers 1/3 and 2/3, written down here.
 #[test]
-fn the_likeliest_classes_are_those_of_the_ensemble() {
+fn the_most_probable_classes_are_those_of_the_ensemble() {
     let toy = Toy {
         ensemble: Some(Ensemble::Product(
             ProductEnsemble::rising(MACS.len()).unwrap(),
@@ -69,7 +69,7 @@ fn one_image_is_answered_by_the_first_exit_that_is_sure() {
     assert_eq!(dull["predictions"][0]["class"], "red");
 }
 
-/// The likeliest classes against a softmax written down here, from the same pixels.
+/// The most probable classes against a softmax written down here, from the same pixels.
 #[test]
 fn probabilities_are_the_softmax_of_the_exit_taken() {
     let service = Service::toy();

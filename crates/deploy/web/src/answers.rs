@@ -14,6 +14,8 @@ pub struct ModelAnswer {
     pub dataset: String,
     /// Height and width of an input image.
     pub image_size: [usize; 2],
+    /// The name of `image_size` in earlier versions.
+    pub image: [usize; 2],
     /// Its exits, shallowest first.
     pub exits: Vec<ExitFacts>,
     /// What decides where an image leaves, unless the page chooses.
@@ -60,6 +62,8 @@ pub struct ExitAnswer {
     pub label: usize,
     /// Its probability.
     pub confidence: f32,
+    /// The name of `confidence` in earlier versions.
+    pub probability: f32,
     /// Multiply-accumulates up to here.
     pub macs: u64,
     /// Whether the image leaves here; exits after the first such one would not be computed.

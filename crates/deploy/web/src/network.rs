@@ -100,7 +100,7 @@ impl Network {
     /// A damaged or foreign `eval.json` or `calibrate.json` is left out with a note.
     ///
     /// # Errors
-    /// [`WebError::Policy`] for a policy that is damaged or another network's.
+    /// [`WebError::Document`] for a policy that is damaged or another network's.
     pub fn load_run(&mut self, files: &RunFiles) -> Result<ModelAnswer, WebError> {
         let (exits, classes) = (self.exits(), self.about.classes.len());
         let about = &self.about;
@@ -140,6 +140,7 @@ impl Network {
             classes: about.classes.clone(),
             dataset: files.dataset.clone().unwrap_or_default(),
             image_size: [about.image[1], about.image[2]],
+            image: [about.image[1], about.image[2]],
             exits: about.macs.iter().enumerate().map(exit).collect(),
             policy: self.origin.clone(),
             curve: points.collect(),
@@ -251,6 +252,7 @@ impl Network {
             class: self.about.classes[label].clone(),
             label,
             confidence: view.evidence.confidence,
+            probability: view.evidence.confidence,
             macs: self.about.macs[exit],
             stops,
             top_k: ClassAnswer::top_k(&view, &self.about.classes, TOP_K),

@@ -147,6 +147,21 @@ fn run_files(threshold: f64) -> RunFiles {
     }
 }
 
+/// Pages of earlier versions read `image` and `probability`.
+#[test]
+fn earlier_names_are_answered_too() {
+    let mut network = network();
+    let model = network.load_run(&run_files(0.8)).unwrap();
+    let model = serde_json::to_value(&model).unwrap();
+    assert_eq!(model["image_size"], serde_json::json!([4, 4]));
+    assert_eq!(model["image"], model["image_size"]);
+    network.begin(&image(4, 4, [255, 0, 0]), 4, 4).unwrap();
+    let answer = network.advance().unwrap().unwrap();
+    let answer = serde_json::to_value(&answer).unwrap();
+    assert!(answer["confidence"].is_number());
+    assert_eq!(answer["probability"], answer["confidence"]);
+}
+
 fn choice(json: &str) -> Choice {
     serde_json::from_str(json).unwrap()
 }

@@ -77,14 +77,22 @@ impl RunFolder {
         if let Err(std::fs::TryLockError::WouldBlock) = file.try_lock() {
             return Err(RunError::Busy { path: path.into() }.into());
         }
-        remove_stale_in_run(path);
-        remove_stale_in_run(&paths.checkpoints());
+        for folder in [
+            path,
+            &paths.checkpoints(),
+            &paths.outputs(),
+            &paths.export(),
+        ] {
+            remove_stale_in_run(folder);
+        }
         Ok(Self { paths, _lock: file })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::*;
 
     fn recipe(seed: u64) -> Recipe {
@@ -133,8 +141,27 @@ mod tests {
         drop(RunFolder::lock(folder.path()).unwrap());
         std::fs::write(folder.path().join(".tmp-abc"), "x").unwrap();
         drop(RunFolder::create(folder.path(), &recipe(0)).unwrap());
-        assert!(!folder.path().join(".tmp-abc").exists());
         RunFolder::create(folder.path(), &recipe(1)).unwrap();
+    }
+
+    #[test]
+    fn what_earlier_versions_left_is_removed_everywhere() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("run");
+        drop(RunFolder::create(&path, &recipe(0)).unwrap());
+        let folders = ["", "checkpoints", "outputs", "export"].map(|name| path.join(name));
+        let long_ago = SystemTime::now() - Duration::from_secs(7200);
+        for folder in &folders {
+            std::fs::create_dir_all(folder).unwrap();
+            let file = File::create(folder.join(".tmp-abc")).unwrap();
+            file.set_modified(long_ago).unwrap();
+            std::fs::write(folder.join(".tmp-new"), "x").unwrap();
+        }
+        drop(RunFolder::reopen(&path, &recipe(0)).unwrap());
+        for folder in &folders {
+            assert!(!folder.join(".tmp-abc").exists(), "{}", folder.display());
+            assert!(folder.join(".tmp-new").exists(), "{}", folder.display());
+        }
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl Ensemble {
 /// One line of [`ensembles`].
 #[derive(Clone, Copy, Debug)]
 pub struct EnsembleEntry {
-    /// The name: `kind` in JSON, `--ensemble` on the command line.
+    /// The name: `name` in JSON (`kind` in format 1), `--ensemble` on the command line.
     pub name: &'static str,
     /// What it does, in one line.
     pub doc: &'static str,

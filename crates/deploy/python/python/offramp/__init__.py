@@ -164,12 +164,14 @@ def load(
 ) -> Network:
     """The network of a run folder: its `export/f32.plan` (or `export/int8.plan`, or `plan`) and its `policy.json`.
 
-    `run` may be the file of a plan as well. See `Network`.
+    `run` may be the file of a plan as well, whose policy lies beside it. See `Network`.
     """
     run = Path(run)
     if plan is None:
         plans = [run / "export" / f"{precision}.plan" for precision in ("f32", "int8")]
         plan = run if run.is_file() else next((p for p in plans if p.exists()), plans[0])
-    if policy is None and (run / "policy.json").exists():
-        policy = run / "policy.json"
+    own = (run.parent if run.is_file() else run) / "policy.json"
+    # A link to nothing is an error of reading, and no run without a policy.
+    if policy is None and os.path.lexists(own):
+        policy = own
     return Network(plan, policy=policy, batch=batch, threads=threads)

@@ -60,12 +60,12 @@ fn a_run_without_metrics_is_shown_with_what_it_has() {
 fn damaged_files_are_named_and_left_out() {
     for (file, bytes, note) in [
         ("metrics.jsonl", &b"{\"kind\":\"epoch\",\"epo"[..], "line 1 cannot be read"),
-        ("eval.json", b"{", "eval.json was left out"),
-        ("model.json", b"[]", "model.json was left out"),
-        ("recipe.toml", b"name = ", "recipe.toml was left out"),
-        ("recipe.toml", b"\xff\xfe", "recipe.toml was left out"),
-        ("policy.json", b"{\"format_version\": 9}", "policy.json was left out"),
-        ("rows.json", b"{\"split\": 3}", "rows.json was left out"),
+        ("eval.json", b"{", "left out: eval.json"),
+        ("model.json", b"[]", "left out: model.json"),
+        ("recipe.toml", b"name = ", "left out: recipe.toml"),
+        ("recipe.toml", b"\xff\xfe", "left out: recipe.toml"),
+        ("policy.json", b"{\"format_version\": 9}", "left out: policy.json"),
+        ("rows.json", b"{\"split\": 3}", "left out: rows.json"),
         ("latency.json", b"{\"hardware\": \"x\", \"exits_ms\": [1]}", "it has 1 exits"),
         ("latency.json", b"{\"hardware\": \"x\", \"exits_ms\": [1, -2]}", "-2 ms is no time"),
         (
@@ -77,8 +77,57 @@ fn damaged_files_are_named_and_left_out() {
     ] {
         let (notes, html) = notes_with(file, bytes);
         assert!(notes.iter().any(|n| n.contains(note)), "{file}: {notes:?}");
+        assert_eq!(named_twice(&notes, file), None);
         assert!(!html.contains("onerror"));
     }
+}
+
+/// A note that names the file more than once.
+fn named_twice<'n>(notes: &'n [String], file: &str) -> Option<&'n String> {
+    notes.iter().find(|note| note.matches(file).count() > 1)
+}
+
+/// Without its card nobody knows whose a policy is: it is shown, and said once.
+#[test]
+fn without_a_model_card_nothing_is_compared() {
+    let check = |notes: &[String], html: &str| {
+        let other = (notes.iter()).filter(|note| note.contains("made for model"));
+        assert_eq!(other.count(), 0, "{notes:?}");
+        let said = (notes.iter()).filter(|note| note.contains("cannot be compared"));
+        let said: Vec<_> = said.collect();
+        assert!(
+            said.len() == 1 && said[0].contains("without model.json, calibrate.json, rows.json"),
+            "{notes:?}"
+        );
+        assert!(html.contains("run-0-reliability-0") && html.contains("mate: budgets"));
+    };
+    let (notes, html) = notes_with("model.json", b"[]");
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    check(&notes, &html);
+
+    let parent = tempfile::tempdir().unwrap();
+    let folder = RUN.write(parent.path());
+    fs::remove_file(folder.join("model.json")).unwrap();
+    let report = Report::read(&[&folder]).unwrap();
+    assert_eq!(report.notes(), [""; 0], "there is nothing to compare");
+    Made::write_extras(&folder);
+    let report = Report::read(&[&folder]).unwrap();
+    check(&report.notes(), &report.html().unwrap());
+    // The policy beside it, of format 1 as in calibrate.json.
+    let text = fs::read_to_string(folder.join("calibrate.json")).unwrap();
+    let calibration: serde_json::Value = serde_json::from_str(&text).unwrap();
+    fs::write(
+        folder.join("policy.json"),
+        calibration["policy"].to_string(),
+    )
+    .unwrap();
+    let report = Report::read(&[&folder]).unwrap();
+    let notes = report.notes();
+    assert!(
+        notes.len() == 1 && notes[0].contains("policy.json, calibrate.json, rows.json"),
+        "{notes:?}"
+    );
+    assert!(report.runs[0].policy.is_some());
 }
 
 #[test]
