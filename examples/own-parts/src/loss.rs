@@ -16,6 +16,7 @@ use offramp_losses::{SampleLosses, Targets, cross_entropy_each};
 /// - `logits`: `[N, C]`, output: `[1]`
 pub fn focal_loss(logits: Tensor<2>, targets: &Targets, gamma: f64) -> Tensor<1> {
     let SampleLosses { loss, known, .. } = cross_entropy_each(logits, targets);
-    let unsure = (-(-loss.clone()).exp() + 1.0).clamp_min(0.0);
+    // Above 0, where the slope of a power below 1 is infinite: images without a label are there.
+    let unsure = (-(-loss.clone()).exp() + 1.0).clamp_min(f32::EPSILON);
     (unsure.powf_scalar(gamma) * loss).sum() / known.sum().clamp_min(1.0)
 }
