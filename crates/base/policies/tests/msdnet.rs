@@ -87,17 +87,17 @@ fn the_curve_has_39_rows_and_standard_json() {
     assert_eq!(curve.rows.len(), 39);
     let json = serde_json::to_value(&curve).unwrap();
     assert_eq!(
-        (&json["fitted_on"], &json["scored_on"]),
+        (&json["fitted-on"], &json["scored-on"]),
         (&"val".into(), &"test".into())
     );
     assert_eq!(json["rows"][9]["thresholds"][2], -1e8);
     assert_eq!(
-        json["rows"][9]["exit_fractions"],
+        json["rows"][9]["exit-fractions"],
         serde_json::json!([0.0, 0.0, 1.0])
     );
     let mut keys: Vec<_> = json["rows"][0].as_object().unwrap().keys().collect();
     keys.sort();
-    assert_eq!(keys, ["exit_fractions", "mean_macs", "thresholds", "top1"]);
+    assert_eq!(keys, ["exit-fractions", "mean-macs", "thresholds", "top1"]);
     assert_eq!(
         serde_json::from_value::<offramp_policies::BudgetCurve>(json).unwrap(),
         curve
